@@ -1,0 +1,198 @@
+//! Cameras on a sphere around the scene, and the rays of their pixels.
+
+use crate::Vec3;
+use rand::{Rng, RngExt};
+use serde::{Deserialize, Serialize};
+use std::f32::consts::{PI, TAU};
+
+/// A ray `origin + t · direction` with a unit direction.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ray {
+    pub origin: Vec3,
+    pub direction: Vec3,
+}
+
+/// The part of the image plane that a picture shows: a square window in units in which the whole
+/// view is `[-1, 1]²`, x to the right and y down.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Crop {
+    pub center: [f32; 2],
+    /// Half the window's side; 1 is the whole view.
+    pub scale: f32,
+}
+
+impl Crop {
+    pub const WHOLE: Self = Self { center: [0.0, 0.0], scale: 1.0 };
+
+    /// A window of the given scale, uniformly placed inside the whole view.
+    pub fn random(scale: f32, rng: &mut impl Rng) -> Self {
+        let room = 1.0 - scale;
+        let mut place = || room * rng.random_range(-1.0..=1.0f32);
+        Self { center: [place(), place()], scale }
+    }
+}
+
+/// A perspective camera that looks at a point of the scene.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Camera {
+    /// Radians; 0 is the front (the camera stands at −Y), growing towards +X.
+    pub azimuth: f32,
+    /// Radians above the ground.
+    pub elevation: f32,
+    /// Distance from the point looked at, in world units.
+    pub distance: f32,
+    /// Vertical field of view in radians.
+    pub fov: f32,
+    pub look_at: [f32; 3],
+    pub crop: Crop,
+}
+
+impl Camera {
+    /// Numbers in [`Camera::conditioning`].
+    pub const CONDITIONING: usize = 9;
+
+    /// A whole view of the scene from `azimuth` and `elevation` (radians), at the middle of the
+    /// default ranges of distance and field of view.
+    pub fn orbit(azimuth: f32, elevation: f32) -> Self {
+        let range = CameraRange::default();
+        let middle = |[low, high]: [f32; 2]| 0.5 * (low + high);
+        Self {
+            azimuth,
+            elevation,
+            distance: middle(range.distance),
+            fov: middle(range.fov).to_radians(),
+            look_at: [0.0; 3],
+            crop: Crop::WHOLE,
+        }
+    }
+
+    /// `count` cameras evenly spaced in azimuth, starting at the front.
+    pub fn ring(count: usize, elevation: f32) -> Vec<Self> {
+        (0..count).map(|i| Self::orbit(TAU * i as f32 / count as f32, elevation)).collect()
+    }
+
+    /// Where the camera stands.
+    pub fn position(&self) -> Vec3 {
+        let (sin_a, cos_a) = self.azimuth.sin_cos();
+        let (sin_e, cos_e) = self.elevation.sin_cos();
+        Vec3::from(self.look_at) + self.distance * Vec3::new(sin_a * cos_e, -cos_a * cos_e, sin_e)
+    }
+
+    /// Unit vectors `[right, up, forward]` of the image plane.
+    pub fn axes(&self) -> [Vec3; 3] {
+        let (sin_a, cos_a) = self.azimuth.sin_cos();
+        let (sin_e, cos_e) = self.elevation.sin_cos();
+        // Written out, so that the poles need no special case.
+        let forward = Vec3::new(-sin_a * cos_e, cos_a * cos_e, -sin_e);
+        let right = Vec3::new(cos_a, sin_a, 0.0);
+        [right, right.cross(&forward), forward]
+    }
+
+    /// The ray through the point `(x, y)` of a picture, both in `[0, 1]`, y downwards.
+    pub fn ray(&self, x: f32, y: f32) -> Ray {
+        let [right, up, forward] = self.axes();
+        let half = (0.5 * self.fov).tan();
+        let plane = |v: f32, center: f32| half * (center + self.crop.scale * (2.0 * v - 1.0));
+        let direction = forward + plane(x, self.crop.center[0]) * right - plane(y, self.crop.center[1]) * up;
+        Ray { origin: self.position(), direction: direction.normalize() }
+    }
+
+    /// The rays through the pixel centres of a square picture, row by row from the top left.
+    pub fn rays(&self, size: usize) -> Vec<Ray> {
+        let at = |i: usize| (i as f32 + 0.5) / size as f32;
+        (0..size * size).map(|i| self.ray(at(i % size), at(i / size))).collect()
+    }
+
+    /// What a camera-aware prior is told: `[present, cos azimuth, sin azimuth, sin elevation,
+    /// distance, field of view, crop centre x, y, crop scale]`; all zeros stand for "unknown".
+    pub fn conditioning(&self) -> [f32; Self::CONDITIONING] {
+        let (sin, cos) = self.azimuth.sin_cos();
+        let [x, y] = self.crop.center;
+        [1.0, cos, sin, self.elevation.sin(), self.distance, self.fov, x, y, self.crop.scale]
+    }
+}
+
+/// The distribution that random cameras are drawn from. Degrees and world units, as in files.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CameraRange {
+    pub elevation: [f32; 2],
+    pub distance: [f32; 2],
+    pub fov: [f32; 2],
+    /// Share of the pictures that are zoomed crops.
+    pub crops: f32,
+    /// Half-side of a crop, of the whole view.
+    pub crop_scale: [f32; 2],
+}
+
+impl Default for CameraRange {
+    fn default() -> Self {
+        Self { elevation: [-10.0, 80.0], distance: [2.7, 3.1], fov: [36.0, 40.0], crops: 0.25, crop_scale: [0.4, 0.8] }
+    }
+}
+
+impl CameraRange {
+    /// One random camera. The azimuth is uniform in stratum `index` of `count`. Half of the
+    /// elevations are uniform in angle, half uniform in area on the sphere (DreamFusion, app. A.2).
+    pub fn sample(&self, index: usize, count: usize, rng: &mut impl Rng) -> Camera {
+        let uniform = |[low, high]: [f32; 2], rng: &mut dyn FnMut() -> f32| low + (high - low) * rng();
+        let mut unit = || rng.random::<f32>();
+        let azimuth = TAU * (index as f32 + unit()) / count as f32;
+        let [low, high] = self.elevation.map(f32::to_radians);
+        let elevation = if unit() < 0.5 {
+            uniform([low, high], &mut unit)
+        } else {
+            uniform([low.sin(), high.sin()], &mut unit).asin()
+        };
+        let distance = uniform(self.distance, &mut unit);
+        let fov = uniform(self.fov, &mut unit).to_radians();
+        let is_crop = unit() < self.crops;
+        let scale = uniform(self.crop_scale, &mut unit);
+        let crop = if is_crop { Crop::random(scale, rng) } else { Crop::WHOLE };
+        Camera { azimuth: wrap(azimuth), elevation, distance, fov, look_at: [0.0; 3], crop }
+    }
+}
+
+/// An angle brought into `(-π, π]`.
+pub fn wrap(angle: f32) -> f32 {
+    PI - (PI - angle).rem_euclid(TAU)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::{Purpose, stream};
+
+    #[test]
+    fn the_front_camera_stands_at_minus_y_and_sees_x_to_the_right() {
+        let camera = Camera::orbit(0.0, 0.0);
+        assert!((camera.position() - Vec3::new(0.0, -camera.distance, 0.0)).norm() < 1e-6);
+        let [right, up, forward] = camera.axes();
+        assert!((right - Vec3::x()).norm() < 1e-6);
+        assert!((up - Vec3::z()).norm() < 1e-6);
+        assert!((forward - Vec3::y()).norm() < 1e-6);
+        assert!(Camera::orbit(PI / 2.0, 0.0).position().x > 2.0);
+    }
+
+    #[test]
+    fn a_crop_is_a_window_of_the_whole_view() {
+        let whole = Camera::orbit(0.7, 0.4);
+        let crop = Camera { crop: Crop { center: [0.5, -0.5], scale: 0.5 }, ..whole };
+        // The crop's left edge is the whole view's middle, its top edge the whole view's top.
+        assert!((crop.ray(0.0, 0.0).direction - whole.ray(0.5, 0.0).direction).norm() < 1e-6);
+        assert!((crop.ray(1.0, 1.0).direction - whole.ray(1.0, 0.5).direction).norm() < 1e-6);
+    }
+
+    #[test]
+    fn random_cameras_keep_to_their_ranges_and_strata() {
+        let range = CameraRange::default();
+        let mut rng = stream(3, Purpose::Camera, 0, 0);
+        for i in 0..400 {
+            let camera = range.sample(i % 4, 4, &mut rng);
+            let turn = camera.azimuth.rem_euclid(TAU) / TAU * 4.0;
+            assert_eq!(turn.min(3.999) as usize, i % 4);
+            assert!((-10.001..=80.001).contains(&camera.elevation.to_degrees()));
+            assert!(camera.crop.center.iter().all(|c| c.abs() + camera.crop.scale <= 1.0 + 1e-6));
+        }
+    }
+}

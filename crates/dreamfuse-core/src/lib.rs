@@ -1,0 +1,23 @@
+//! What every room of dreamfuse has to agree on: cameras, view words, the shading formula, colour
+//! spaces, random streams, files that are never half written, and sheets of pictures.
+//!
+//! Conventions: right-handed world, Z up, the scene inside `[-1, 1]³`. Azimuth 0 is the front: the
+//! camera stands at −Y and looks along +Y; azimuth grows towards +X. Elevation is positive above
+//! the ground. Angles are radians here; files, flags and prompts speak degrees.
+
+pub mod camera;
+pub mod color;
+pub mod files;
+pub mod picture;
+pub mod random;
+pub mod shading;
+pub mod view;
+
+pub use camera::{Camera, CameraRange, Crop, Ray};
+pub use picture::Picture;
+pub use random::{Purpose, stream};
+pub use shading::{Light, LightRange, Shading};
+pub use view::ViewWord;
+
+/// Three-dimensional vector of the world, in f32.
+pub type Vec3 = nalgebra::Vector3<f32>;

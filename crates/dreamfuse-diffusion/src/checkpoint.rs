@@ -1,0 +1,106 @@
+//! Weights and configurations in the files of diffusers and transformers.
+
+use burn::module::Module;
+use burn::store::{BurnToPyTorchAdapter, FloatCastAdapter, ModuleAdapter, ModuleSnapshot, PyTorchToBurnAdapter, SafetensorsStore};
+use burn::tensor::DType;
+use dreamfuse_core::files::{FileError, write_atomically};
+use serde::de::DeserializeOwned;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A checkpoint cannot be read; the message names file and key.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    #[error("cannot read {path}: {source}")]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{path}: {reason}")]
+    Malformed { path: PathBuf, reason: String },
+    #[error("{path}: {key} is missing")]
+    MissingKey { path: PathBuf, key: String },
+    #[error("{path}: {key} belongs to no part of this model")]
+    UnknownKey { path: PathBuf, key: String },
+    #[error("{path}: {reason}; dreamfuse cannot run it")]
+    Unsupported { path: PathBuf, reason: String },
+    #[error(transparent)]
+    Write(#[from] FileError),
+}
+
+/// A name in files and the name in our modules, as a regular expression and its replacement.
+pub type Renaming = (&'static str, &'static str);
+
+/// Reads a JSON file into a configuration.
+///
+/// # Errors
+/// When the file is missing or does not fit; the message names it.
+pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, CheckpointError> {
+    let text = std::fs::read(path).map_err(|source| CheckpointError::Read { path: path.to_owned(), source })?;
+    parse_json(path, &text)
+}
+
+/// As [`read_json`], from the bytes of the file called `path`.
+///
+/// # Errors
+/// When the bytes do not fit; the message names `path`.
+pub fn parse_json<T: DeserializeOwned>(path: &Path, text: &[u8]) -> Result<T, CheckpointError> {
+    let malformed = |e: serde_json::Error| CheckpointError::Malformed { path: path.to_owned(), reason: e.to_string() };
+    serde_json::from_slice(text).map_err(malformed)
+}
+
+/// Fills `module` with the tensors of a safetensors file, widened to f32. `path` names the file in
+/// errors. Every parameter has to be there, and nothing else but keys that contain one of `ignored`.
+///
+/// # Errors
+/// When the file is damaged, a key is missing or unknown, or a shape is wrong.
+pub fn load_weights<M: Module + ModuleSnapshot>(
+    mut module: M,
+    path: &Path,
+    bytes: Vec<u8>,
+    renamings: &[Renaming],
+    ignored: &[&str],
+) -> Result<M, CheckpointError> {
+    let malformed = |reason: String| CheckpointError::Malformed { path: path.to_owned(), reason };
+    // Checked first by the format's own reader, whose errors fit on a line.
+    safetensors::SafeTensors::deserialize(&bytes).map_err(|e| malformed(format!("no safetensors file: {e}")))?;
+    let adapter = PyTorchToBurnAdapter.chain(FloatCastAdapter::to(DType::F32));
+    let mut store = SafetensorsStore::from_bytes(Some(bytes)).with_from_adapter(adapter).allow_partial(true);
+    for (from, to) in renamings {
+        store = store.with_key_remapping(*from, *to);
+    }
+    let result = module.load_from(&mut store).map_err(|e| malformed(one_line(&e.to_string())))?;
+    if let Some(error) = result.errors.first() {
+        return Err(malformed(one_line(&error.to_string())));
+    }
+    if let Some((key, _)) = result.missing.first() {
+        return Err(CheckpointError::MissingKey { path: path.to_owned(), key: key.clone() });
+    }
+    match result.unused.iter().find(|key| !ignored.iter().any(|part| key.contains(part))) {
+        Some(key) => Err(CheckpointError::UnknownKey { path: path.to_owned(), key: key.clone() }),
+        None => Ok(module),
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Writes the module's tensors in PyTorch's layout, in `dtype`. `renamings` lead from our names to
+/// the file's.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn save_weights<M: Module + ModuleSnapshot>(
+    module: &M,
+    path: &Path,
+    dtype: DType,
+    renamings: &[Renaming],
+) -> Result<(), CheckpointError> {
+    let adapter = BurnToPyTorchAdapter.chain(FloatCastAdapter::to(dtype));
+    let mut store = SafetensorsStore::from_bytes(None).with_to_adapter(adapter).metadata("format", "pt");
+    for (from, to) in renamings {
+        store = store.with_key_remapping(*from, *to);
+    }
+    let malformed = |reason: String| CheckpointError::Malformed { path: path.to_owned(), reason: one_line(&reason) };
+    module.save_into(&mut store).map_err(|e| malformed(e.to_string()))?;
+    let bytes = store.get_bytes().map_err(|e| malformed(e.to_string()))?;
+    Ok(write_atomically(path, &bytes)?)
+}

@@ -1,0 +1,182 @@
+//! CLIP's text encoder (Radford et al. 2021) with the names of transformers' `CLIPTextModel`.
+
+use crate::checkpoint::{CheckpointError, Renaming, load_weights, save_weights};
+use burn::module::Module;
+use burn::nn::{Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use burn::tensor::activation::{gelu, sigmoid};
+use burn::tensor::module::attention;
+use burn::tensor::ops::AttentionModuleOptions;
+use burn::tensor::{DType, Device, Int, Tensor};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// Activation of the feed-forward layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    Gelu,
+    /// `x · sigmoid(1.702 x)`.
+    QuickGelu,
+}
+
+/// The part of transformers' `config.json` that shapes the network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClipTextConfig {
+    pub vocab_size: usize,
+    pub hidden_size: usize,
+    pub intermediate_size: usize,
+    pub num_hidden_layers: usize,
+    pub num_attention_heads: usize,
+    pub max_position_embeddings: usize,
+    pub hidden_act: Activation,
+    #[serde(default = "default_epsilon")]
+    pub layer_norm_eps: f64,
+}
+
+fn default_epsilon() -> f64 {
+    1e-5
+}
+
+/// Tokens in, one vector a token out.
+#[derive(Module, Debug)]
+pub struct ClipTextModel {
+    embeddings: Embeddings,
+    encoder: Encoder,
+    final_layer_norm: LayerNorm,
+}
+
+#[derive(Module, Debug)]
+struct Embeddings {
+    token_embedding: Embedding,
+    position_embedding: Embedding,
+}
+
+#[derive(Module, Debug)]
+struct Encoder {
+    layers: Vec<Layer>,
+}
+
+#[derive(Module, Debug)]
+struct Layer {
+    self_attn: SelfAttention,
+    layer_norm1: LayerNorm,
+    mlp: FeedForward,
+    layer_norm2: LayerNorm,
+}
+
+#[derive(Module, Debug)]
+struct SelfAttention {
+    q_proj: Linear,
+    k_proj: Linear,
+    v_proj: Linear,
+    out_proj: Linear,
+    #[module(skip)]
+    heads: usize,
+}
+
+#[derive(Module, Debug)]
+struct FeedForward {
+    fc1: Linear,
+    fc2: Linear,
+    #[module(skip)]
+    activation: Activation,
+}
+
+/// Files of transformers before 5 have the prefix, later ones do not.
+const READ: &[Renaming] = &[(r"^text_model\.", "")];
+const WRITE: &[Renaming] = &[("^(.*)$", "text_model.$1")];
+
+impl ClipTextModel {
+    /// With random weights.
+    pub fn new(config: &ClipTextConfig, device: &Device) -> Self {
+        let width = config.hidden_size;
+        let norm = || LayerNormConfig::new(width).with_epsilon(config.layer_norm_eps).init(device);
+        let linear = |from: usize, to: usize| LinearConfig::new(from, to).init(device);
+        let layer = |_| Layer {
+            self_attn: SelfAttention {
+                q_proj: linear(width, width),
+                k_proj: linear(width, width),
+                v_proj: linear(width, width),
+                out_proj: linear(width, width),
+                heads: config.num_attention_heads,
+            },
+            layer_norm1: norm(),
+            mlp: FeedForward {
+                fc1: linear(width, config.intermediate_size),
+                fc2: linear(config.intermediate_size, width),
+                activation: config.hidden_act,
+            },
+            layer_norm2: norm(),
+        };
+        let embedding = |count: usize| {
+            let normal = burn::module::Initializer::Normal { mean: 0.0, std: 0.02 };
+            EmbeddingConfig::new(count, width).with_initializer(normal).init(device)
+        };
+        Self {
+            embeddings: Embeddings {
+                token_embedding: embedding(config.vocab_size),
+                position_embedding: embedding(config.max_position_embeddings),
+            },
+            encoder: Encoder { layers: (0..config.num_hidden_layers).map(layer).collect() },
+            final_layer_norm: norm(),
+        }
+    }
+
+    /// With the weights of a `model.safetensors`.
+    ///
+    /// # Errors
+    /// When they do not fit the configuration.
+    pub fn load(config: &ClipTextConfig, path: &Path, bytes: Vec<u8>, device: &Device) -> Result<Self, CheckpointError> {
+        load_weights(Self::new(config, device), path, bytes, READ, &["position_ids"])
+    }
+
+    /// Writes a `model.safetensors` that every version of transformers reads.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn save(&self, path: &Path, dtype: DType) -> Result<(), CheckpointError> {
+        save_weights(self, path, dtype, WRITE)
+    }
+
+    /// Ids `[batch, tokens]` to the last hidden state `[batch, tokens, hidden_size]`, normalised.
+    pub fn forward(&self, ids: Tensor<2, Int>) -> Tensor<3> {
+        let [_, tokens] = ids.dims();
+        let positions = Tensor::<1, Int>::arange(0..tokens as i64, &ids.device()).reshape([1, tokens]);
+        let embeddings = &self.embeddings;
+        let mut x = embeddings.token_embedding.forward(ids) + embeddings.position_embedding.forward(positions);
+        for layer in &self.encoder.layers {
+            x = layer.forward(x);
+        }
+        self.final_layer_norm.forward(x)
+    }
+}
+
+impl Layer {
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let x = x.clone() + self.self_attn.forward(self.layer_norm1.forward(x));
+        x.clone() + self.mlp.forward(self.layer_norm2.forward(x))
+    }
+}
+
+impl SelfAttention {
+    /// Causal: a token sees itself and those before it.
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let [batch, tokens, width] = x.dims();
+        let split = |x: Tensor<3>| x.reshape([batch, tokens, self.heads, width / self.heads]).swap_dims(1, 2);
+        let [q, k, v] = [&self.q_proj, &self.k_proj, &self.v_proj].map(|project| split(project.forward(x.clone())));
+        let options = AttentionModuleOptions { is_causal: true, ..Default::default() };
+        let attended = attention(q, k, v, None, None, options);
+        self.out_proj.forward(attended.swap_dims(1, 2).reshape([batch, tokens, width]))
+    }
+}
+
+impl FeedForward {
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let x = self.fc1.forward(x);
+        let x = match self.activation {
+            Activation::Gelu => gelu(x),
+            Activation::QuickGelu => x.clone() * sigmoid(x * 1.702),
+        };
+        self.fc2.forward(x)
+    }
+}

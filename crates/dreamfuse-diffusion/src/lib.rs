@@ -1,0 +1,19 @@
+//! Diffusion models: noise schedules, samplers, the U-Net and the text encoder with diffusers' and
+//! transformers' names, checkpoints in their layout, and the frozen prior that distillation asks.
+
+pub mod checkpoint;
+pub mod clip_text;
+
+pub mod pipeline;
+pub mod prior;
+pub mod sampler;
+pub mod schedule;
+pub mod tokenizer;
+pub mod unet;
+
+pub use checkpoint::CheckpointError;
+pub use pipeline::Pipeline;
+pub use prior::{FrozenPrior, guided_noise};
+pub use sampler::Sampler;
+pub use schedule::{NoiseSchedule, Prediction, ScheduleConfig};
+pub use tokenizer::Tokenizer;

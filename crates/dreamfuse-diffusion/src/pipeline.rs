@@ -1,0 +1,128 @@
+//! A text-to-image model of several parts, in the folder layout of diffusers.
+
+use crate::checkpoint::{CheckpointError, parse_json};
+use crate::clip_text::{ClipTextConfig, ClipTextModel};
+use crate::prior::FrozenPrior;
+use crate::schedule::{NoiseSchedule, ScheduleConfig};
+use crate::tokenizer::Tokenizer;
+use crate::unet::{UNet, UNetConfig};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use dreamfuse_core::Camera;
+use std::path::Path;
+
+/// Tokenizer, text encoder, U-Net and schedule of a pixel-space model.
+pub struct Pipeline {
+    pub tokenizer: Tokenizer,
+    pub text_encoder: ClipTextModel,
+    pub unet: UNet,
+    pub schedule: NoiseSchedule,
+    /// Words that training used, if the folder says so.
+    pub words: Vec<String>,
+    device: Device,
+}
+
+/// The files of a pipeline's folder, by their paths in it.
+pub const FILES: [&str; 8] = [
+    "unet/config.json",
+    "unet/diffusion_pytorch_model.safetensors",
+    "text_encoder/config.json",
+    "text_encoder/model.safetensors",
+    "tokenizer/vocab.json",
+    "tokenizer/merges.txt",
+    "tokenizer/tokenizer_config.json",
+    "scheduler/scheduler_config.json",
+];
+
+/// One word a line; absent in folders that dreamfuse did not train.
+pub const WORDS: &str = "words.txt";
+
+impl Pipeline {
+    /// Loads a folder.
+    ///
+    /// # Errors
+    /// When a file is missing, damaged or unsupported; the message names it.
+    pub fn load(folder: &Path, device: &Device) -> Result<Self, CheckpointError> {
+        let read = |name: &str| {
+            let path = folder.join(name);
+            std::fs::read(&path).map_err(|source| CheckpointError::Read { path, source })
+        };
+        Self::assemble(folder, &read, device)
+    }
+
+    /// Puts a pipeline together from files that `read` returns by their path; `folder` names them in
+    /// errors.
+    ///
+    /// # Errors
+    /// As [`Pipeline::load`].
+    pub fn assemble(
+        folder: &Path,
+        read: &dyn Fn(&str) -> Result<Vec<u8>, CheckpointError>,
+        device: &Device,
+    ) -> Result<Self, CheckpointError> {
+        let [unet_config, unet, text_config, text, vocab, merges, tokens, scheduler] = FILES;
+        let config: UNetConfig = parse_json(&folder.join(unet_config), &read(unet_config)?)?;
+        config.check().map_err(|reason| CheckpointError::Unsupported { path: folder.join(unet_config), reason })?;
+        let text_shape: ClipTextConfig = parse_json(&folder.join(text_config), &read(text_config)?)?;
+        let schedule: ScheduleConfig = parse_json(&folder.join(scheduler), &read(scheduler)?)?;
+        let string = |name: &str| read(name).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let tokenizer = Tokenizer::from_texts(&string(vocab)?, &string(merges)?, &string(tokens)?)
+            .map_err(|reason| CheckpointError::Malformed { path: folder.join("tokenizer"), reason })?;
+        let words = string(WORDS).map(|text| text.lines().map(Into::into).collect()).unwrap_or_default();
+        Ok(Self {
+            tokenizer,
+            text_encoder: ClipTextModel::load(&text_shape, &folder.join(text), read(text)?, device)?,
+            unet: UNet::load(&config, &folder.join(unet), read(unet)?, device)?,
+            schedule: NoiseSchedule::new(schedule),
+            words,
+            device: device.clone(),
+        })
+    }
+
+    /// Token ids `[prompts, max_length]`.
+    ///
+    /// # Errors
+    /// When a prompt is too long.
+    pub fn tokenize(&self, prompts: &[String]) -> Result<Tensor<2, Int>, String> {
+        let ids = prompts.iter().map(|prompt| self.tokenizer.encode(prompt)).collect::<Result<Vec<_>, _>>()?;
+        let shape = [prompts.len(), self.tokenizer.max_length()];
+        Ok(Tensor::from_data(TensorData::new(ids.concat(), shape), &self.device))
+    }
+
+    /// Whether it is told where the camera stands.
+    pub fn takes_camera(&self) -> bool {
+        self.unet.config().projection_class_embeddings_input_dim == Some(Camera::CONDITIONING)
+    }
+}
+
+/// The conditioning vectors of `count` pictures `[count, 9]`, zeros where no camera is known.
+pub fn camera_tensor(cameras: Option<&[Camera]>, count: usize, device: &Device) -> Tensor<2> {
+    let values = match cameras {
+        Some(cameras) => cameras.iter().flat_map(Camera::conditioning).collect(),
+        None => vec![0.0; count * Camera::CONDITIONING],
+    };
+    Tensor::from_data(TensorData::new(values, [count, Camera::CONDITIONING]), device)
+}
+
+impl FrozenPrior for Pipeline {
+    fn resolution(&self) -> usize {
+        self.unet.config().sample_size
+    }
+
+    fn schedule(&self) -> &NoiseSchedule {
+        &self.schedule
+    }
+
+    fn encode(&self, prompts: &[String]) -> Result<Tensor<3>, String> {
+        Ok(self.text_encoder.forward(self.tokenize(prompts)?))
+    }
+
+    fn to_own_range(&self, pictures: Tensor<4>) -> Tensor<4> {
+        pictures * 2.0 - 1.0
+    }
+
+    fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], text: Tensor<3>, cameras: Option<&[Camera]>) -> Tensor<4> {
+        let camera = self.takes_camera().then(|| camera_tensor(cameras, timesteps.len(), &noisy.device()));
+        let output = self.unet.forward(noisy.clone(), timesteps, text, camera);
+        self.schedule.noise_of(noisy, output, timesteps)
+    }
+}

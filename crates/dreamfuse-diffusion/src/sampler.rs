@@ -1,0 +1,128 @@
+//! Drawing pictures from a prior.
+
+use crate::prior::{FrozenPrior, guided_noise};
+use burn::tensor::{Device, Tensor, TensorData};
+use dreamfuse_core::{Camera, Picture, Purpose, stream};
+use rand::RngExt;
+use rand_distr::StandardNormal;
+
+/// How a step goes from x_t to less noise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sampler {
+    /// Deterministic (Song et al. 2021, η = 0).
+    Ddim,
+    /// Ancestral, with the posterior's variance (Ho et al. 2020, Algorithm 2).
+    Ddpm,
+}
+
+/// What to draw.
+pub struct SampleOptions<'a> {
+    pub prompts: &'a [String],
+    /// One a prompt, or none at all.
+    pub cameras: Option<&'a [Camera]>,
+    pub steps: usize,
+    pub sampler: Sampler,
+    pub guidance_scale: f64,
+    pub seed: u64,
+}
+
+/// Draws one picture a prompt.
+///
+/// # Errors
+/// When a prompt is too long.
+pub fn sample(prior: &dyn FrozenPrior, options: &SampleOptions, device: &Device) -> Result<Vec<Picture>, String> {
+    let count = options.prompts.len();
+    let size = prior.resolution();
+    let text = prior.encode(options.prompts)?;
+    let empty = prior.encode(&vec![String::new(); count])?;
+    let shape = [count, 3, size, size];
+    let mut x = normal(shape, options.seed, 0, device);
+    let timesteps = spaced(prior.schedule().steps(), options.steps);
+    for (i, &t) in timesteps.iter().enumerate() {
+        let noise =
+            guided_noise(prior, x.clone(), &vec![t; count], (text.clone(), empty.clone()), options.cameras, options.guidance_scale);
+        let alpha = prior.schedule().alpha_cumprod(t);
+        let alpha_next = timesteps.get(i + 1).map_or(1.0, |&next| prior.schedule().alpha_cumprod(next));
+        let z = normal(shape, options.seed, i as u64 + 1, device);
+        x = step(options.sampler, x, noise, [alpha, alpha_next], z);
+    }
+    let planes = ((x + 1.0) * 0.5).clamp(0.0, 1.0).into_data().try_to_vec::<f32>().map_err(|e| format!("{e:?}"))?;
+    Ok(planes.chunks_exact(3 * size * size).map(|planes| Picture::from_planes(size, planes)).collect())
+}
+
+/// `count` timesteps from the last one down, evenly spaced ("trailing" in diffusers).
+pub fn spaced(total: usize, count: usize) -> Vec<usize> {
+    let count = count.clamp(1, total);
+    (0..count).map(|i| ((count - i) * total).div_ceil(count) - 1).collect()
+}
+
+/// From noise level ᾱ to ᾱ'. The clean picture is kept within `[−1, 1]`.
+fn step(sampler: Sampler, x: Tensor<4>, noise: Tensor<4>, [alpha, next]: [f64; 2], z: Tensor<4>) -> Tensor<4> {
+    let clean = ((x.clone() - noise * (1.0 - alpha).sqrt()) / alpha.sqrt().max(1e-4)).clamp(-1.0, 1.0);
+    match sampler {
+        Sampler::Ddim => {
+            let noise = (x - clean.clone() * alpha.sqrt()) / (1.0 - alpha).sqrt();
+            clean * next.sqrt() + noise * (1.0 - next).sqrt()
+        }
+        Sampler::Ddpm => {
+            // The posterior q(x_s | x_t, x_0) (Ho et al. 2020, equations 6 and 7).
+            let beta = 1.0 - alpha / next;
+            let mean = clean * (next.sqrt() * beta / (1.0 - alpha)) + x * ((alpha / next).sqrt() * (1.0 - next) / (1.0 - alpha));
+            mean + z * (beta * (1.0 - next) / (1.0 - alpha)).max(0.0).sqrt()
+        }
+    }
+}
+
+/// Standard normal numbers of stream `index`.
+pub fn normal(shape: [usize; 4], seed: u64, index: u64, device: &Device) -> Tensor<4> {
+    let rng = stream(seed, Purpose::Sampling, 0, index);
+    let values: Vec<f32> = rng.sample_iter(StandardNormal).take(shape.iter().product()).collect();
+    Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schedule::{NoiseSchedule, ScheduleConfig};
+
+    #[test]
+    fn timesteps_go_from_the_last_to_near_the_first() {
+        assert_eq!(spaced(1000, 4), [999, 749, 499, 249]);
+        assert_eq!(spaced(1000, 1000), (0..1000).rev().collect::<Vec<_>>());
+        assert_eq!(spaced(10, 99).len(), 10);
+    }
+
+    /// A prior that knows the exact score of pictures of one grey value each.
+    struct Grey(NoiseSchedule, f64);
+
+    impl FrozenPrior for Grey {
+        fn resolution(&self) -> usize {
+            4
+        }
+        fn schedule(&self) -> &NoiseSchedule {
+            &self.0
+        }
+        fn encode(&self, prompts: &[String]) -> Result<Tensor<3>, String> {
+            Ok(Tensor::zeros([prompts.len(), 1, 1], &Device::flex()))
+        }
+        fn to_own_range(&self, pictures: Tensor<4>) -> Tensor<4> {
+            pictures
+        }
+        fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], _: Tensor<3>, _: Option<&[Camera]>) -> Tensor<4> {
+            let (signal, sigma) = self.0.coefficients(timesteps, &noisy.device());
+            (noisy - signal * self.1) / sigma
+        }
+    }
+
+    #[test]
+    fn both_samplers_arrive_at_what_an_exact_prior_knows() {
+        let prior = Grey(NoiseSchedule::new(ScheduleConfig::cosine_v()), 0.5);
+        for sampler in [Sampler::Ddim, Sampler::Ddpm] {
+            let prompts = vec![String::new(); 2];
+            let options = SampleOptions { prompts: &prompts, cameras: None, steps: 20, sampler, guidance_scale: 3.0, seed: 1 };
+            for picture in sample(&prior, &options, &Device::flex()).unwrap() {
+                assert!(picture.pixels.iter().flatten().all(|v| (v - 0.75).abs() < 0.01), "{sampler:?}: {:?}", picture.pixels[0]);
+            }
+        }
+    }
+}

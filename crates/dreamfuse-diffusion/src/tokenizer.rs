@@ -1,0 +1,197 @@
+//! CLIP's byte-pair tokenizer, from its two files or made for a list of words.
+
+use crate::checkpoint::CheckpointError;
+use std::path::Path;
+use tokenizers::models::bpe::BPE;
+use tokenizers::normalizers::{Lowercase, NFC, Replace, Sequence as Normalizers};
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::pre_tokenizers::sequence::Sequence as PreTokenizers;
+use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
+use tokenizers::tokenizer::SplitDelimiterBehavior;
+use tokenizers::{AddedToken, NormalizerWrapper};
+
+const START: &str = "<|startoftext|>";
+const END: &str = "<|endoftext|>";
+/// What CLIP takes for a word (transformers, tokenization_clip.py).
+const PATTERN: &str = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
+
+/// A tokenizer and the length that it pads to.
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    max_length: usize,
+    ends: [i64; 2],
+}
+
+impl Tokenizer {
+    /// Reads `vocab.json`, `merges.txt` and `tokenizer_config.json` of a folder.
+    ///
+    /// # Errors
+    /// When one is missing or malformed; the message names it.
+    pub fn load(folder: &Path) -> Result<Self, CheckpointError> {
+        let read = |name: &str| {
+            let path = folder.join(name);
+            std::fs::read_to_string(&path).map_err(|source| CheckpointError::Read { path, source })
+        };
+        let (vocab, merges, config) = (read("vocab.json")?, read("merges.txt")?, read("tokenizer_config.json")?);
+        Self::from_texts(&vocab, &merges, &config).map_err(|reason| CheckpointError::Malformed { path: folder.to_owned(), reason })
+    }
+
+    /// From the texts of `vocab.json`, `merges.txt` and `tokenizer_config.json`.
+    ///
+    /// # Errors
+    /// When one is malformed; the message says how.
+    pub fn from_texts(vocab: &str, merges: &str, config: &str) -> Result<Self, String> {
+        let vocab: std::collections::HashMap<String, u32> =
+            serde_json::from_str(vocab).map_err(|e| format!("vocab.json: {e}"))?;
+        let end_of = |name: &str| vocab.get(name).map(|&id| i64::from(id)).ok_or_else(|| format!("vocab.json lacks {name}"));
+        let ends = [end_of(START)?, end_of(END)?];
+        let lines = merges.lines().filter(|line| !line.starts_with("#version") && !line.is_empty());
+        let pair = |line: &str| {
+            let split = line.split_once(' ').map(|(a, b)| (a.to_owned(), b.to_owned()));
+            split.ok_or_else(|| format!("merges.txt: {line:?} is no pair"))
+        };
+        let merges = lines.map(pair).collect::<Result<Vec<_>, _>>()?;
+        let config: serde_json::Value = serde_json::from_str(config).map_err(|e| format!("tokenizer_config.json: {e}"))?;
+        let max_length = config["model_max_length"].as_u64().filter(|n| (2..=4096).contains(n)).unwrap_or(77) as usize;
+        let model = BPE::builder()
+            .vocab_and_merges(vocab.into_iter().collect::<ahash::AHashMap<_, _>>(), merges)
+            .end_of_word_suffix("</w>".into())
+            .unk_token(END.into())
+            .build()
+            .map_err(|e| e.to_string())?;
+        let inner = assemble(model).map_err(|e| e.to_string())?;
+        Ok(Self { inner, max_length, ends })
+    }
+
+    /// Tokens of a padded text.
+    pub fn max_length(&self) -> usize {
+        self.max_length
+    }
+
+    /// The ids of `text` between the start token and the end token, padded with end tokens.
+    ///
+    /// # Errors
+    /// When the text has more tokens than fit; the message says how many.
+    pub fn encode(&self, text: &str) -> Result<Vec<i64>, String> {
+        let encoding = self.inner.encode(text, false).map_err(|e| e.to_string())?;
+        let room = self.max_length - 2;
+        if encoding.len() > room {
+            return Err(format!("the prompt has {} tokens, and this prior reads at most {room}", encoding.len()));
+        }
+        let [start, end] = self.ends;
+        let mut ids = vec![start];
+        ids.extend(encoding.get_ids().iter().map(|&id| i64::from(id)));
+        ids.resize(self.max_length, end);
+        Ok(ids)
+    }
+
+    /// How many tokens a word becomes: one for a word of the vocabulary.
+    pub fn pieces(&self, word: &str) -> usize {
+        self.inner.encode(word, false).map_or(usize::MAX, |encoding| encoding.len())
+    }
+}
+
+fn assemble(model: BPE) -> tokenizers::Result<tokenizers::Tokenizer> {
+    let mut inner = tokenizers::Tokenizer::new(model);
+    let spaces = Replace::new(tokenizers::normalizers::replace::ReplacePattern::Regex(r"\s+".into()), " ")?;
+    let steps: Vec<NormalizerWrapper> = vec![NFC.into(), spaces.into(), Lowercase.into()];
+    inner.with_normalizer(Some(Normalizers::new(steps)))?;
+    let split = Split::new(SplitPattern::Regex(PATTERN.into()), SplitDelimiterBehavior::Removed, true)?;
+    let bytes = ByteLevel::new(false, true, true);
+    inner.with_pre_tokenizer(Some(PreTokenizers::new(vec![split.into(), bytes.into()])));
+    inner.add_special_tokens([AddedToken::from(START, true), AddedToken::from(END, true)])?;
+    Ok(inner)
+}
+
+/// The files of a tokenizer in CLIP's format in which each of `words` is one token: all 256 bytes,
+/// each also as a word's end, so that any text has tokens of its own, then merges from the left.
+pub struct TokenizerFiles {
+    pub vocab: String,
+    pub merges: String,
+    pub config: String,
+    pub vocab_size: usize,
+}
+
+impl TokenizerFiles {
+    /// For lower-case `words` of letters.
+    pub fn for_words<'a>(words: impl IntoIterator<Item = &'a str>, max_length: usize) -> Self {
+        let mut tokens: Vec<String> = byte_units().map(String::from).collect();
+        tokens.extend(byte_units().map(|unit| format!("{unit}</w>")));
+        let mut merges = Vec::new();
+        let mut seen: std::collections::HashSet<String> = tokens.iter().cloned().collect();
+        for word in words {
+            for (left, right) in merges_of(word) {
+                let whole = format!("{left}{right}");
+                if seen.insert(whole.clone()) {
+                    merges.push(format!("{left} {right}"));
+                    tokens.push(whole);
+                }
+            }
+        }
+        tokens.extend([START.to_owned(), END.to_owned()]);
+        let vocab: serde_json::Map<_, _> = tokens.iter().enumerate().map(|(id, token)| (token.clone(), id.into())).collect();
+        let config = serde_json::json!({
+            "tokenizer_class": "CLIPTokenizer", "model_max_length": max_length, "bos_token": START,
+            "eos_token": END, "pad_token": END, "unk_token": END,
+        });
+        let text = |value: &serde_json::Value| serde_json::to_string_pretty(value).expect("JSON values serialize");
+        Self {
+            vocab: text(&vocab.into()),
+            merges: format!("#version: 0.2\n{}\n", merges.join("\n")),
+            config: text(&config),
+            vocab_size: tokens.len(),
+        }
+    }
+}
+
+/// The merges that build a word from its letters, from the left.
+fn merges_of(word: &str) -> Vec<(String, String)> {
+    let mut letters: Vec<String> = word.chars().map(String::from).collect();
+    let Some(last) = letters.last_mut() else { return Vec::new() };
+    last.push_str("</w>");
+    let mut left = letters[0].clone();
+    let merge = |right: &String| {
+        let pair = (left.clone(), right.clone());
+        left.push_str(right);
+        pair
+    };
+    letters[1..].iter().map(merge).collect()
+}
+
+/// The printable stand-ins for the 256 bytes that GPT-2's vocabulary is written in.
+fn byte_units() -> impl Iterator<Item = char> {
+    let is_kept = |b: &u32| (33..=126).contains(b) || (161..=172).contains(b) || (174..=255).contains(b);
+    let kept = (0..256u32).filter(is_kept);
+    let moved = (256..256 + (0..256u32).filter(|b| !is_kept(b)).count() as u32).collect::<Vec<_>>();
+    kept.chain(moved).filter_map(char::from_u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokenizer() -> Tokenizer {
+        let files = TokenizerFiles::for_words(["a", "squirrel", "square", "at", "easel"], 12);
+        Tokenizer::from_texts(&files.vocab, &files.merges, &files.config).unwrap()
+    }
+
+    #[test]
+    fn known_words_are_one_token_and_unknown_ones_their_own_pieces() {
+        let tokenizer = tokenizer();
+        for word in ["squirrel", "square", "a", "at", "easel"] {
+            assert_eq!(tokenizer.pieces(word), 1, "{word}");
+        }
+        assert!(tokenizer.pieces("unicorn") > 1);
+        let ids = tokenizer.encode("A  Squirrel, ü").unwrap();
+        assert_eq!(ids.len(), 12);
+        let [start, end] = tokenizer.ends;
+        let words = ids[1..].iter().take_while(|&&id| id != end).count();
+        assert_eq!(ids[0], start);
+        assert_eq!(words, 5, "a, squirrel, the comma, and two bytes");
+    }
+
+    #[test]
+    fn too_long_a_text_is_refused_with_its_length() {
+        assert!(tokenizer().encode("a a a a a a a a a a a").unwrap_err().contains("11 tokens"));
+    }
+}

@@ -1,0 +1,111 @@
+//! The conditional U-Net with the names of diffusers' `UNet2DConditionModel`, driven by its
+//! `config.json`.
+
+mod attention;
+mod blocks;
+mod config;
+mod embeddings;
+mod resnet;
+
+use crate::checkpoint::{CheckpointError, Renaming, load_weights, save_weights};
+use attention::Attend;
+use blocks::{DownBlock, MidBlock, UpBlock};
+use burn::module::Module;
+use burn::nn::{GroupNorm, conv::Conv2d};
+use burn::tensor::{DType, Device, Tensor};
+pub use config::{PerLevel, UNetConfig};
+use embeddings::TimestepEmbedding;
+use resnet::{convolution, convolve, normalization, normalize};
+use std::path::Path;
+
+/// Predicts the noise (or v) in noisy pictures, given timesteps, text and perhaps a camera.
+#[derive(Module, Debug)]
+pub struct UNet {
+    conv_in: Conv2d,
+    time_embedding: TimestepEmbedding,
+    class_embedding: Option<TimestepEmbedding>,
+    down_blocks: Vec<DownBlock>,
+    mid_block: MidBlock,
+    up_blocks: Vec<UpBlock>,
+    conv_norm_out: GroupNorm,
+    conv_out: Conv2d,
+    #[module(skip)]
+    config: UNetConfig,
+}
+
+const READ: &[Renaming] = &[(r"\.ff\.net\.0\.proj\.", ".ff.proj_in."), (r"\.ff\.net\.2\.", ".ff.proj_out.")];
+const WRITE: &[Renaming] = &[(r"\.ff\.proj_in\.", ".ff.net.0.proj."), (r"\.ff\.proj_out\.", ".ff.net.2.")];
+
+impl UNet {
+    /// With random weights; the last convolution starts at zero.
+    pub fn new(config: &UNetConfig, device: &Device) -> Self {
+        let channels = &config.block_out_channels;
+        let (first, last) = (channels[0], channels[channels.len() - 1]);
+        let embedding = |from: usize| TimestepEmbedding::new(from, config.time_embed_dim(), device);
+        let mut conv_out = convolution([first, config.out_channels], 3, 1, device);
+        conv_out.weight = conv_out.weight.map(|weight| weight.zeros_like());
+        Self {
+            conv_in: convolution([config.in_channels, first], 3, 1, device),
+            time_embedding: embedding(first),
+            class_embedding: config.projection_class_embeddings_input_dim.map(embedding),
+            down_blocks: (0..channels.len()).map(|level| DownBlock::new(config, level, device)).collect(),
+            mid_block: MidBlock::new(config, last, device),
+            up_blocks: (0..channels.len()).map(|step| UpBlock::new(config, step, device)).collect(),
+            conv_norm_out: normalization(config, first, config.norm_eps, device),
+            conv_out,
+            config: config.clone(),
+        }
+    }
+
+    /// With the weights of a `diffusion_pytorch_model.safetensors`.
+    ///
+    /// # Errors
+    /// When they do not fit the configuration.
+    pub fn load(config: &UNetConfig, path: &Path, bytes: Vec<u8>, device: &Device) -> Result<Self, CheckpointError> {
+        load_weights(Self::new(config, device), path, bytes, READ, &[])
+    }
+
+    /// Writes a `diffusion_pytorch_model.safetensors`.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn save(&self, path: &Path, dtype: DType) -> Result<(), CheckpointError> {
+        save_weights(self, path, dtype, WRITE)
+    }
+
+    /// The network's configuration.
+    pub fn config(&self) -> &UNetConfig {
+        &self.config
+    }
+
+    /// # Shapes
+    /// - `sample`: `[batch, in_channels, size, size]`
+    /// - `timesteps`: one for each picture, in `0..1000`
+    /// - `text`: `[batch, tokens, cross_attention_dim]`
+    /// - `camera`: `[batch, projection_class_embeddings_input_dim]`, if the network takes one
+    /// - output: `[batch, out_channels, size, size]`
+    ///
+    /// # Panics
+    /// When a camera is missing or given to a network that takes none.
+    pub fn forward(&self, sample: Tensor<4>, timesteps: &[usize], text: Tensor<3>, camera: Option<Tensor<2>>) -> Tensor<4> {
+        let sines = embeddings::sinusoidal(timesteps, self.config.block_out_channels[0], &sample.device());
+        let mut time = self.time_embedding.forward(sines);
+        match (&self.class_embedding, camera) {
+            (Some(embedding), Some(camera)) => time = time + embedding.forward(camera),
+            (None, None) => {}
+            (Some(_), None) => panic!("this U-Net takes a camera, and none was given"),
+            (None, Some(_)) => panic!("this U-Net takes no camera"),
+        }
+        let context = Attend { time: burn::tensor::activation::silu(time), text };
+        let mut x = convolve(&self.conv_in, sample);
+        let mut skips = vec![x.clone()];
+        for block in &self.down_blocks {
+            x = block.forward(x, &context, &mut skips);
+        }
+        x = self.mid_block.forward(x, &context);
+        for block in &self.up_blocks {
+            x = block.forward(x, &context, &mut skips);
+        }
+        convolve(&self.conv_out, normalize(&self.conv_norm_out, x, true))
+    }
+}

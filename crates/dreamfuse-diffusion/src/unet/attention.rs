@@ -1,0 +1,135 @@
+//! Spatial transformers: pixels attend to each other and to the text.
+
+use super::config::UNetConfig;
+use super::resnet::{convolution, convolve, normalization, normalize};
+use burn::module::Module;
+use burn::nn::{GroupNorm, LayerNorm, LayerNormConfig, Linear, LinearConfig, conv::Conv2d};
+use burn::tensor::activation::gelu;
+use burn::tensor::module::attention;
+use burn::tensor::ops::AttentionModuleOptions;
+use burn::tensor::{Device, Tensor};
+
+/// What blocks are conditioned on.
+pub(super) struct Attend {
+    /// `[batch, time_embed_dim]`, after SiLU.
+    pub time: Tensor<2>,
+    /// `[batch, tokens, cross_attention_dim]`.
+    pub text: Tensor<3>,
+}
+
+/// diffusers' `Transformer2DModel` with convolutional projections.
+#[derive(Module, Debug)]
+pub(super) struct SpatialTransformer {
+    norm: GroupNorm,
+    proj_in: Conv2d,
+    transformer_blocks: Vec<TransformerBlock>,
+    proj_out: Conv2d,
+}
+
+#[derive(Module, Debug)]
+struct TransformerBlock {
+    norm1: LayerNorm,
+    attn1: Attention,
+    norm2: LayerNorm,
+    attn2: Attention,
+    norm3: LayerNorm,
+    ff: FeedForward,
+}
+
+#[derive(Module, Debug)]
+struct Attention {
+    to_q: Linear,
+    to_k: Linear,
+    to_v: Linear,
+    to_out: Vec<Linear>,
+    #[module(skip)]
+    heads: usize,
+}
+
+/// A gated feed-forward layer (GEGLU, Shazeer 2020).
+#[derive(Module, Debug)]
+struct FeedForward {
+    proj_in: Linear,
+    proj_out: Linear,
+}
+
+impl SpatialTransformer {
+    pub(super) fn new(config: &UNetConfig, channels: usize, heads: usize, device: &Device) -> Self {
+        Self {
+            norm: normalization(config, channels, 1e-6, device),
+            proj_in: convolution([channels, channels], 1, 1, device),
+            transformer_blocks: vec![TransformerBlock::new(channels, config.cross_attention_dim, heads, device)],
+            proj_out: convolution([channels, channels], 1, 1, device),
+        }
+    }
+
+    /// `[batch, channels, h, w]` to the same.
+    pub(super) fn forward(&self, x: Tensor<4>, text: &Tensor<3>) -> Tensor<4> {
+        let [batch, channels, height, width] = x.dims();
+        let h = convolve(&self.proj_in, normalize(&self.norm, x.clone(), false));
+        let mut tokens = h.reshape([batch, channels, height * width]).swap_dims(1, 2);
+        for block in &self.transformer_blocks {
+            tokens = block.forward(tokens, text);
+        }
+        let h = tokens.swap_dims(1, 2).reshape([batch, channels, height, width]);
+        x + convolve(&self.proj_out, h)
+    }
+}
+
+impl TransformerBlock {
+    fn new(width: usize, text_width: usize, heads: usize, device: &Device) -> Self {
+        let norm = || LayerNormConfig::new(width).init(device);
+        Self {
+            norm1: norm(),
+            attn1: Attention::new([width, width], heads, device),
+            norm2: norm(),
+            attn2: Attention::new([width, text_width], heads, device),
+            norm3: norm(),
+            ff: FeedForward {
+                proj_in: LinearConfig::new(width, 8 * width).init(device),
+                proj_out: LinearConfig::new(4 * width, width).init(device),
+            },
+        }
+    }
+
+    fn forward(&self, x: Tensor<3>, text: &Tensor<3>) -> Tensor<3> {
+        let own = self.norm1.forward(x.clone());
+        let x = x + self.attn1.forward(own.clone(), own);
+        let x = x.clone() + self.attn2.forward(self.norm2.forward(x), text.clone());
+        x.clone() + self.ff.forward(self.norm3.forward(x))
+    }
+}
+
+impl Attention {
+    fn new([width, context]: [usize; 2], heads: usize, device: &Device) -> Self {
+        let project = |from: usize| LinearConfig::new(from, width).with_bias(false).init(device);
+        Self {
+            to_q: project(width),
+            to_k: project(context),
+            to_v: project(context),
+            to_out: vec![LinearConfig::new(width, width).init(device)],
+            heads,
+        }
+    }
+
+    /// Queries from `x` `[batch, n, width]`, keys and values from `context` `[batch, m, …]`.
+    fn forward(&self, x: Tensor<3>, context: Tensor<3>) -> Tensor<3> {
+        let [batch, queries, width] = x.dims();
+        let split = |x: Tensor<3>| {
+            let [_, tokens, _] = x.dims();
+            x.reshape([batch, tokens, self.heads, width / self.heads]).swap_dims(1, 2)
+        };
+        let (k, v) = (self.to_k.forward(context.clone()), self.to_v.forward(context));
+        let q = split(self.to_q.forward(x));
+        let attended = attention(q, split(k), split(v), None, None, AttentionModuleOptions::default());
+        self.to_out[0].forward(attended.swap_dims(1, 2).reshape([batch, queries, width]))
+    }
+}
+
+impl FeedForward {
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let mut parts = self.proj_in.forward(x).chunk(2, 2);
+        let (gate, value) = (parts.pop().expect("two halves"), parts.pop().expect("two halves"));
+        self.proj_out.forward(value * gelu(gate))
+    }
+}

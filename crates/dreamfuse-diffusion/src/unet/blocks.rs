@@ -1,0 +1,132 @@
+//! The levels of the U-Net.
+
+use super::attention::{Attend, SpatialTransformer};
+use super::config::UNetConfig;
+use super::resnet::{ResnetBlock, convolution, convolve};
+use burn::module::Module;
+use burn::nn::conv::Conv2d;
+use burn::tensor::{Device, Tensor};
+use dreamfuse_kernels::upsample_nearest2;
+
+/// A convolution before or after a change of size, under the name that diffusers gives it.
+#[derive(Module, Debug)]
+pub(super) struct Resampler {
+    conv: Conv2d,
+}
+
+/// `DownBlock2D` and `CrossAttnDownBlock2D`.
+#[derive(Module, Debug)]
+pub(super) struct DownBlock {
+    resnets: Vec<ResnetBlock>,
+    attentions: Vec<SpatialTransformer>,
+    downsamplers: Vec<Resampler>,
+}
+
+/// `UNetMidBlock2DCrossAttn`.
+#[derive(Module, Debug)]
+pub(super) struct MidBlock {
+    resnets: Vec<ResnetBlock>,
+    attentions: Vec<SpatialTransformer>,
+}
+
+/// `UpBlock2D` and `CrossAttnUpBlock2D`.
+#[derive(Module, Debug)]
+pub(super) struct UpBlock {
+    resnets: Vec<ResnetBlock>,
+    attentions: Vec<SpatialTransformer>,
+    upsamplers: Vec<Resampler>,
+}
+
+/// `count` transformers, or none where the block type has none.
+fn transformers(config: &UNetConfig, block_type: &str, level: usize, count: usize, device: &Device) -> Vec<SpatialTransformer> {
+    let count = if UNetConfig::has_attention(block_type) { count } else { 0 };
+    let channels = config.block_out_channels[level];
+    (0..count).map(|_| SpatialTransformer::new(config, channels, config.heads(level), device)).collect()
+}
+
+fn resampler(wanted: bool, channels: usize, stride: usize, device: &Device) -> Vec<Resampler> {
+    let make = || Resampler { conv: convolution([channels, channels], 3, stride, device) };
+    wanted.then(make).into_iter().collect()
+}
+
+/// One residual block and, where there is one, its transformer.
+fn layer(resnet: &ResnetBlock, attention: Option<&SpatialTransformer>, x: Tensor<4>, context: &Attend) -> Tensor<4> {
+    let x = resnet.forward(x, context.time.clone());
+    match attention {
+        Some(attention) => attention.forward(x, &context.text),
+        None => x,
+    }
+}
+
+impl DownBlock {
+    pub(super) fn new(config: &UNetConfig, level: usize, device: &Device) -> Self {
+        let channels = &config.block_out_channels;
+        let (from, to) = (channels[level.saturating_sub(1)], channels[level]);
+        let layers = config.layers_per_block;
+        Self {
+            resnets: (0..layers).map(|i| ResnetBlock::new(config, [if i == 0 { from } else { to }, to], device)).collect(),
+            attentions: transformers(config, &config.down_block_types[level], level, layers, device),
+            downsamplers: resampler(level + 1 < channels.len(), to, 2, device),
+        }
+    }
+
+    /// Pushes what the way up will take again.
+    pub(super) fn forward(&self, mut x: Tensor<4>, context: &Attend, skips: &mut Vec<Tensor<4>>) -> Tensor<4> {
+        for (i, resnet) in self.resnets.iter().enumerate() {
+            x = layer(resnet, self.attentions.get(i), x, context);
+            skips.push(x.clone());
+        }
+        for downsampler in &self.downsamplers {
+            x = convolve(&downsampler.conv, x);
+            skips.push(x.clone());
+        }
+        x
+    }
+}
+
+impl MidBlock {
+    pub(super) fn new(config: &UNetConfig, channels: usize, device: &Device) -> Self {
+        let heads = config.heads(config.block_out_channels.len() - 1);
+        Self {
+            resnets: (0..2).map(|_| ResnetBlock::new(config, [channels, channels], device)).collect(),
+            attentions: vec![SpatialTransformer::new(config, channels, heads, device)],
+        }
+    }
+
+    pub(super) fn forward(&self, x: Tensor<4>, context: &Attend) -> Tensor<4> {
+        let x = layer(&self.resnets[0], self.attentions.first(), x, context);
+        self.resnets[1].forward(x, context.time.clone())
+    }
+}
+
+impl UpBlock {
+    /// `step` counts from the deepest level up.
+    pub(super) fn new(config: &UNetConfig, step: usize, device: &Device) -> Self {
+        let channels = &config.block_out_channels;
+        let level = channels.len() - 1 - step;
+        let (below, to) = (channels[(level + 1).min(channels.len() - 1)], channels[level]);
+        let above = channels[level.saturating_sub(1)];
+        let layers = config.layers_per_block + 1;
+        let resnet = |i: usize| {
+            let own = if i == 0 { below } else { to };
+            let skip = if i + 1 == layers { above } else { to };
+            ResnetBlock::new(config, [own + skip, to], device)
+        };
+        Self {
+            resnets: (0..layers).map(resnet).collect(),
+            attentions: transformers(config, &config.up_block_types[step], level, layers, device),
+            upsamplers: resampler(level > 0, to, 1, device),
+        }
+    }
+
+    pub(super) fn forward(&self, mut x: Tensor<4>, context: &Attend, skips: &mut Vec<Tensor<4>>) -> Tensor<4> {
+        for (i, resnet) in self.resnets.iter().enumerate() {
+            let skip = skips.pop().expect("as many skips as the way down pushed");
+            x = layer(resnet, self.attentions.get(i), Tensor::cat(vec![x, skip], 1), context);
+        }
+        for upsampler in &self.upsamplers {
+            x = convolve(&upsampler.conv, upsample_nearest2(x));
+        }
+        x
+    }
+}

@@ -1,0 +1,110 @@
+//! diffusers' `unet/config.json`.
+
+use serde::{Deserialize, Serialize};
+
+/// One number for all levels, or one for each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum PerLevel {
+    Same(usize),
+    Each(Vec<usize>),
+}
+
+/// Shape of the network. Fields and their defaults are those of diffusers 0.42's
+/// `UNet2DConditionModel`; what is not listed has to have its default there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct UNetConfig {
+    pub sample_size: usize,
+    pub in_channels: usize,
+    pub out_channels: usize,
+    pub down_block_types: Vec<String>,
+    pub up_block_types: Vec<String>,
+    pub block_out_channels: Vec<usize>,
+    #[serde(default = "default_layers")]
+    pub layers_per_block: usize,
+    pub cross_attention_dim: usize,
+    /// The number of heads, for historical reasons (diffusers issue 2011).
+    #[serde(default = "default_heads")]
+    pub attention_head_dim: PerLevel,
+    #[serde(default = "default_groups")]
+    pub norm_num_groups: usize,
+    #[serde(default = "default_epsilon")]
+    pub norm_eps: f64,
+    #[serde(default)]
+    pub use_linear_projection: bool,
+    #[serde(default)]
+    pub class_embed_type: Option<String>,
+    #[serde(default)]
+    pub projection_class_embeddings_input_dim: Option<usize>,
+}
+
+fn default_layers() -> usize {
+    2
+}
+fn default_heads() -> PerLevel {
+    PerLevel::Same(8)
+}
+fn default_groups() -> usize {
+    32
+}
+fn default_epsilon() -> f64 {
+    1e-5
+}
+
+impl UNetConfig {
+    /// Width of the time embedding.
+    pub(super) fn time_embed_dim(&self) -> usize {
+        4 * self.block_out_channels[0]
+    }
+
+    /// Attention heads at a level.
+    pub(super) fn heads(&self, level: usize) -> usize {
+        match &self.attention_head_dim {
+            PerLevel::Same(heads) => *heads,
+            PerLevel::Each(heads) => heads[level],
+        }
+    }
+
+    /// Whether the blocks of a type attend to the text.
+    pub(super) fn has_attention(block_type: &str) -> bool {
+        block_type.starts_with("CrossAttn")
+    }
+
+    /// Says what of the configuration cannot be run, if anything.
+    ///
+    /// # Errors
+    /// The message names the key and what would be right.
+    pub fn check(&self) -> Result<(), String> {
+        let levels = self.block_out_channels.len();
+        if levels == 0 || self.down_block_types.len() != levels || self.up_block_types.len() != levels {
+            return Err(format!("block_out_channels has {levels} levels, and down_block_types and up_block_types others"));
+        }
+        if let PerLevel::Each(heads) = &self.attention_head_dim
+            && heads.len() != levels
+        {
+            return Err(format!("attention_head_dim has {} entries for {levels} levels", heads.len()));
+        }
+        for (types, known) in [
+            (&self.down_block_types, ["DownBlock2D", "CrossAttnDownBlock2D"]),
+            (&self.up_block_types, ["UpBlock2D", "CrossAttnUpBlock2D"]),
+        ] {
+            if let Some(other) = types.iter().find(|name| !known.contains(&name.as_str())) {
+                return Err(format!("block type {other} is not one of {}", known.join(", ")));
+            }
+        }
+        if self.use_linear_projection {
+            return Err("use_linear_projection is true".into());
+        }
+        match (self.class_embed_type.as_deref(), self.projection_class_embeddings_input_dim) {
+            (None, None) | (Some("projection"), Some(_)) => {}
+            (kind, _) => return Err(format!("class_embed_type is {kind:?}; null, or projection with its input size, would do")),
+        }
+        let divided = |count: usize, parts: usize| parts > 0 && count.is_multiple_of(parts);
+        for (level, &channels) in self.block_out_channels.iter().enumerate() {
+            if !divided(channels, self.norm_num_groups) || !divided(channels, self.heads(level)) {
+                return Err(format!("{channels} channels divide into neither groups nor heads"));
+            }
+        }
+        Ok(())
+    }
+}

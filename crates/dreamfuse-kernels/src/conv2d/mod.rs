@@ -1,0 +1,173 @@
+//! Two-dimensional convolution.
+
+mod cpu;
+pub mod reference;
+
+use crate::cpu::{contiguous, shape_of, slice_of, tensor_from};
+use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
+use burn::tensor::Tensor;
+pub use cpu::Geometry;
+
+/// Convolves `input` `[batch, channels_in, height, width]` with `weight` `[channels_out, channels_in,
+/// kernel, kernel]` and adds `bias` `[channels_out]`; zero padding. The result is `[batch,
+/// channels_out, (height + 2 padding − kernel) / stride + 1, …]`. Differentiable in all three.
+///
+/// # Panics
+/// When the shapes do not fit.
+pub fn conv2d(input: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, stride: usize, padding: usize) -> Tensor<4> {
+    let ([_, c, _, _], [o, wc, kh, kw], [b]) = (input.dims(), weight.dims(), bias.dims());
+    assert!(c == wc && b == o && kh == kw, "conv2d: input has {c} channels, weight is [{o}, {wc}, {kh}, {kw}], bias [{b}]");
+    Tensor::from_dispatch(Dispatch::conv2d_op(input.into_dispatch(), weight.into_dispatch(), bias.into_dispatch(), stride, padding))
+}
+
+/// The backends that have the operation.
+#[backend_extension(Autodiff, Flex)]
+pub trait Conv2dBackend: Backend {
+    /// See [`conv2d`].
+    fn conv2d_op(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        stride: usize,
+        padding: usize,
+    ) -> FloatTensor<Self>;
+
+    /// Gradient with respect to the input, of shape `[batch, channels_in, height, width]`.
+    fn conv2d_input_grad(
+        grad: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        input: FloatTensor<Self>,
+        stride: usize,
+        padding: usize,
+    ) -> FloatTensor<Self>;
+
+    /// Gradients with respect to weight and bias.
+    fn conv2d_weight_grad(
+        grad: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        input: FloatTensor<Self>,
+        stride: usize,
+        padding: usize,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+}
+
+fn geometry(input: &FloatTensor<Flex>, weight: &FloatTensor<Flex>, stride: usize, padding: usize) -> Geometry {
+    let ([batch, channels_in, height, width], [channels_out, _, kernel, _]) = (shape_of(input), shape_of(weight));
+    Geometry { batch, channels_in, channels_out, height, width, kernel, stride, padding }
+}
+
+impl Conv2dBackend for Flex {
+    fn conv2d_op(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        stride: usize,
+        padding: usize,
+    ) -> FloatTensor<Self> {
+        let (input, weight, bias) = (contiguous(input), contiguous(weight), contiguous(bias));
+        let g = geometry(&input, &weight, stride, padding);
+        let out = cpu::forward(&g, slice_of(&input), slice_of(&weight), slice_of(&bias));
+        tensor_from(out, [g.batch, g.channels_out, g.out_height(), g.out_width()])
+    }
+
+    fn conv2d_input_grad(
+        grad: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        input: FloatTensor<Self>,
+        stride: usize,
+        padding: usize,
+    ) -> FloatTensor<Self> {
+        let (grad, weight) = (contiguous(grad), contiguous(weight));
+        let g = geometry(&input, &weight, stride, padding);
+        tensor_from(cpu::input_grad(&g, slice_of(&grad), slice_of(&weight)), [g.batch, g.channels_in, g.height, g.width])
+    }
+
+    fn conv2d_weight_grad(
+        grad: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        input: FloatTensor<Self>,
+        stride: usize,
+        padding: usize,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let (grad, input) = (contiguous(grad), contiguous(input));
+        let g = geometry(&input, &weight, stride, padding);
+        let (weight_grad, bias_grad) = cpu::weight_grad(&g, slice_of(&grad), slice_of(&input));
+        let weight_shape = [g.channels_out, g.channels_in, g.kernel, g.kernel];
+        (tensor_from(weight_grad, weight_shape), tensor_from(bias_grad, [g.channels_out]))
+    }
+}
+
+/// The backward step of [`conv2d`].
+#[derive(Debug)]
+struct Conv2dBackward;
+
+impl<B: Conv2dBackend> Backward<B, 3> for Conv2dBackward {
+    type State = (FloatTensor<B>, FloatTensor<B>, usize, usize);
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let [input_parent, weight_parent, bias_parent] = ops.parents;
+        let grad = grads.consume::<B>(&ops.node);
+        let (input, weight, stride, padding) = ops.state;
+        if let Some(node) = input_parent {
+            let of_input = B::conv2d_input_grad(grad.clone(), weight.clone(), input.clone(), stride, padding);
+            grads.register::<B>(node.id, of_input);
+        }
+        if weight_parent.is_some() || bias_parent.is_some() {
+            let (of_weight, of_bias) = B::conv2d_weight_grad(grad, weight, input, stride, padding);
+            if let Some(node) = weight_parent {
+                grads.register::<B>(node.id, of_weight);
+            }
+            if let Some(node) = bias_parent {
+                grads.register::<B>(node.id, of_bias);
+            }
+        }
+    }
+}
+
+impl<B: Conv2dBackend, C: CheckpointStrategy> Conv2dBackend for Autodiff<B, C> {
+    fn conv2d_op(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        stride: usize,
+        padding: usize,
+    ) -> FloatTensor<Self> {
+        let nodes = [input.node(), weight.node(), bias.node()];
+        let (input, weight, bias) = (input.into_primitive(), weight.into_primitive(), bias.into_primitive());
+        let out = B::conv2d_op(input.clone(), weight.clone(), bias, stride, padding);
+        match Conv2dBackward.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((input, weight, stride, padding), out),
+            OpsKind::UnTracked(prep) => prep.finish(out),
+        }
+    }
+
+    fn conv2d_input_grad(
+        grad: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        input: FloatTensor<Self>,
+        stride: usize,
+        padding: usize,
+    ) -> FloatTensor<Self> {
+        let (grad, weight, input) = (grad.into_primitive(), weight.into_primitive(), input.into_primitive());
+        <FloatTensor<Self>>::new(B::conv2d_input_grad(grad, weight, input, stride, padding))
+    }
+
+    fn conv2d_weight_grad(
+        grad: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        input: FloatTensor<Self>,
+        stride: usize,
+        padding: usize,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let (grad, weight, input) = (grad.into_primitive(), weight.into_primitive(), input.into_primitive());
+        let (of_weight, of_bias) = B::conv2d_weight_grad(grad, weight, input, stride, padding);
+        (<FloatTensor<Self>>::new(of_weight), <FloatTensor<Self>>::new(of_bias))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,89 @@
+use super::{Geometry, conv2d, reference};
+use crate::testing::{assert_close, central_differences, numbers, tracked, values, weighted_sum};
+
+const CASES: [Geometry; 5] = [
+    Geometry { batch: 2, channels_in: 3, channels_out: 5, height: 7, width: 6, kernel: 3, stride: 1, padding: 1 },
+    Geometry { batch: 3, channels_in: 4, channels_out: 2, height: 8, width: 8, kernel: 3, stride: 2, padding: 1 },
+    Geometry { batch: 1, channels_in: 6, channels_out: 4, height: 5, width: 5, kernel: 1, stride: 1, padding: 0 },
+    Geometry { batch: 2, channels_in: 2, channels_out: 3, height: 9, width: 7, kernel: 3, stride: 2, padding: 0 },
+    // Wide enough for several tiles.
+    Geometry { batch: 1, channels_in: 40, channels_out: 8, height: 40, width: 40, kernel: 3, stride: 1, padding: 1 },
+];
+
+struct Case {
+    input: Vec<f64>,
+    weight: Vec<f64>,
+    bias: Vec<f64>,
+    weights: Vec<f64>,
+}
+
+fn case(g: &Geometry) -> Case {
+    let out = g.batch * g.channels_out * g.out_height() * g.out_width();
+    Case {
+        input: numbers(1, g.batch * g.channels_in * g.height * g.width),
+        weight: numbers(2, g.channels_out * g.channels_in * g.kernel * g.kernel),
+        bias: numbers(3, g.channels_out),
+        weights: numbers(4, out),
+    }
+}
+
+#[test]
+fn value_and_gradients_agree_with_the_reference() {
+    for g in &CASES {
+        let Case { input, weight, bias, weights } = case(g);
+        let x = tracked(&input, [g.batch, g.channels_in, g.height, g.width]);
+        let w = tracked(&weight, [g.channels_out, g.channels_in, g.kernel, g.kernel]);
+        let b = tracked(&bias, [g.channels_out]);
+        let out = conv2d(x.clone(), w.clone(), b.clone(), g.stride, g.padding);
+        assert_close("value", &values(out.clone()), &reference::forward(g, &input, &weight, &bias));
+        let target = tracked(&weights, out.dims()).detach();
+        let grads = (out * target).sum().backward();
+        // The convolution is linear in each operand: its reference is its own derivative there, so a
+        // wide step has no truncation error.
+        let loss = |x: &[f64], w: &[f64], b: &[f64]| weighted_sum(&reference::forward(g, x, w, b), &weights);
+        if g.channels_in < 40 {
+            let right = central_differences(&input, 0.5, |x| loss(x, &weight, &bias));
+            assert_close("input", &values(x.grad(&grads).unwrap()), &right);
+            let right = central_differences(&weight, 0.5, |w| loss(&input, w, &bias));
+            assert_close("weight", &values(w.grad(&grads).unwrap()), &right);
+        }
+        let right = central_differences(&bias, 0.5, |b| loss(&input, &weight, b));
+        assert_close("bias", &values(b.grad(&grads).unwrap()), &right);
+    }
+}
+
+#[test]
+fn gradients_are_adjoint_to_the_forward_pass_over_several_tiles() {
+    let g = &CASES[4];
+    let Case { input, weight, bias: _, weights } = case(g);
+    let zero = vec![0.0; g.channels_out];
+    let x = tracked(&input, [1, 40, 40, 40]);
+    let w = tracked(&weight, [8, 40, 3, 3]);
+    let out = conv2d(x.clone(), w.clone(), tracked(&zero, [8]), 1, 1);
+    let target = tracked(&weights, out.dims()).detach();
+    let grads = (out * target).sum().backward();
+    // <conv(x, w), g> = <x, grad_x> = <w, grad_w>, as the operation is linear in both.
+    let direct = weighted_sum(&reference::forward(g, &input, &weight, &zero), &weights);
+    let by_input = weighted_sum(&input, &values(x.grad(&grads).unwrap()));
+    let by_weight = weighted_sum(&weight, &values(w.grad(&grads).unwrap()));
+    assert!((by_input / direct - 1.0).abs() < 1e-4, "{by_input} for {direct}");
+    assert!((by_weight / direct - 1.0).abs() < 1e-4, "{by_weight} for {direct}");
+}
+
+#[test]
+fn one_and_two_threads_give_the_same_bytes() {
+    let g = Geometry { batch: 5, channels_in: 16, channels_out: 16, height: 32, width: 32, kernel: 3, stride: 1, padding: 1 };
+    let Case { input, weight, bias, weights } = case(&g);
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let x = tracked(&input, [g.batch, g.channels_in, g.height, g.width]);
+            let w = tracked(&weight, [g.channels_out, g.channels_in, 3, 3]);
+            let out = conv2d(x.clone(), w.clone(), tracked(&bias, [g.channels_out]), 1, 1);
+            let target = tracked(&weights, out.dims()).detach();
+            let grads = (out.clone() * target).sum().backward();
+            [values(out), values(x.grad(&grads).unwrap()), values(w.grad(&grads).unwrap())]
+        })
+    };
+    assert_eq!(run(1), run(2));
+}

@@ -1,0 +1,32 @@
+//! What the CPU bodies share.
+
+mod math;
+mod matmul;
+mod shared;
+mod tensors;
+
+pub use math::{exp, sigmoid};
+pub(crate) use matmul::{Matrix, multiply};
+pub(crate) use shared::SharedMut;
+pub(crate) use tensors::{contiguous, shape_of, slice_of, tensor_from};
+
+/// Runs `body` compiled for the best instruction set that the processor has (AVX-512, AVX2 with FMA,
+/// NEON, or portable code); what it calls must be `#[inline(always)]` to profit.
+#[inline(always)]
+pub fn vectorized<R>(body: impl FnOnce() -> R) -> R {
+    struct Body<F>(F);
+    impl<R, F: FnOnce() -> R> pulp::WithSimd for Body<F> {
+        type Output = R;
+        #[inline(always)]
+        fn with_simd<S: pulp::Simd>(self, _: S) -> R {
+            (self.0)()
+        }
+    }
+    pulp::Arch::new().dispatch(Body(body))
+}
+
+/// The instruction set that [`vectorized`] chooses here: it stands in checkpoints, because the same
+/// bytes are promised on the same instruction set only.
+pub fn instruction_set() -> String {
+    format!("{}-{:?}", std::env::consts::ARCH, pulp::Arch::new())
+}

@@ -1,0 +1,21 @@
+//! The hot differentiable operations of dreamfuse, as extensions of Burn's backends.
+//!
+//! Each operation has a folder: `reference.rs` says what it computes in plain code, `cpu.rs` is the
+//! body for speed with its backward pass by hand, and `mod.rs` joins them to Burn's automatic
+//! differentiation behind a safe function whose documentation names the shapes. Tests compare value
+//! and gradients of the two; the reference is compared with central differences.
+//!
+//! On the CPU an operation gives the same bytes for any number of threads: work is cut into pieces
+//! that do not depend on it, and partial sums are folded in a fixed order.
+
+pub mod adam;
+pub mod conv2d;
+pub mod cpu;
+pub mod group_norm;
+#[cfg(test)]
+mod testing;
+pub mod upsample;
+
+pub use conv2d::conv2d;
+pub use group_norm::group_norm;
+pub use upsample::upsample_nearest2;

@@ -1,0 +1,1 @@
+//! dreamfuse-mesh

@@ -1,0 +1,99 @@
+//! What a training run is made of: `configs/*.toml`.
+
+use dreamfuse_core::{Camera, CameraRange, LightRange};
+use dreamfuse_diffusion::clip_text::{Activation, ClipTextConfig};
+use dreamfuse_diffusion::schedule::ScheduleConfig;
+use dreamfuse_diffusion::unet::UNetConfig;
+use serde::{Deserialize, Serialize};
+
+/// Everything that decides a trained prior, besides the world and the seed's luck.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Side of a picture in pixels.
+    pub size: usize,
+    pub batch: usize,
+    pub seed: u64,
+    /// Learning rate after the warm-up.
+    pub rate: f32,
+    pub warmup_steps: u64,
+    /// The rate falls linearly to zero over this last part of the steps asked for.
+    pub decay_part: f64,
+    pub weight_decay: f32,
+    /// The gradient of all parameters together is clipped to this norm.
+    pub clip_norm: f64,
+    pub ema_decay: f64,
+    /// Probability that the text is replaced by the empty one.
+    pub drop_text: f64,
+    /// Probability that the camera is not told.
+    pub drop_camera: f64,
+    /// Probability that the caption names the view.
+    pub view_words: f64,
+    /// Shares of albedo and of textureless pictures; the rest is lit.
+    pub albedo: f64,
+    pub textureless: f64,
+    /// Tokens of a padded caption.
+    pub tokens: usize,
+    /// Channels of the U-Net's levels; all but the first attend to the text.
+    pub channels: Vec<usize>,
+    pub heads: usize,
+    pub text_width: usize,
+    pub text_layers: usize,
+    #[serde(default)]
+    pub cameras: CameraRange,
+    #[serde(default)]
+    pub lights: LightRange,
+}
+
+impl TrainConfig {
+    /// The U-Net that the configuration describes.
+    pub fn unet(&self) -> UNetConfig {
+        let levels = self.channels.len();
+        let has_text = |level: usize| level > 0;
+        let types = |order: &mut dyn Iterator<Item = usize>, with: &str, without: &str| {
+            order.map(|level| if has_text(level) { with } else { without }.to_owned()).collect::<Vec<_>>()
+        };
+        UNetConfig {
+            sample_size: self.size,
+            in_channels: 3,
+            out_channels: 3,
+            down_block_types: types(&mut (0..levels), "CrossAttnDownBlock2D", "DownBlock2D"),
+            up_block_types: types(&mut (0..levels).rev(), "CrossAttnUpBlock2D", "UpBlock2D"),
+            block_out_channels: self.channels.clone(),
+            layers_per_block: 1,
+            cross_attention_dim: self.text_width,
+            attention_head_dim: dreamfuse_diffusion::unet::PerLevel::Same(self.heads),
+            norm_num_groups: 8,
+            norm_eps: 1e-5,
+            use_linear_projection: false,
+            class_embed_type: Some("projection".into()),
+            projection_class_embeddings_input_dim: Some(Camera::CONDITIONING),
+        }
+    }
+
+    /// The text encoder, for a tokenizer of `vocab_size` tokens.
+    pub fn text_encoder(&self, vocab_size: usize) -> ClipTextConfig {
+        ClipTextConfig {
+            vocab_size,
+            hidden_size: self.text_width,
+            intermediate_size: 4 * self.text_width,
+            num_hidden_layers: self.text_layers,
+            num_attention_heads: 4,
+            max_position_embeddings: self.tokens,
+            hidden_act: Activation::QuickGelu,
+            layer_norm_eps: 1e-5,
+        }
+    }
+
+    /// The forward process.
+    pub fn schedule(&self) -> ScheduleConfig {
+        ScheduleConfig::cosine_v()
+    }
+
+    /// The learning rate of step `step` (from 1) of `total`.
+    pub fn rate_at(&self, step: u64, total: u64) -> f32 {
+        let warm = (step as f64 / self.warmup_steps.max(1) as f64).min(1.0);
+        let left = total.saturating_sub(step) as f64 / (self.decay_part * total as f64).max(1.0);
+        self.rate * (warm * left.min(1.0)) as f32
+    }
+}

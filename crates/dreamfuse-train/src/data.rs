@@ -1,0 +1,84 @@
+//! Batches of pictures with captions and cameras, drawn on all cores as they are needed.
+
+use crate::config::TrainConfig;
+use dreamfuse_core::{Camera, Purpose, Shading, ViewWord, stream};
+use dreamfuse_diffusion::Tokenizer;
+use dreamfuse_toybox::{CaptionSampler, Look, Scene, render};
+use rand::{Rng, RngExt};
+use rand_distr::StandardNormal;
+use rayon::prelude::*;
+
+/// What one step of training needs; the picture's values are in `[−1, 1]`.
+pub(crate) struct Batch {
+    /// `[batch, 3, size, size]`.
+    pub clean: Vec<f32>,
+    /// `[batch, 3, size, size]`, standard normal.
+    pub noise: Vec<f32>,
+    pub timesteps: Vec<usize>,
+    /// `[batch, tokens]`.
+    pub ids: Vec<i64>,
+    /// `[batch, 9]`, zeros where the camera is not told.
+    pub cameras: Vec<f32>,
+}
+
+struct Example {
+    clean: Vec<f32>,
+    noise: Vec<f32>,
+    ids: Vec<i64>,
+    camera: [f32; Camera::CONDITIONING],
+}
+
+/// The batch of step `step`: the same for the same configuration and seed.
+pub(crate) fn draw(config: &TrainConfig, captions: &CaptionSampler, tokenizer: &Tokenizer, timesteps: usize, step: u64) -> Batch {
+    let examples: Vec<Example> =
+        (0..config.batch).into_par_iter().map(|index| example(config, captions, tokenizer, step, index)).collect();
+    let mut rng = stream(config.seed, Purpose::Timestep, 0, step);
+    // Stratified over the batch: the loss depends strongly on t.
+    let stratum = |i: usize, u: f64| ((i as f64 + u) / config.batch as f64 * timesteps as f64) as usize;
+    Batch {
+        timesteps: (0..config.batch).map(|i| stratum(i, rng.random()).min(timesteps - 1)).collect(),
+        clean: examples.iter().flat_map(|e| e.clean.iter().copied()).collect(),
+        noise: examples.iter().flat_map(|e| e.noise.iter().copied()).collect(),
+        ids: examples.iter().flat_map(|e| e.ids.iter().copied()).collect(),
+        cameras: examples.iter().flat_map(|e| e.camera).collect(),
+    }
+}
+
+fn example(config: &TrainConfig, captions: &CaptionSampler, tokenizer: &Tokenizer, step: u64, index: usize) -> Example {
+    let mut rng = stream(config.seed, Purpose::Caption, step, index as u64);
+    let caption = captions.sample(&mut rng);
+    let scene = Scene::instance(&caption.sentence, rng.random());
+    let camera = config.cameras.sample(0, 1, &mut rng);
+    let look = look(config, &camera, &mut rng);
+    let picture = render(&scene, &camera, &look, config.size).picture;
+    let mut planes = Vec::with_capacity(3 * config.size * config.size);
+    picture.push_planes(&mut planes);
+    let mut text = caption.text;
+    if rng.random_bool(config.view_words) {
+        text.push_str(ViewWord::of(camera.azimuth, camera.elevation).suffix());
+    }
+    if rng.random_bool(config.drop_text) {
+        text.clear();
+    }
+    let is_told = !rng.random_bool(config.drop_camera);
+    Example {
+        clean: planes.iter().map(|v| 2.0 * v - 1.0).collect(),
+        noise: rng.sample_iter(StandardNormal).take(planes.len()).collect(),
+        ids: tokenizer.encode(&text).expect("captions of the grammar fit"),
+        camera: if is_told { camera.conditioning() } else { [0.0; Camera::CONDITIONING] },
+    }
+}
+
+fn look(config: &TrainConfig, camera: &Camera, rng: &mut impl Rng) -> Look {
+    let roll = rng.random::<f64>();
+    let shading = if roll < config.albedo {
+        Shading::Albedo
+    } else if roll < config.albedo + config.textureless {
+        Shading::Textureless
+    } else {
+        Shading::Lambertian
+    };
+    let light = config.lights.sample(camera, rng);
+    let background = if rng.random_bool(0.3) { [rng.random(); 3] } else { rng.random() };
+    Look { shading, light, background }
+}

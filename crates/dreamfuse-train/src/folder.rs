@@ -1,0 +1,60 @@
+//! The trained prior as a folder that diffusers and transformers open part by part.
+
+use crate::config::TrainConfig;
+use crate::trainer::{Denoiser, TrainError};
+use burn::tensor::DType;
+use dreamfuse_core::files::{create_folder, write_atomically};
+use dreamfuse_diffusion::tokenizer::TokenizerFiles;
+use dreamfuse_toybox::words;
+use serde::Serialize;
+use serde_json::json;
+use std::path::Path;
+
+/// The tokenizer of the toybox world: today's words first, then tomorrow's.
+pub(crate) fn tokenizer_files(config: &TrainConfig) -> TokenizerFiles {
+    let known = words::all();
+    let all = known.iter().map(String::as_str).chain(words::RESERVED.iter().copied());
+    TokenizerFiles::for_words(all, config.tokens)
+}
+
+/// Writes the folder, weights in f16.
+pub(crate) fn write(folder: &Path, config: &TrainConfig, tokenizer: &TokenizerFiles, model: &Denoiser) -> Result<(), TrainError> {
+    for part in ["unet", "text_encoder", "tokenizer", "scheduler"] {
+        create_folder(&folder.join(part))?;
+    }
+    let text = |name: &str, text: &str| write_atomically(&folder.join(name), text.as_bytes());
+    let config_json = |name: &str, class: &[(&str, serde_json::Value)], value: serde_json::Value| {
+        let serde_json::Value::Object(mut map) = value else { unreachable!("configurations are objects") };
+        map.extend(class.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
+        text(name, &pretty(&map))
+    };
+    let class = |name: &str| [("_class_name", json!(name)), ("_diffusers_version", json!("0.42.1"))];
+    config_json("unet/config.json", &class("UNet2DConditionModel"), json!(config.unet()))?;
+    let architecture = [("architectures", json!(["CLIPTextModel"])), ("model_type", json!("clip_text_model"))];
+    let ids = [
+        ("bos_token_id", json!(tokenizer.vocab_size - 2)),
+        ("eos_token_id", json!(tokenizer.vocab_size - 1)),
+        ("pad_token_id", json!(tokenizer.vocab_size - 1)),
+    ];
+    let text_extra = [architecture.as_slice(), ids.as_slice()].concat();
+    config_json("text_encoder/config.json", &text_extra, json!(config.text_encoder(tokenizer.vocab_size)))?;
+    let scheduler_extra = [class("DDPMScheduler").as_slice(), [("clip_sample", json!(true))].as_slice()].concat();
+    config_json("scheduler/scheduler_config.json", &scheduler_extra, json!(config.schedule()))?;
+    text("tokenizer/vocab.json", &tokenizer.vocab)?;
+    text("tokenizer/merges.txt", &tokenizer.merges)?;
+    text("tokenizer/tokenizer_config.json", &tokenizer.config)?;
+    let index = json!({
+        "_class_name": "DiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"],
+        "text_encoder": ["transformers", "CLIPTextModel"], "tokenizer": ["transformers", "CLIPTokenizer"],
+        "scheduler": ["diffusers", "DDPMScheduler"],
+    });
+    text("model_index.json", &pretty(&index))?;
+    text("words.txt", &(words::all().join("\n") + "\n"))?;
+    model.unet.save(&folder.join("unet/diffusion_pytorch_model.safetensors"), DType::F16)?;
+    model.text_encoder.save(&folder.join("text_encoder/model.safetensors"), DType::F16)?;
+    Ok(())
+}
+
+fn pretty(value: &impl Serialize) -> String {
+    serde_json::to_string_pretty(value).expect("JSON values serialize") + "\n"
+}

@@ -1,0 +1,12 @@
+//! Training of the embedded prior on the toybox world: Algorithm 1 of Ho et al. 2020, on pictures
+//! that are drawn as they are needed.
+
+pub mod config;
+mod data;
+mod folder;
+mod optimizer;
+mod state;
+mod trainer;
+
+pub use config::TrainConfig;
+pub use trainer::{Progress, TrainError, Trainer};

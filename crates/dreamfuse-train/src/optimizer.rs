@@ -1,0 +1,95 @@
+//! The optimizer over a module's parameters, in the order in which the module lists them: moments and
+//! moving averages are plain lists, which makes a checkpoint exact.
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use dreamfuse_kernels::adam::{Adam, Moments};
+use rayon::prelude::*;
+
+/// What the optimizer keeps for one parameter.
+pub(crate) struct Slot {
+    pub moments: Moments,
+    /// Exponential moving average of the parameter: the weights that are shipped.
+    pub average: Vec<f32>,
+}
+
+/// One step's settings.
+pub(crate) struct Step {
+    /// Counts from 1.
+    pub number: u64,
+    pub rate: f32,
+    pub clip_norm: f64,
+    pub ema_decay: f64,
+}
+
+fn elements<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_to_vec::<f32>().expect("parameters are f32")
+}
+
+/// The parameters as lists.
+pub(crate) fn parameters(module: &impl Module) -> Vec<Vec<f32>> {
+    struct Collect(Vec<Vec<f32>>);
+    impl ModuleVisitor for Collect {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0.push(elements(param.val().inner()));
+        }
+    }
+    let mut collect = Collect(Vec::new());
+    module.visit(&mut collect);
+    collect.0
+}
+
+/// The module with its parameters replaced by lists in the order of [`parameters`].
+pub(crate) fn with_parameters<M: Module>(module: M, lists: impl IntoIterator<Item = Vec<f32>>, device: &Device) -> M {
+    struct Replace<'a, I>(I, &'a Device);
+    impl<I: Iterator<Item = Vec<f32>>> ModuleMapper for Replace<'_, I> {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            let values = self.0.next().expect("one list a parameter");
+            let (id, tensor, mapper) = param.consume();
+            let replaced = Tensor::from_data(TensorData::new(values, tensor.dims()), self.1);
+            let tracked = if self.1.is_autodiff() { replaced.require_grad() } else { replaced };
+            Param::from_mapped_value(id, tracked, mapper)
+        }
+    }
+    module.map(&mut Replace(lists.into_iter(), device))
+}
+
+/// Gradients in the order of [`parameters`]; zeros for a parameter that took no part.
+fn gradients(module: &impl Module, grads: &Gradients) -> Vec<Vec<f32>> {
+    struct Collect<'a>(Vec<Vec<f32>>, &'a Gradients);
+    impl ModuleVisitor for Collect<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let value = param.val();
+            let zeros = || vec![0.0; value.dims().iter().product()];
+            self.0.push(value.grad(self.1).map_or_else(zeros, elements));
+        }
+    }
+    let mut collect = Collect(Vec::new(), grads);
+    module.visit(&mut collect);
+    collect.0
+}
+
+/// Slots before the first step.
+pub(crate) fn slots(module: &impl Module) -> Vec<Slot> {
+    parameters(module).into_iter().map(|average| Slot { moments: Moments::zeros(average.len()), average }).collect()
+}
+
+/// One step of Adam on all parameters; returns the module and the gradient's norm before clipping.
+pub(crate) fn step<M: Module>(module: M, grads: &Gradients, adam: &Adam, step: &Step, slots: &mut [Slot], device: &Device) -> (M, f64) {
+    let grads = gradients(&module, grads);
+    let norm = grads.par_iter().map(|g| g.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>()).collect::<Vec<_>>();
+    let norm = norm.into_iter().sum::<f64>().sqrt();
+    if !norm.is_finite() {
+        return (module, norm); // the caller reports it; a step on such a gradient would lose the weights
+    }
+    let scale = (step.clip_norm / norm.max(1e-12)).min(1.0) as f32;
+    let decay = step.ema_decay.min((1.0 + step.number as f64) / (10.0 + step.number as f64)) as f32;
+    let mut lists = parameters(&module);
+    for ((values, grad), slot) in lists.iter_mut().zip(&grads).zip(slots) {
+        adam.step(step.number, step.rate, scale, values, grad, &mut slot.moments);
+        for (average, value) in slot.average.iter_mut().zip(values.iter()) {
+            *average += (1.0 - decay) * (value - *average);
+        }
+    }
+    (with_parameters(module, lists, device), norm)
+}
