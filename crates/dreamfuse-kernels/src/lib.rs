@@ -9,13 +9,17 @@
 //! that do not depend on it, and partial sums are folded in a fixed order.
 
 pub mod adam;
+pub mod composite;
 pub mod conv2d;
 pub mod cpu;
+pub mod field;
 pub mod group_norm;
 #[cfg(test)]
 mod testing;
 pub mod upsample;
 
+pub use composite::composite;
 pub use conv2d::conv2d;
+pub use field::{FieldSpec, field};
 pub use group_norm::group_norm;
 pub use upsample::upsample_nearest2;

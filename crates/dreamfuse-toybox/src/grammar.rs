@@ -162,7 +162,7 @@ pub const HELD_OUT: &str = include_str!("../../../prompts/held-out.txt");
 
 /// Kinds that the field's famous prompts need appear this many times as often.
 const FAMOUS: &[&str] = &["squirrel", "easel", "robot", "dinosaur", "tower bridge"];
-const FAMOUS_WEIGHT: usize = 2;
+const FAMOUS_WEIGHT: usize = 3;
 
 impl Default for CaptionSampler {
     fn default() -> Self {
@@ -223,6 +223,7 @@ impl CaptionSampler {
             _ => (any_kind(rng), any_kind(rng)),
         };
         let (subject, mut object) = (self.thing(subject, rng), self.thing(object, rng));
+        object.materials.truncate(1); // keeps the longest sentence within a prior's tokens
         if relation != Relation::PlayingChess && rng.random_bool(0.2) {
             object.extra = self.extra(object.kind, rng);
         }

@@ -34,8 +34,10 @@ pub struct TrainConfig {
     pub textureless: f64,
     /// Tokens of a padded caption.
     pub tokens: usize,
-    /// Channels of the U-Net's levels; all but the first attend to the text.
+    /// Channels of the U-Net's levels.
     pub channels: Vec<usize>,
+    /// The first level, from the top, that attends to the text and to itself.
+    pub text_from_level: usize,
     pub heads: usize,
     pub text_width: usize,
     pub text_layers: usize,
@@ -49,7 +51,7 @@ impl TrainConfig {
     /// The U-Net that the configuration describes.
     pub fn unet(&self) -> UNetConfig {
         let levels = self.channels.len();
-        let has_text = |level: usize| level > 0;
+        let has_text = |level: usize| level >= self.text_from_level;
         let types = |order: &mut dyn Iterator<Item = usize>, with: &str, without: &str| {
             order.map(|level| if has_text(level) { with } else { without }.to_owned()).collect::<Vec<_>>()
         };

@@ -21,6 +21,29 @@ pub(crate) struct Batch {
     pub cameras: Vec<f32>,
 }
 
+impl Batch {
+    pub(crate) fn len(&self) -> usize {
+        self.timesteps.len()
+    }
+
+    /// The batch in parts of at most `count` pictures.
+    pub(crate) fn shards(&self, count: usize) -> Vec<Self> {
+        let part = |first: usize| {
+            let last = (first + count).min(self.len());
+            let rows = |list: &[f32]| list[first * list.len() / self.len()..last * list.len() / self.len()].to_vec();
+            let tokens = self.ids.len() / self.len();
+            Self {
+                clean: rows(&self.clean),
+                noise: rows(&self.noise),
+                timesteps: self.timesteps[first..last].to_vec(),
+                ids: self.ids[first * tokens..last * tokens].to_vec(),
+                cameras: rows(&self.cameras),
+            }
+        };
+        (0..self.len()).step_by(count).map(part).collect()
+    }
+}
+
 struct Example {
     clean: Vec<f32>,
     noise: Vec<f32>,

@@ -54,8 +54,20 @@ pub(crate) fn with_parameters<M: Module>(module: M, lists: impl IntoIterator<Ite
     module.map(&mut Replace(lists.into_iter(), device))
 }
 
+/// The module with the same values as leaves of a new graph: Burn keeps graphs that share a leaf under
+/// one lock, which would make threads wait for each other.
+pub(crate) fn with_own_graph<M: Module>(module: M) -> M {
+    struct Detach;
+    impl ModuleMapper for Detach {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            param.map(|tensor| tensor.inner().autodiff().require_grad())
+        }
+    }
+    module.map(&mut Detach)
+}
+
 /// Gradients in the order of [`parameters`]; zeros for a parameter that took no part.
-fn gradients(module: &impl Module, grads: &Gradients) -> Vec<Vec<f32>> {
+pub(crate) fn gradients(module: &impl Module, grads: &Gradients) -> Vec<Vec<f32>> {
     struct Collect<'a>(Vec<Vec<f32>>, &'a Gradients);
     impl ModuleVisitor for Collect<'_> {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
@@ -75,8 +87,14 @@ pub(crate) fn slots(module: &impl Module) -> Vec<Slot> {
 }
 
 /// One step of Adam on all parameters; returns the module and the gradient's norm before clipping.
-pub(crate) fn step<M: Module>(module: M, grads: &Gradients, adam: &Adam, step: &Step, slots: &mut [Slot], device: &Device) -> (M, f64) {
-    let grads = gradients(&module, grads);
+pub(crate) fn step<M: Module>(
+    module: M,
+    grads: &[Vec<f32>],
+    adam: &Adam,
+    step: &Step,
+    slots: &mut [Slot],
+    device: &Device,
+) -> (M, f64) {
     let norm = grads.par_iter().map(|g| g.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>()).collect::<Vec<_>>();
     let norm = norm.into_iter().sum::<f64>().sqrt();
     if !norm.is_finite() {
@@ -85,7 +103,7 @@ pub(crate) fn step<M: Module>(module: M, grads: &Gradients, adam: &Adam, step: &
     let scale = (step.clip_norm / norm.max(1e-12)).min(1.0) as f32;
     let decay = step.ema_decay.min((1.0 + step.number as f64) / (10.0 + step.number as f64)) as f32;
     let mut lists = parameters(&module);
-    for ((values, grad), slot) in lists.iter_mut().zip(&grads).zip(slots) {
+    for ((values, grad), slot) in lists.iter_mut().zip(grads).zip(slots) {
         adam.step(step.number, step.rate, scale, values, grad, &mut slot.moments);
         for (average, value) in slot.average.iter_mut().zip(values.iter()) {
             *average += (1.0 - decay) * (value - *average);

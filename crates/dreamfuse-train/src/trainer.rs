@@ -16,6 +16,7 @@ use dreamfuse_kernels::adam::Adam;
 use dreamfuse_toybox::CaptionSampler;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Training cannot go on; the message says why.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +51,9 @@ pub struct Progress {
     pub rate: f32,
 }
 
+/// Pictures of a shard.
+const SHARD: usize = 8;
+
 /// A training run.
 pub struct Trainer {
     config: TrainConfig,
@@ -61,6 +65,20 @@ pub struct Trainer {
     captions: CaptionSampler,
     schedule: NoiseSchedule,
     device: Device,
+}
+
+/// `work(0..count)` in threads of its own, in order. Not on rayon's: a worker that waits inside an
+/// operation would take up another shard while it holds the lock of its graph.
+fn in_threads<R: Send>(count: usize, work: impl Fn(usize) -> R + Sync) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let take = || std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)).filter(|index| *index < count));
+    let run = || take().map(|index| (index, work(index))).collect::<Vec<_>>();
+    let mut results: Vec<(usize, R)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..rayon::current_num_threads()).map(|_| scope.spawn(run)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("training does not panic")).collect()
+    });
+    results.sort_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, result)| result).collect()
 }
 
 impl Trainer {
@@ -143,13 +161,14 @@ impl Trainer {
     pub fn run(&mut self, total: u64, mut observe: impl FnMut(&Self, Progress) -> ControlFlow<()>) -> Result<(), TrainError> {
         let mut batch = self.draw(self.step);
         while self.step < total {
-            let model = self.model.take().expect("a trainer has its model between steps");
             let next = self.step + 1;
-            let (drawn, ((model, gradient_norm), loss)) =
-                rayon::join(|| self.draw(next), || Self::gradients(&self.schedule, &self.device, model, batch));
+            let (drawn, (grads, loss)) = std::thread::scope(|scope| {
+                let drawn = scope.spawn(|| self.draw(next));
+                let gradients = self.gradients(&batch);
+                (drawn.join().expect("drawing does not panic"), gradients)
+            });
             batch = drawn;
-            let (model, norm, rate) = self.update(model, gradient_norm, total);
-            self.model = Some(model);
+            let (norm, rate) = self.update(grads, total);
             if !norm.is_finite() {
                 return Err(TrainError::NotFinite(self.step));
             }
@@ -165,31 +184,50 @@ impl Trainer {
         draw(&self.config, &self.captions, &self.tokenizer, self.schedule.steps(), step)
     }
 
-    /// Algorithm 1: noise the pictures, predict, compare; returns the gradients and the loss.
-    fn gradients(schedule: &NoiseSchedule, device: &Device, model: Denoiser, batch: Batch) -> ((Denoiser, burn::tensor::Gradients), f32) {
-        let count = batch.timesteps.len();
-        let size = model.unet.config().sample_size;
-        let picture = |values: Vec<f32>| Tensor::<4>::from_data(TensorData::new(values, [count, 3, size, size]), device);
-        let (clean, noise) = (picture(batch.clean), picture(batch.noise));
-        let ids = Tensor::<2, Int>::from_data(TensorData::new(batch.ids.clone(), [count, batch.ids.len() / count]), device);
-        let camera = Tensor::<2>::from_data(TensorData::new(batch.cameras, [count, Camera::CONDITIONING]), device);
-        let noisy = schedule.add_noise(clean.clone(), noise.clone(), &batch.timesteps);
-        let target = schedule.target(clean, noise, &batch.timesteps);
-        let text = model.text_encoder.forward(ids);
-        let output = model.unet.forward(noisy, &batch.timesteps, text, Some(camera));
-        let loss = (output - target).powi_scalar(2).mean();
-        let value = loss.clone().into_scalar::<f32>();
-        let grads = loss.backward();
-        ((model, grads), value)
+    fn model(&self) -> &Denoiser {
+        self.model.as_ref().expect("a trainer has its model between steps")
     }
 
-    fn update(&mut self, model: Denoiser, grads: burn::tensor::Gradients, total: u64) -> (Denoiser, f64, f32) {
+    /// Gradients and loss of a batch, whose shards are separate pieces of work: one thread each, and
+    /// small enough for the caches. Their order of addition does not depend on the threads.
+    fn gradients(&self, batch: &Batch) -> (Vec<Vec<f32>>, f32) {
+        let shards = batch.shards(SHARD);
+        let parts = in_threads(shards.len(), |index| self.shard_gradients(&shards[index], batch.len()));
+        let add = |mut sum: (Vec<Vec<f32>>, f32), part: (Vec<Vec<f32>>, f32)| {
+            for (sum, part) in sum.0.iter_mut().zip(part.0) {
+                sum.iter_mut().zip(part).for_each(|(s, p)| *s += p);
+            }
+            (sum.0, sum.1 + part.1)
+        };
+        parts.into_iter().reduce(add).expect("a batch has a shard")
+    }
+
+    /// Algorithm 1: noise the pictures, predict, compare. The loss is the shard's share of the mean.
+    fn shard_gradients(&self, shard: &Batch, batch: usize) -> (Vec<Vec<f32>>, f32) {
+        let (model, schedule, device) = (optimizer::with_own_graph(self.model().clone()), &self.schedule, &self.device);
+        let (count, size) = (shard.len(), self.config.size);
+        let picture = |values: &[f32]| Tensor::<4>::from_data(TensorData::new(values.to_vec(), [count, 3, size, size]), device);
+        let (clean, noise) = (picture(&shard.clean), picture(&shard.noise));
+        let ids = Tensor::<2, Int>::from_data(TensorData::new(shard.ids.clone(), [count, self.config.tokens]), device);
+        let camera = Tensor::<2>::from_data(TensorData::new(shard.cameras.clone(), [count, Camera::CONDITIONING]), device);
+        let noisy = schedule.add_noise(clean.clone(), noise.clone(), &shard.timesteps);
+        let target = schedule.target(clean, noise, &shard.timesteps);
+        let text = model.text_encoder.forward(ids);
+        let output = model.unet.forward(noisy, &shard.timesteps, text, Some(camera));
+        let loss = (output - target).powi_scalar(2).mean() * (count as f32 / batch as f32);
+        let value = loss.clone().into_scalar::<f32>();
+        (optimizer::gradients(&model, &loss.backward()), value)
+    }
+
+    fn update(&mut self, grads: Vec<Vec<f32>>, total: u64) -> (f64, f32) {
+        let model = self.model.take().expect("a trainer has its model between steps");
         let number = self.step + 1;
         let rate = self.config.rate_at(number, total);
         let adam = Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weight_decay: self.config.weight_decay };
         let step = Step { number, rate, clip_norm: self.config.clip_norm, ema_decay: self.config.ema_decay };
         let (model, norm) = optimizer::step(model, &grads, &adam, &step, &mut self.slots, &self.device);
-        (model, norm, rate)
+        self.model = Some(model);
+        (norm, rate)
     }
 
     /// Writes the state that [`Trainer::resume_from`] goes on from exactly.
@@ -197,9 +235,8 @@ impl Trainer {
     /// # Errors
     /// When the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), TrainError> {
-        let model = self.model.as_ref().expect("a trainer has its model between steps");
         let slots = self.slots.iter().map(|s| Slot { moments: s.moments.clone(), average: s.average.clone() }).collect();
-        state::save(path, &state::State { step: self.step, parameters: parameters(model), slots })
+        state::save(path, &state::State { step: self.step, parameters: parameters(self.model()), slots })
     }
 
     /// Writes the averaged weights as a folder in the diffusers layout.
@@ -207,7 +244,7 @@ impl Trainer {
     /// # Errors
     /// When a file cannot be written.
     pub fn export(&self, folder: &Path) -> Result<(), TrainError> {
-        let model = self.model.clone().expect("a trainer has its model between steps");
+        let model = self.model().clone();
         let averages = self.slots.iter().map(|slot| slot.average.clone());
         let plain = Device::flex();
         let model = with_parameters(model.valid(), averages, &plain);

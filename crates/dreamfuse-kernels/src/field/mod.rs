@@ -1,0 +1,137 @@
+//! The scene's field: hash-grid encoding, small network, and the gradient of the density by the
+//! position (for normals), fused.
+
+mod cpu;
+pub mod reference;
+mod spec;
+
+use crate::cpu::{contiguous, shape_of, slice_of, tensor_from};
+use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
+use burn::tensor::Tensor;
+pub use spec::{FEATURES, FieldSpec, Level, MlpLayout, OUTPUTS, OUTPUTS_WITH_GRADIENT};
+
+/// Evaluates the field at `positions` `[samples, 3]` in `[−1, 1]³`.
+///
+/// `table` is `[points, 2]` and `mlp` `[parameters]`, packed as [`MlpLayout`] says. The result is
+/// `[samples, 4]`: raw density and raw red, green, blue; with `with_gradient` it is `[samples, 7]`, the
+/// gradient of the raw density by the position behind them. Differentiable in table and network
+/// (through the gradient too), not in the positions.
+///
+/// # Panics
+/// When table or network do not have the sizes of `spec`.
+pub fn field(table: Tensor<2>, mlp: Tensor<1>, positions: Tensor<2>, spec: FieldSpec, with_gradient: bool) -> Tensor<2> {
+    assert_eq!(table.dims(), [spec.table_points(), FEATURES], "field: the table does not fit its specification");
+    assert_eq!(mlp.dims(), [spec.mlp_parameters()], "field: the network does not fit its specification");
+    let (table, mlp, positions) = (table.into_dispatch(), mlp.into_dispatch(), positions.into_dispatch());
+    Tensor::from_dispatch(Dispatch::field_op(table, mlp, positions, spec, with_gradient))
+}
+
+/// The backends that have the operation.
+#[backend_extension(Autodiff, Flex)]
+pub trait FieldBackend: Backend {
+    /// See [`field`].
+    fn field_op(
+        table: FloatTensor<Self>,
+        mlp: FloatTensor<Self>,
+        positions: FloatTensor<Self>,
+        spec: FieldSpec,
+        with_gradient: bool,
+    ) -> FloatTensor<Self>;
+
+    /// Gradients with respect to table and network.
+    fn field_grad(
+        grad: FloatTensor<Self>,
+        table: FloatTensor<Self>,
+        mlp: FloatTensor<Self>,
+        positions: FloatTensor<Self>,
+        spec: FieldSpec,
+        with_gradient: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+}
+
+impl FieldBackend for Flex {
+    fn field_op(
+        table: FloatTensor<Self>,
+        mlp: FloatTensor<Self>,
+        positions: FloatTensor<Self>,
+        spec: FieldSpec,
+        with_gradient: bool,
+    ) -> FloatTensor<Self> {
+        let (table, mlp, positions) = (contiguous(table), contiguous(mlp), contiguous(positions));
+        let [samples, _]: [usize; 2] = shape_of(&positions);
+        let parameters = cpu::Parameters { spec, table: slice_of(&table), mlp: slice_of(&mlp) };
+        let out = cpu::forward(parameters, slice_of(&positions), with_gradient);
+        tensor_from(out, [samples, if with_gradient { OUTPUTS_WITH_GRADIENT } else { OUTPUTS }])
+    }
+
+    fn field_grad(
+        grad: FloatTensor<Self>,
+        table: FloatTensor<Self>,
+        mlp: FloatTensor<Self>,
+        positions: FloatTensor<Self>,
+        spec: FieldSpec,
+        with_gradient: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let [grad, table, mlp, positions] = [grad, table, mlp, positions].map(contiguous);
+        let parameters = cpu::Parameters { spec, table: slice_of(&table), mlp: slice_of(&mlp) };
+        let (of_table, of_mlp) = cpu::backward(parameters, slice_of(&positions), slice_of(&grad), with_gradient);
+        (tensor_from(of_table, [spec.table_points(), FEATURES]), tensor_from(of_mlp, [spec.mlp_parameters()]))
+    }
+}
+
+/// The backward step of [`field`].
+#[derive(Debug)]
+struct FieldBackward;
+
+impl<B: FieldBackend> Backward<B, 2> for FieldBackward {
+    type State = (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, FieldSpec, bool);
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        let (table, mlp, positions, spec, with_gradient) = ops.state;
+        let (of_table, of_mlp) = B::field_grad(grad, table, mlp, positions, spec, with_gradient);
+        for (parent, of_parent) in ops.parents.into_iter().zip([of_table, of_mlp]) {
+            if let Some(node) = parent {
+                grads.register::<B>(node.id, of_parent);
+            }
+        }
+    }
+}
+
+impl<B: FieldBackend, C: CheckpointStrategy> FieldBackend for Autodiff<B, C> {
+    fn field_op(
+        table: FloatTensor<Self>,
+        mlp: FloatTensor<Self>,
+        positions: FloatTensor<Self>,
+        spec: FieldSpec,
+        with_gradient: bool,
+    ) -> FloatTensor<Self> {
+        let nodes = [table.node(), mlp.node()];
+        let (table, mlp, positions) = (table.into_primitive(), mlp.into_primitive(), positions.into_primitive());
+        let out = B::field_op(table.clone(), mlp.clone(), positions.clone(), spec, with_gradient);
+        match FieldBackward.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((table, mlp, positions, spec, with_gradient), out),
+            OpsKind::UnTracked(prep) => prep.finish(out),
+        }
+    }
+
+    fn field_grad(
+        grad: FloatTensor<Self>,
+        table: FloatTensor<Self>,
+        mlp: FloatTensor<Self>,
+        positions: FloatTensor<Self>,
+        spec: FieldSpec,
+        with_gradient: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let [grad, table, mlp, positions] = [grad, table, mlp, positions].map(|tensor| tensor.into_primitive());
+        let (of_table, of_mlp) = B::field_grad(grad, table, mlp, positions, spec, with_gradient);
+        (<FloatTensor<Self>>::new(of_table), <FloatTensor<Self>>::new(of_mlp))
+    }
+}
+
+#[cfg(test)]
+mod tests;
