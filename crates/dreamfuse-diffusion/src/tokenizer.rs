@@ -104,7 +104,7 @@ fn assemble(model: BPE) -> tokenizers::Result<tokenizers::Tokenizer> {
 }
 
 /// The files of a tokenizer in CLIP's format in which each of `words` is one token: all 256 bytes,
-/// each also as a word's end, so that any text has tokens of its own, then merges from the left.
+/// each also as a word's end, so that any text has tokens of its own, then merges.
 pub struct TokenizerFiles {
     pub vocab: String,
     pub merges: String,
@@ -117,16 +117,10 @@ impl TokenizerFiles {
     pub fn for_words<'a>(words: impl IntoIterator<Item = &'a str>, max_length: usize) -> Self {
         let mut tokens: Vec<String> = byte_units().map(String::from).collect();
         tokens.extend(byte_units().map(|unit| format!("{unit}</w>")));
-        let mut merges = Vec::new();
+        let mut merges = Merges::default();
         let mut seen: std::collections::HashSet<String> = tokens.iter().cloned().collect();
         for word in words {
-            for (left, right) in merges_of(word) {
-                let whole = format!("{left}{right}");
-                if seen.insert(whole.clone()) {
-                    merges.push(format!("{left} {right}"));
-                    tokens.push(whole);
-                }
-            }
+            tokens.extend(merges.add_word(word).into_iter().filter(|token| seen.insert(token.clone())));
         }
         tokens.extend([START.to_owned(), END.to_owned()]);
         let vocab: serde_json::Map<_, _> = tokens.iter().enumerate().map(|(id, token)| (token.clone(), id.into())).collect();
@@ -137,25 +131,48 @@ impl TokenizerFiles {
         let text = |value: &serde_json::Value| serde_json::to_string_pretty(value).expect("JSON values serialize");
         Self {
             vocab: text(&vocab.into()),
-            merges: format!("#version: 0.2\n{}\n", merges.join("\n")),
+            merges: format!("#version: 0.2\n{}\n", merges.lines.join("\n")),
             config: text(&config),
             vocab_size: tokens.len(),
         }
     }
 }
 
-/// The merges that build a word from its letters, from the left.
-fn merges_of(word: &str) -> Vec<(String, String)> {
-    let mut letters: Vec<String> = word.chars().map(String::from).collect();
-    let Some(last) = letters.last_mut() else { return Vec::new() };
-    last.push_str("</w>");
-    let mut left = letters[0].clone();
-    let merge = |right: &String| {
-        let pair = (left.clone(), right.clone());
-        left.push_str(right);
-        pair
-    };
-    letters[1..].iter().map(merge).collect()
+/// Merges in the order of their ranks.
+#[derive(Default)]
+struct Merges {
+    ranks: std::collections::HashMap<(String, String), usize>,
+    lines: Vec<String>,
+}
+
+impl Merges {
+    /// What the merges so far leave of a word: the pair of the lowest rank is joined first.
+    fn pieces(&self, word: &str) -> Vec<String> {
+        let mut pieces: Vec<String> = word.chars().map(String::from).collect();
+        if let Some(last) = pieces.last_mut() {
+            last.push_str("</w>");
+        }
+        let rank = |pair: &[String]| self.ranks.get(&(pair[0].clone(), pair[1].clone())).copied();
+        while let Some((_, at)) = pieces.windows(2).enumerate().filter_map(|(at, pair)| Some((rank(pair)?, at))).min() {
+            let right = pieces.remove(at + 1);
+            pieces[at].push_str(&right);
+        }
+        pieces
+    }
+
+    /// Adds the merges that join what is left of a word, and returns the new tokens. Words added before
+    /// stay whole: until they are, one of their own pairs has a lower rank than any new one.
+    fn add_word(&mut self, word: &str) -> Vec<String> {
+        let mut pieces = self.pieces(word).into_iter();
+        let Some(mut left) = pieces.next() else { return Vec::new() };
+        let join = |right: String| {
+            self.lines.push(format!("{left} {right}"));
+            self.ranks.insert((left.clone(), right.clone()), self.ranks.len());
+            left.push_str(&right);
+            left.clone()
+        };
+        pieces.map(join).collect()
+    }
 }
 
 /// The printable stand-ins for the 256 bytes that GPT-2's vocabulary is written in.

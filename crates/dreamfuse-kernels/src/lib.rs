@@ -14,6 +14,7 @@ pub mod conv2d;
 pub mod cpu;
 pub mod field;
 pub mod group_norm;
+pub mod march;
 #[cfg(test)]
 mod testing;
 pub mod upsample;

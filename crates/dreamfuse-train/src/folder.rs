@@ -58,3 +58,21 @@ pub(crate) fn write(folder: &Path, config: &TrainConfig, tokenizer: &TokenizerFi
 fn pretty(value: &impl Serialize) -> String {
     serde_json::to_string_pretty(value).expect("JSON values serialize") + "\n"
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dreamfuse_diffusion::Tokenizer;
+
+    #[test]
+    fn every_word_of_the_world_is_one_token() {
+        let config: TrainConfig = toml::from_str(include_str!("../configs/prior-32.toml")).unwrap();
+        let files = tokenizer_files(&config);
+        let tokenizer = Tokenizer::from_texts(&files.vocab, &files.merges, &files.config).unwrap();
+        for word in words::all().iter().map(String::as_str).chain(words::RESERVED.iter().copied()) {
+            if word.chars().all(char::is_alphabetic) {
+                assert_eq!(tokenizer.pieces(word), 1, "{word}");
+            }
+        }
+    }
+}

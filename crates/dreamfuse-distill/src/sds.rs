@@ -1,0 +1,82 @@
+//! Score distillation sampling (Poole et al. 2022, equation 3).
+
+use burn::tensor::{Tensor, TensorData};
+use dreamfuse_core::Camera;
+use dreamfuse_diffusion::{FrozenPrior, guided_noise};
+
+/// One question to the prior about a batch of pictures.
+pub struct Ask<'a> {
+    /// One a picture.
+    pub timesteps: &'a [usize],
+    /// ε, `[batch, 3, size, size]`.
+    pub noise: Tensor<4>,
+    /// Embeddings with the prompt and without, `[batch, tokens, width]` each.
+    pub text: (Tensor<3>, Tensor<3>),
+    /// Told to a prior that takes cameras; `None` leaves it to the view words.
+    pub cameras: Option<&'a [Camera]>,
+    /// In diffusers' convention; the paper's ω is one less.
+    pub guidance_scale: f64,
+}
+
+/// `w(t) (ε̂(z_t; y, t) − ε) ∂z/∂x`, a mean over pixels, with w(t) = σ_t²: the gradient for display-referred
+/// `pictures` `[batch, 3, size, size]`, which are not tracked. No gradient passes through the prior.
+pub fn score_distillation(prior: &dyn FrozenPrior, pictures: Tensor<4>, ask: Ask) -> Tensor<4> {
+    let schedule = prior.schedule();
+    let [batch, channels, height, width] = pictures.dims();
+    let noisy = schedule.add_noise(prior.to_own_range(pictures.clone()), ask.noise.clone(), ask.timesteps);
+    let guided = guided_noise(prior, noisy, ask.timesteps, ask.text, ask.cameras, ask.guidance_scale);
+    let weights: Vec<f32> = ask.timesteps.iter().map(|&t| schedule.variance(t) as f32).collect();
+    let weights = Tensor::<4>::from_data(TensorData::new(weights, [batch, 1, 1, 1]), &pictures.device());
+    // ∂z/∂x is the width of the prior's own range over that of [0, 1].
+    let range = prior.to_own_range(pictures.ones_like()) - prior.to_own_range(pictures.zeros_like());
+    (guided - ask.noise) * weights * range / (batch * channels * height * width) as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+    use dreamfuse_diffusion::{NoiseSchedule, ScheduleConfig};
+
+    /// A prior whose one picture has the value `self.1` everywhere, in a range of `[−1, 1]`.
+    struct Constant(NoiseSchedule, f32);
+
+    impl FrozenPrior for Constant {
+        fn resolution(&self) -> usize {
+            4
+        }
+        fn schedule(&self) -> &NoiseSchedule {
+            &self.0
+        }
+        fn encode(&self, prompts: &[String]) -> Result<Tensor<3>, String> {
+            Ok(Tensor::zeros([prompts.len(), 1, 1], &Device::flex()))
+        }
+        fn to_own_range(&self, pictures: Tensor<4>) -> Tensor<4> {
+            pictures * 2.0 - 1.0
+        }
+        fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], _: Tensor<3>, _: Option<&[Camera]>) -> Tensor<4> {
+            let (signal, sigma) = self.0.coefficients(timesteps, &noisy.device());
+            (noisy - signal * self.1) / sigma
+        }
+    }
+
+    #[test]
+    fn the_gradient_is_the_formula_for_a_prior_that_can_be_solved() {
+        let device = Device::flex();
+        let prior = Constant(NoiseSchedule::new(ScheduleConfig::cosine_v()), 0.5);
+        let pictures = Tensor::<4>::full([2, 3, 4, 4], 0.2, &device);
+        let noise = dreamfuse_diffusion::sampler::normal([2, 3, 4, 4], 1, 0, &device);
+        let text = || prior.encode(&[String::new(), String::new()]).unwrap();
+        let timesteps = [300, 800];
+        let ask = Ask { timesteps: &timesteps, noise, text: (text(), text()), cameras: None, guidance_scale: 5.0 };
+        let gradient = score_distillation(&prior, pictures, ask).into_data().try_to_vec::<f32>().unwrap();
+        for (i, t) in timesteps.into_iter().enumerate() {
+            // ε̂ − ε = √ᾱ/σ (x − x_0), in the prior's range; here x = −0.6 and x_0 = 0.5.
+            let (alpha, variance) = (prior.0.alpha_cumprod(t), prior.0.variance(t));
+            let right = variance * (alpha / variance).sqrt() * (-0.6 - 0.5) * 2.0 / 96.0;
+            for value in &gradient[48 * i..48 * (i + 1)] {
+                assert!((f64::from(*value) / right - 1.0).abs() < 1e-3, "{value} for {right} at {t}");
+            }
+        }
+    }
+}
