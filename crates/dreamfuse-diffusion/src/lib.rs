@@ -2,6 +2,7 @@
 //! transformers' names, checkpoints in their layout, and the frozen prior that distillation asks.
 
 pub mod checkpoint;
+pub mod embedded;
 pub mod clip_text;
 
 pub mod pipeline;

@@ -68,26 +68,34 @@ impl Tokenizer {
         self.max_length
     }
 
+    /// The ids of a text by itself.
+    ///
+    /// # Errors
+    /// When the tokenizer cannot read the text.
+    pub fn token_ids(&self, text: &str) -> Result<Vec<i64>, String> {
+        let encoding = self.inner.encode(text, false).map_err(|e| e.to_string())?;
+        Ok(encoding.get_ids().iter().map(|&id| i64::from(id)).collect())
+    }
+
     /// The ids of `text` between the start token and the end token, padded with end tokens.
     ///
     /// # Errors
     /// When the text has more tokens than fit; the message says how many.
     pub fn encode(&self, text: &str) -> Result<Vec<i64>, String> {
-        let encoding = self.inner.encode(text, false).map_err(|e| e.to_string())?;
-        let room = self.max_length - 2;
-        if encoding.len() > room {
-            return Err(format!("the prompt has {} tokens, and this prior reads at most {room}", encoding.len()));
+        let (own, room) = (self.token_ids(text)?, self.max_length - 2);
+        if own.len() > room {
+            return Err(format!("the prompt has {} tokens, and this prior reads at most {room}", own.len()));
         }
         let [start, end] = self.ends;
         let mut ids = vec![start];
-        ids.extend(encoding.get_ids().iter().map(|&id| i64::from(id)));
+        ids.extend(own);
         ids.resize(self.max_length, end);
         Ok(ids)
     }
 
     /// How many tokens a word becomes: one for a word of the vocabulary.
     pub fn pieces(&self, word: &str) -> usize {
-        self.inner.encode(word, false).map_or(usize::MAX, |encoding| encoding.len())
+        self.token_ids(word).map_or(usize::MAX, |ids| ids.len())
     }
 }
 

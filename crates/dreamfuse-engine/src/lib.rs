@@ -1,1 +1,52 @@
-//! dreamfuse-engine
+//! One run: from a prompt to a mesh. The engine owns the loop and emits events; the command line, the
+//! log files and the pages of others only listen.
+
+mod checkpoint;
+mod config;
+mod event;
+mod export;
+mod folder;
+mod optimizer;
+mod run;
+mod session;
+
+pub use config::{LossWeights, RunConfig};
+pub use event::{Event, Report};
+pub use export::{ExportOptions, export_mesh, pictures, preview_sheet, save_pictures};
+pub use folder::RunFolder;
+pub use run::Run;
+pub use session::{Outcome, export, load_prior, optimize};
+
+use dreamfuse_core::files::FileError;
+use dreamfuse_diffusion::CheckpointError;
+use dreamfuse_mesh::MeshError;
+use std::path::PathBuf;
+
+/// A run cannot start or go on; the message is one line that says what would be right.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error("{0}")]
+    Prompt(String),
+    #[error("{0}")]
+    Config(String),
+    #[error("{path}: {reason}")]
+    ConfigFile { path: PathBuf, reason: String },
+    #[error("{0} is no run of dreamfuse: it has no config.toml")]
+    NoRun(PathBuf),
+    #[error("{0} has no checkpoint yet; start the run again with its config.toml")]
+    NoCheckpoint(PathBuf),
+    #[error("{0} is not empty; choose another folder, or go on with `dreamfuse resume`")]
+    FolderTaken(PathBuf),
+    #[error("{path}: {reason}")]
+    BadCheckpoint { path: PathBuf, reason: String },
+    #[error("step {0} is not finite; the last checkpoint is whole: resume from it with a lower rate")]
+    NotFinite(u64),
+    #[error("device {0:?} is not in this binary; it has: cpu")]
+    Device(String),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Prior(#[from] CheckpointError),
+    #[error(transparent)]
+    Mesh(#[from] MeshError),
+}

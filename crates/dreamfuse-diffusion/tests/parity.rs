@@ -1,0 +1,152 @@
+//! Parity with Python's own classes: `make_reference.py` beside this file made the tensors.
+
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use dreamfuse_diffusion::checkpoint::read_json;
+use dreamfuse_diffusion::clip_text::{ClipTextConfig, ClipTextModel};
+use dreamfuse_diffusion::unet::{UNet, UNetConfig};
+use dreamfuse_diffusion::{CheckpointError, Pipeline, Tokenizer};
+use safetensors::SafeTensors;
+use std::path::{Path, PathBuf};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference")
+}
+
+struct Reference(Vec<u8>);
+
+impl Reference {
+    fn load() -> Self {
+        Self(std::fs::read(folder().join("reference.safetensors")).unwrap())
+    }
+
+    fn floats<const D: usize>(&self, name: &str) -> Tensor<D> {
+        let tensors = SafeTensors::deserialize(&self.0).unwrap();
+        let view = tensors.tensor(name).unwrap();
+        let values: Vec<f32> = view.data().chunks_exact(4).map(|c| f32::from_le_bytes(c.try_into().unwrap())).collect();
+        let shape: [usize; D] = view.shape().to_vec().try_into().unwrap();
+        Tensor::from_data(TensorData::new(values, shape), &Device::flex())
+    }
+
+    fn integers(&self, name: &str) -> Vec<i64> {
+        let tensors = SafeTensors::deserialize(&self.0).unwrap();
+        tensors.tensor(name).unwrap().data().chunks_exact(8).map(|c| i64::from_le_bytes(c.try_into().unwrap())).collect()
+    }
+}
+
+fn relative_error<const D: usize>(ours: Tensor<D>, right: Tensor<D>) -> f32 {
+    let norm = |x: Tensor<D>| x.powi_scalar(2).sum().sqrt().into_scalar::<f32>();
+    norm(ours - right.clone()) / norm(right)
+}
+
+fn load_text(folder: &Path) -> ClipTextModel {
+    let config: ClipTextConfig = read_json(&folder.join("config.json")).unwrap();
+    let path = folder.join("model.safetensors");
+    ClipTextModel::load(&config, &path, std::fs::read(&path).unwrap(), &Device::flex()).unwrap()
+}
+
+fn load_unet(folder: &Path) -> UNet {
+    let config: UNetConfig = read_json(&folder.join("config.json")).unwrap();
+    let path = folder.join("diffusion_pytorch_model.safetensors");
+    UNet::load(&config, &path, std::fs::read(&path).unwrap(), &Device::flex()).unwrap()
+}
+
+#[test]
+fn token_ids_are_those_of_transformers() {
+    let tokenizer = Tokenizer::load(&folder().join("tokenizer")).unwrap();
+    let cases: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(folder().join("tokens.json")).unwrap()).unwrap();
+    let mut compared = 0;
+    for case in cases.as_array().unwrap() {
+        let (text, right) = (case["text"].as_str().unwrap(), case["ids"].as_array().unwrap());
+        let right: Vec<i64> = right.iter().map(|id| id.as_i64().unwrap()).collect();
+        assert_eq!(tokenizer.token_ids(text).unwrap(), right, "{text}");
+        compared += right.len();
+    }
+    assert!(compared > 50);
+    let reference = Reference::load();
+    let padded = tokenizer.encode("a squirrel at an easel").unwrap();
+    assert_eq!(padded, reference.integers("input_ids")[..padded.len()]);
+}
+
+#[test]
+fn text_embeddings_are_those_of_transformers() {
+    let reference = Reference::load();
+    let ids = reference.integers("input_ids");
+    let ids = Tensor::<2, Int>::from_data(TensorData::new(ids.clone(), [3, ids.len() / 3]), &Device::flex());
+    let ours = load_text(&folder().join("text_encoder")).forward(ids);
+    let error = relative_error(ours, reference.floats::<3>("text_embeddings"));
+    assert!(error <= 1e-4, "relative error {error:.2e}");
+}
+
+fn unet_output(unet: &UNet, reference: &Reference) -> Tensor<4> {
+    let timesteps: Vec<usize> = reference.integers("timesteps").iter().map(|t| *t as usize).collect();
+    unet.forward(reference.floats("sample"), &timesteps, reference.floats("text_embeddings"), Some(reference.floats("class_labels")))
+}
+
+#[test]
+fn the_unet_computes_what_diffusers_computes() {
+    let reference = Reference::load();
+    let ours = unet_output(&load_unet(&folder().join("unet")), &reference);
+    let error = relative_error(ours, reference.floats("output"));
+    assert!(error <= 1e-4, "relative error {error:.2e}");
+}
+
+#[test]
+fn saved_checkpoints_have_the_keys_and_values_that_were_read() {
+    let out = tempfile::tempdir().unwrap();
+    for (name, file) in [("unet", "diffusion_pytorch_model.safetensors"), ("text_encoder", "model.safetensors")] {
+        let path = out.path().join(file);
+        if name == "unet" {
+            load_unet(&folder().join(name)).save(&path, DType::F16).unwrap();
+        } else {
+            load_text(&folder().join(name)).save(&path, DType::F16).unwrap();
+        }
+        let (ours, theirs) = (std::fs::read(&path).unwrap(), std::fs::read(folder().join(name).join(file)).unwrap());
+        let (ours, theirs) = (SafeTensors::deserialize(&ours).unwrap(), SafeTensors::deserialize(&theirs).unwrap());
+        // transformers 5 leaves the prefix out that older versions write and all versions read.
+        let key = |key: &str| key.trim_start_matches("text_model.").to_owned();
+        assert_eq!(ours.len(), theirs.len());
+        for (name, right) in theirs.tensors() {
+            let found = ours.tensors().into_iter().find(|(ours, _)| key(ours) == key(&name));
+            let (_, view) = found.unwrap_or_else(|| panic!("{name} was not written"));
+            assert_eq!((view.shape(), view.data()), (right.shape(), right.data()), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_folder_is_loaded_whole_and_damage_is_named() {
+    let copy = tempfile::tempdir().unwrap();
+    for file in dreamfuse_diffusion::pipeline::FILES {
+        let to = copy.path().join(file);
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::copy(folder().join(file), to).unwrap();
+    }
+    assert!(Pipeline::load(copy.path(), &Device::flex()).unwrap().takes_camera());
+    let message = |file: &str, bytes: Option<&[u8]>| {
+        let path = copy.path().join(file);
+        let before = std::fs::read(&path).unwrap();
+        match bytes {
+            Some(bytes) => std::fs::write(&path, bytes).unwrap(),
+            None => std::fs::remove_file(&path).unwrap(),
+        }
+        let error = Pipeline::load(copy.path(), &Device::flex()).err().map(|e: CheckpointError| e.to_string());
+        std::fs::write(&path, before).unwrap();
+        let error = error.unwrap_or_else(|| panic!("{file} was accepted"));
+        assert!(error.contains(file.split('/').next().unwrap()) && !error.contains('\n'), "{error}");
+        error
+    };
+    let weights = "unet/diffusion_pytorch_model.safetensors";
+    let whole = std::fs::read(folder().join(weights)).unwrap();
+    assert!(message(weights, None).contains("cannot read"));
+    message(weights, Some(&whole[..whole.len() / 2]));
+    message(weights, Some(b"\x80\x02}q\x00."));
+    let text = std::fs::read(folder().join("text_encoder/model.safetensors")).unwrap();
+    message(weights, Some(&text));
+    message("unet/config.json", Some(b"{\"sample_size\": 16"));
+    let config = std::fs::read_to_string(folder().join("unet/config.json")).unwrap();
+    let linear = config.replace("\"use_linear_projection\": false", "\"use_linear_projection\": true");
+    assert!(message("unet/config.json", Some(linear.as_bytes())).contains("use_linear_projection"));
+    let wide = config.replace("\"cross_attention_dim\": 16", "\"cross_attention_dim\": 24");
+    message("unet/config.json", Some(wide.as_bytes()));
+    message("tokenizer/merges.txt", Some(b"#version: 0.2\nnopair\n"));
+}

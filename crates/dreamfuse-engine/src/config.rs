@@ -1,0 +1,168 @@
+//! The one configuration: command line, file and defaults. A run saves what it resolved to.
+
+use crate::EngineError;
+use dreamfuse_core::{CameraRange, LightRange};
+use dreamfuse_distill::TimeSchedule;
+use dreamfuse_scene::SceneConfig;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// Weights of the regularisers, all means over rays.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LossWeights {
+    /// `√(α² + 0.01)` (DreamFusion, appendix A.2): against fog.
+    pub opacity: f64,
+    /// `α (1 − α)`: a ray should be empty or opaque.
+    pub binary: f64,
+    /// Normals that look away from the camera (DreamFusion, appendix A.2).
+    pub orientation: f64,
+}
+
+impl Default for LossWeights {
+    fn default() -> Self {
+        Self { opacity: 0.03, binary: 0.02, orientation: 0.01 }
+    }
+}
+
+/// Everything that decides a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RunConfig {
+    pub prompt: String,
+    pub seed: u64,
+    pub steps: u64,
+    /// `cpu`.
+    pub device: String,
+    /// `embedded`, or a folder in the diffusers layout.
+    pub prior: String,
+    /// Views of a step.
+    pub views: usize,
+    /// In diffusers' convention; the paper's ω is one less.
+    pub guidance_scale: f64,
+    /// Tell the camera to a prior that takes one.
+    pub camera_aware: bool,
+    /// Learning rates of the hash table and of the network.
+    pub table_rate: f32,
+    pub mlp_rate: f32,
+    /// Part of the run that shows albedo only; then views are lit with this probability, and half of the
+    /// lit ones are textureless.
+    pub albedo_only: f64,
+    pub lit: f64,
+    pub textureless: f64,
+    /// Steps from one update of the occupancy grid to the next.
+    pub occupancy_every: u64,
+    pub checkpoint_every: u64,
+    pub preview_every: u64,
+    /// Cells along a side of the grid that the mesh is cut from.
+    pub mesh_cells: usize,
+    pub losses: LossWeights,
+    pub time: TimeSchedule,
+    pub scene: SceneConfig,
+    pub cameras: CameraRange,
+    pub lights: LightRange,
+}
+
+impl Default for RunConfig {
+    fn default() -> Self {
+        Self {
+            prompt: String::new(),
+            seed: 0,
+            steps: 1500,
+            device: "cpu".into(),
+            prior: EMBEDDED.into(),
+            views: 4,
+            guidance_scale: 7.5,
+            camera_aware: true,
+            table_rate: 0.01,
+            mlp_rate: 0.005,
+            albedo_only: 0.3,
+            lit: 0.5,
+            textureless: 0.3,
+            occupancy_every: 16,
+            checkpoint_every: 250,
+            preview_every: 100,
+            mesh_cells: 96,
+            losses: LossWeights::default(),
+            time: TimeSchedule::default(),
+            scene: SceneConfig::default(),
+            cameras: CameraRange::default(),
+            lights: LightRange::default(),
+        }
+    }
+}
+
+/// The name of the prior that is built into the binary.
+pub(crate) const EMBEDDED: &str = "embedded";
+
+impl RunConfig {
+    /// Reads a TOML file; what it leaves out has its default.
+    ///
+    /// # Errors
+    /// When the file is missing, is no TOML, or has an unknown key; the message names it.
+    pub fn load(path: &Path) -> Result<Self, EngineError> {
+        let bad = |reason: String| EngineError::ConfigFile { path: path.to_owned(), reason };
+        let text = std::fs::read_to_string(path).map_err(|e| bad(e.to_string()))?;
+        toml::from_str(&text).map_err(|e| bad(e.message().replace('\n', " ")))
+    }
+
+    /// The configuration as TOML.
+    pub fn to_toml(&self) -> String {
+        toml::to_string_pretty(self).expect("every field has a place in TOML")
+    }
+
+    /// Says what cannot be, if anything, before anything heavy is done.
+    ///
+    /// # Errors
+    /// The message names the key and what would be right.
+    pub fn check(&self) -> Result<(), EngineError> {
+        if self.prompt.trim().is_empty() {
+            return Err(EngineError::Prompt("the prompt is empty; try: dreamfuse \"a squirrel at an easel\"".into()));
+        }
+        if self.device != "cpu" {
+            return Err(EngineError::Device(self.device.clone()));
+        }
+        let config = |reason: String| Err(EngineError::Config(reason));
+        let counts = [
+            ("steps", self.steps, 1..=1_000_000),
+            ("views", self.views as u64, 1..=64),
+            ("occupancy_every", self.occupancy_every, 1..=10_000),
+            ("checkpoint_every", self.checkpoint_every, 1..=1_000_000),
+            ("preview_every", self.preview_every, 1..=1_000_000),
+            ("mesh_cells", self.mesh_cells as u64, 8..=512),
+        ];
+        if let Some((key, value, range)) = counts.iter().find(|(_, value, range)| !range.contains(value)) {
+            return config(format!("{key} = {value} is not within {} and {}", range.start(), range.end()));
+        }
+        if !(self.guidance_scale.is_finite() && self.guidance_scale >= 0.0) {
+            return config(format!("guidance_scale = {} has to be zero or more", self.guidance_scale));
+        }
+        self.scene.check().and_then(|()| self.time.check()).map_err(EngineError::Config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_saved_configuration_reads_back_and_a_partial_one_has_defaults() {
+        let config = RunConfig { prompt: "a \"red\" car".into(), seed: 7, ..Default::default() };
+        assert_eq!(toml::from_str::<RunConfig>(&config.to_toml()).unwrap(), config);
+        let partial: RunConfig = toml::from_str("steps = 9\n[scene]\nhidden = 16").unwrap();
+        assert_eq!((partial.steps, partial.scene.hidden, partial.scene.levels), (9, 16, SceneConfig::default().levels));
+    }
+
+    #[test]
+    fn wrong_values_are_named() {
+        let good = RunConfig { prompt: "a car".into(), ..Default::default() };
+        assert!(good.check().is_ok());
+        let message = |config: RunConfig| config.check().unwrap_err().to_string();
+        assert!(message(RunConfig { prompt: "  ".into(), ..good.clone() }).contains("empty"));
+        assert!(message(RunConfig { steps: 0, ..good.clone() }).contains("steps = 0"));
+        assert!(message(RunConfig { device: "cuda".into(), ..good.clone() }).contains("cuda"));
+        let scene = SceneConfig { step: f32::NAN, ..Default::default() };
+        assert!(message(RunConfig { scene, ..good }).contains("scene.step"));
+        assert!(toml::from_str::<RunConfig>("stepz = 3").unwrap_err().message().contains("stepz"));
+    }
+}

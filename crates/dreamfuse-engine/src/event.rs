@@ -1,0 +1,33 @@
+//! What a run tells its listeners.
+
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// One step's figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Report {
+    /// Steps done.
+    pub step: u64,
+    /// Mean opacity of the views: near 0 the scene is empty, near 1 it is fog or fills the view.
+    pub opacity: f32,
+    /// Norm of the gradient of the scene's parameters.
+    pub gradient_norm: f32,
+    /// Samples that were evaluated.
+    pub samples: usize,
+    /// Share of the occupancy grid that is marched.
+    pub occupied: f32,
+}
+
+/// Something happened. Serialized as one line of `events.jsonl`.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    Started { prompt: String, from_step: u64, to_step: u64 },
+    Step(Report),
+    Preview { step: u64, path: PathBuf },
+    Checkpoint { step: u64, path: PathBuf },
+    Warning { message: String },
+    Mesh { path: PathBuf, vertices: usize, triangles: usize, iso: f32, silhouette_agreement: f32 },
+    Interrupted { step: u64 },
+    Finished { step: u64, seconds: f64 },
+}

@@ -1,0 +1,82 @@
+//! What a run leaves: pictures and meshes.
+
+use crate::run::Run;
+use crate::EngineError;
+use burn::tensor::Tensor;
+use dreamfuse_core::{Camera, Picture, picture};
+use dreamfuse_mesh::{DensityGrid, Mesh, Silhouette, choose_iso, extract, keep_largest};
+use dreamfuse_scene::{Rendered, ViewSettings};
+use std::path::Path;
+
+/// How a mesh is cut.
+#[derive(Clone, Copy, Debug)]
+pub struct ExportOptions {
+    /// Cells along a side of the sampled grid.
+    pub cells: usize,
+    /// Components smaller than this part of the largest one's area go.
+    pub least_component: f32,
+}
+
+/// Elevation of the views that are shown and compared, in radians.
+const ELEVATION: f32 = 0.3;
+
+/// Cuts the mesh at the threshold whose silhouettes agree best with the volume's; returns the mesh,
+/// the threshold and the agreement.
+///
+/// # Errors
+/// When the scene is empty.
+pub fn export_mesh(run: &Run, options: ExportOptions) -> Result<(Mesh, f32, f32), EngineError> {
+    let grid = DensityGrid::sample(options.cells, |points| run.field().densities(points));
+    let (iso, agreement) = choose_iso(&grid, &silhouettes(run));
+    let mut mesh = keep_largest(&extract(&grid, iso)?, options.least_component);
+    mesh.colors = run.field().albedos(&mesh.positions);
+    Ok((mesh, iso, agreement))
+}
+
+fn silhouettes(run: &Run) -> Vec<Silhouette> {
+    const SIZE: usize = 64;
+    let cameras = Camera::ring(6, ELEVATION).into_iter().chain(Camera::ring(2, -0.1));
+    cameras
+        .map(|camera| {
+            let opacity = numbers(views(run, &[ViewSettings::preview(camera)], SIZE).opacity);
+            Silhouette { camera, size: SIZE, opacity }
+        })
+        .collect()
+}
+
+fn views(run: &Run, settings: &[ViewSettings], size: usize) -> Rendered {
+    let field = run.field().frozen();
+    dreamfuse_scene::Renderer { field: &field, ..run.renderer() }.render(settings, size, None)
+}
+
+fn numbers(tensor: Tensor<4>) -> Vec<f32> {
+    tensor.into_data().try_to_vec::<f32>().expect("pictures are f32")
+}
+
+/// Renders one picture a view, one after the other.
+pub fn pictures(run: &Run, settings: &[ViewSettings], size: usize) -> Vec<Picture> {
+    let one = |settings: &ViewSettings| {
+        let planes = numbers(views(run, std::slice::from_ref(settings), size).color);
+        Picture::from_planes(size, &planes)
+    };
+    settings.iter().map(one).collect()
+}
+
+fn ring(count: usize) -> Vec<ViewSettings> {
+    Camera::ring(count, ELEVATION).into_iter().map(ViewSettings::preview).collect()
+}
+
+/// Four small views in a row.
+pub fn preview_sheet(run: &Run) -> Picture {
+    Picture::sheet(&pictures(run, &ring(4), 64), 4)
+}
+
+/// Writes `views.png`, a contact sheet of eight views, and `turntable.gif`.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn save_pictures(run: &Run, folder: &Path) -> Result<(), EngineError> {
+    Picture::sheet(&pictures(run, &ring(8), 160), 4).save_png(&folder.join("views.png"))?;
+    picture::save_gif(&pictures(run, &ring(24), 128), 12, &folder.join("turntable.gif"))?;
+    Ok(())
+}

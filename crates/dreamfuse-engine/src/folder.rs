@@ -1,0 +1,153 @@
+//! A run's folder: configuration, events, checkpoints, pictures, meshes.
+
+use crate::config::RunConfig;
+use crate::event::Event;
+use crate::EngineError;
+use dreamfuse_core::files::{FileError, create_folder, write_atomically};
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Checkpoints that are kept: the newest, and one to fall back on.
+const KEPT: usize = 2;
+
+/// Paths of a run.
+#[derive(Clone, Debug)]
+pub struct RunFolder {
+    root: PathBuf,
+}
+
+impl RunFolder {
+    /// A new folder with the run's configuration in it.
+    ///
+    /// # Errors
+    /// When it exists and is not empty, or cannot be written.
+    pub fn create(root: &Path, config: &RunConfig) -> Result<Self, EngineError> {
+        if std::fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_some()) {
+            return Err(EngineError::FolderTaken(root.to_owned()));
+        }
+        let folder = Self { root: root.to_owned() };
+        create_folder(&folder.checkpoints())?;
+        create_folder(&folder.previews())?;
+        folder.save_config(config)?;
+        Ok(folder)
+    }
+
+    /// A new folder under `parent`, named for the prompt and numbered where the name is taken.
+    ///
+    /// # Errors
+    /// As [`RunFolder::create`].
+    pub fn create_under(parent: &Path, config: &RunConfig) -> Result<Self, EngineError> {
+        let name = slug(&config.prompt);
+        let mut root = parent.join(&name);
+        for number in 2.. {
+            if !root.exists() {
+                break;
+            }
+            root = parent.join(format!("{name}-{number}"));
+        }
+        Self::create(&root, config)
+    }
+
+    /// The folder of an earlier run, and its configuration.
+    ///
+    /// # Errors
+    /// When there is none, or its configuration cannot be read.
+    pub fn open(root: &Path) -> Result<(Self, RunConfig), EngineError> {
+        let folder = Self { root: root.to_owned() };
+        if !folder.config_path().is_file() {
+            return Err(EngineError::NoRun(root.to_owned()));
+        }
+        let config = RunConfig::load(&folder.config_path())?;
+        Ok((folder, config))
+    }
+
+    /// Where it is.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn config_path(&self) -> PathBuf {
+        self.root.join("config.toml")
+    }
+
+    /// Writes `config.toml`.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn save_config(&self, config: &RunConfig) -> Result<(), EngineError> {
+        Ok(write_atomically(&self.config_path(), config.to_toml().as_bytes())?)
+    }
+
+    fn checkpoints(&self) -> PathBuf {
+        self.root.join("checkpoints")
+    }
+
+    fn previews(&self) -> PathBuf {
+        self.root.join("previews")
+    }
+
+    /// Where the checkpoint of a step goes.
+    pub(crate) fn checkpoint_path(&self, step: u64) -> PathBuf {
+        self.checkpoints().join(format!("step-{step:07}.checkpoint"))
+    }
+
+    /// Where the preview of a step goes.
+    pub(crate) fn preview_path(&self, step: u64) -> PathBuf {
+        self.previews().join(format!("step-{step:07}.png"))
+    }
+
+    /// Checkpoints, newest first.
+    pub(crate) fn list_checkpoints(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.checkpoints()).into_iter().flatten().flatten();
+        let is_checkpoint = |path: &PathBuf| path.extension().is_some_and(|e| e == "checkpoint");
+        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_checkpoint).collect();
+        paths.sort();
+        paths.reverse();
+        paths
+    }
+
+    /// Removes checkpoints that are no longer needed.
+    pub(crate) fn prune_checkpoints(&self) {
+        for path in self.list_checkpoints().into_iter().skip(KEPT) {
+            let _ = std::fs::remove_file(path); // a stale checkpoint does no harm
+        }
+    }
+
+    /// Appends a line to `events.jsonl`.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(crate) fn log(&self, event: &Event) -> Result<(), EngineError> {
+        let path = self.root.join("events.jsonl");
+        let line = serde_json::to_string(event).expect("events are plain data") + "\n";
+        let append = || OpenOptions::new().create(true).append(true).open(&path)?.write_all(line.as_bytes());
+        append().map_err(|source| FileError::Write { path: path.clone(), source }.into())
+    }
+}
+
+/// A prompt as a folder name: lower-case letters and digits with hyphens.
+fn slug(prompt: &str) -> String {
+    let words = prompt.to_lowercase();
+    let words = words.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    let slug: String = words.collect::<Vec<_>>().join("-").chars().take(60).collect();
+    if slug.is_empty() { "run".into() } else { slug }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_named_for_the_prompt_and_never_taken_over() {
+        let parent = tempfile::tempdir().unwrap();
+        let config = RunConfig { prompt: "A Squirrel, at an easel!".into(), ..Default::default() };
+        let first = RunFolder::create_under(parent.path(), &config).unwrap();
+        assert!(first.root().ends_with("a-squirrel-at-an-easel"));
+        let second = RunFolder::create_under(parent.path(), &config).unwrap();
+        assert!(second.root().ends_with("a-squirrel-at-an-easel-2"));
+        assert!(matches!(RunFolder::create(first.root(), &config), Err(EngineError::FolderTaken(_))));
+        assert_eq!(RunFolder::open(first.root()).unwrap().1, config);
+        assert!(matches!(RunFolder::open(parent.path()), Err(EngineError::NoRun(_))));
+    }
+}

@@ -1,0 +1,161 @@
+//! The loop of the paper.
+
+use crate::config::RunConfig;
+use crate::event::Report;
+use crate::optimizer::Optimizer;
+use crate::EngineError;
+use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use dreamfuse_core::{Camera, Purpose, Shading, stream};
+use dreamfuse_diffusion::FrozenPrior;
+use dreamfuse_distill::{Ask, ViewPrompts, score_distillation};
+use dreamfuse_scene::{OccupancyGrid, Rendered, Renderer, SceneField, ViewSettings};
+use rand::{Rng, RngExt};
+use rand_distr::StandardNormal;
+use rand_chacha::ChaCha8Rng;
+
+/// A scene that is being optimized.
+pub struct Run {
+    pub config: RunConfig,
+    pub(crate) step: u64,
+    /// Counts roll-backs: they draw other random numbers than the steps that they replace.
+    pub(crate) salt: u64,
+    pub(crate) optimizer: Optimizer,
+    pub(crate) field: SceneField,
+    pub(crate) occupancy: OccupancyGrid,
+    prompts: ViewPrompts,
+    device: Device,
+}
+
+impl Run {
+    /// A run before its first step.
+    ///
+    /// # Errors
+    /// When the configuration cannot be or the prompt is too long for the prior.
+    pub fn new(config: RunConfig, prior: &dyn FrozenPrior) -> Result<Self, EngineError> {
+        config.check()?;
+        let device = Device::flex().autodiff();
+        let prompts = ViewPrompts::encode(prior, &config.prompt).map_err(EngineError::Prompt)?;
+        let field = SceneField::random(&config.scene, config.seed, &device);
+        let occupancy = OccupancyGrid::full(&config.scene);
+        Ok(Self { optimizer: Optimizer::new(field.parameters()), step: 0, salt: 0, field, occupancy, prompts, device, config })
+    }
+
+    /// Steps done.
+    pub fn step_count(&self) -> u64 {
+        self.step
+    }
+
+    /// One step of score distillation (Poole et al. 2022, section 3): render random views, ask the
+    /// frozen prior how they should change, and move the scene's parameters that way.
+    ///
+    /// # Errors
+    /// When the gradient is not finite; the scene is then as before the step.
+    pub fn step(&mut self, prior: &dyn FrozenPrior) -> Result<Report, EngineError> {
+        if self.step.is_multiple_of(self.config.occupancy_every) {
+            self.occupancy.update(&self.field, &self.config.scene, self.config.seed, self.salt, self.step);
+        }
+        let views = self.draw_views();
+        let rendered = self.renderer().render(&views, prior.resolution(), Some(&mut self.random(Purpose::Jitter)));
+        let gradient = self.ask(prior, &views, rendered.color.clone().without_autodiff());
+        let opacity = rendered.opacity.clone().mean();
+        // The gradient enters as a constant: the derivative of the sum is its product with ∂x/∂θ.
+        let loss = (rendered.color.clone() * gradient).sum().reshape([1]) + self.regularizers(&rendered);
+        let grads = self.gradients(&loss.backward());
+        let norm = grads.iter().flatten().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
+        if !norm.is_finite() {
+            return Err(EngineError::NotFinite(self.step));
+        }
+        self.step += 1;
+        self.optimizer.step(&self.config, self.step, &grads);
+        self.refresh_field();
+        Ok(Report {
+            step: self.step,
+            opacity: opacity.into_scalar::<f32>(),
+            gradient_norm: norm as f32,
+            samples: rendered.samples,
+            occupied: self.occupancy.occupied_part(),
+        })
+    }
+
+    /// The renderer of the scene as it is now.
+    pub fn renderer(&self) -> Renderer<'_> {
+        Renderer { field: &self.field, occupancy: &self.occupancy, config: &self.config.scene }
+    }
+
+    /// The scene's field.
+    pub fn field(&self) -> &SceneField {
+        &self.field
+    }
+
+    fn random(&self, purpose: Purpose) -> ChaCha8Rng {
+        stream(self.config.seed, purpose, self.salt, self.step)
+    }
+
+    /// Part of the run that is done.
+    fn progress(&self) -> f64 {
+        self.step as f64 / self.config.steps as f64
+    }
+
+    fn draw_views(&self) -> Vec<ViewSettings> {
+        let mut cameras = self.random(Purpose::Camera);
+        let mut lights = self.random(Purpose::Light);
+        let mut shadings = self.random(Purpose::Shading);
+        let mut backgrounds = self.random(Purpose::Background);
+        let count = self.config.views;
+        let view = |index: usize| {
+            let camera = self.config.cameras.sample(index, count, &mut cameras);
+            let light = self.config.lights.sample(&camera, &mut lights);
+            ViewSettings { camera, light, shading: self.shading(&mut shadings), background: backgrounds.random() }
+        };
+        (0..count).map(view).collect()
+    }
+
+    fn shading(&self, rng: &mut impl Rng) -> Shading {
+        let (lit, textureless) = (rng.random::<f64>(), rng.random::<f64>());
+        match () {
+            () if self.progress() < self.config.albedo_only || lit >= self.config.lit => Shading::Albedo,
+            () if textureless < self.config.textureless => Shading::Textureless,
+            () => Shading::Lambertian,
+        }
+    }
+
+    /// The gradient of the pictures `[views, 3, size, size]`.
+    fn ask(&self, prior: &dyn FrozenPrior, views: &[ViewSettings], pictures: Tensor<4>) -> Tensor<4> {
+        let [low, high] = self.config.time.bounds(self.progress());
+        let mut times = self.random(Purpose::Timestep);
+        let timesteps: Vec<usize> = views.iter().map(|_| prior.schedule().timestep(times.random_range(low..=high))).collect();
+        let shape = pictures.dims();
+        let noise: Vec<f32> = self.random(Purpose::Noise).sample_iter(StandardNormal).take(shape.iter().product()).collect();
+        let cameras: Vec<Camera> = views.iter().map(|view| view.camera).collect();
+        let ask = Ask {
+            timesteps: &timesteps,
+            noise: Tensor::from_data(TensorData::new(noise, shape), &pictures.device()),
+            text: self.prompts.for_cameras(&cameras),
+            cameras: self.config.camera_aware.then_some(&cameras),
+            guidance_scale: self.config.guidance_scale,
+        };
+        score_distillation(prior, pictures, ask)
+    }
+
+    fn regularizers(&self, rendered: &Rendered) -> Tensor<1> {
+        let (weights, alpha) = (&self.config.losses, rendered.opacity.clone());
+        let opacity = (alpha.clone().powi_scalar(2) + 0.01).sqrt().mean() * weights.opacity;
+        let binary = (alpha.clone() * (alpha * -1.0 + 1.0)).mean() * weights.binary;
+        opacity + binary + rendered.orientation.clone() * weights.orientation
+    }
+
+    fn gradients(&self, grads: &Gradients) -> [Vec<f32>; 2] {
+        let list = |data: TensorData| data.try_to_vec::<f32>().expect("gradients are f32");
+        let zeros = |index: usize| vec![0.0; self.optimizer.values[index].len()];
+        [
+            self.field.table.grad(grads).map_or_else(|| zeros(0), |grad| list(grad.into_data())),
+            self.field.mlp.grad(grads).map_or_else(|| zeros(1), |grad| list(grad.into_data())),
+        ]
+    }
+
+    /// Makes the field again from the optimizer's numbers.
+    pub(crate) fn refresh_field(&mut self) {
+        let [table, mlp] = self.optimizer.values.clone();
+        self.field = SceneField::from_parameters(&self.config.scene, table, mlp, &self.device);
+    }
+}

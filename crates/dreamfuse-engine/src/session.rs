@@ -1,0 +1,149 @@
+//! A run from its start, or from where it was left, to its end.
+
+use crate::config::{EMBEDDED, RunConfig};
+use crate::event::{Event, Report};
+use crate::export::{ExportOptions, export_mesh, preview_sheet, save_pictures};
+use crate::folder::RunFolder;
+use crate::run::Run;
+use crate::{EngineError, checkpoint};
+use burn::tensor::Device;
+use dreamfuse_diffusion::{FrozenPrior, Pipeline, embedded};
+use dreamfuse_mesh::Format;
+use std::path::Path;
+use std::time::Instant;
+
+/// How a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Finished,
+    /// It was asked to stop; the state is saved.
+    Interrupted,
+}
+
+/// Small components below this part of the largest one's area are floaters.
+const LEAST_COMPONENT: f32 = 0.03;
+
+/// Steps from one line in `events.jsonl` to the next.
+const LOG_EVERY: u64 = 10;
+
+/// Loads the prior that a configuration names.
+///
+/// # Errors
+/// When its files are missing or damaged.
+pub fn load_prior(config: &RunConfig) -> Result<Pipeline, EngineError> {
+    let device = Device::flex();
+    Ok(if config.prior == EMBEDDED { embedded::load(&device)? } else { Pipeline::load(Path::new(&config.prior), &device)? })
+}
+
+impl Run {
+    /// The run as its folder's newest whole checkpoint left it.
+    ///
+    /// # Errors
+    /// When there is no checkpoint, or none that can be read.
+    pub fn resume(
+        folder: &RunFolder,
+        config: RunConfig,
+        prior: &dyn FrozenPrior,
+        warn: &mut dyn FnMut(String),
+    ) -> Result<Self, EngineError> {
+        let mut run = Self::new(config, prior)?;
+        let mut failure = EngineError::NoCheckpoint(folder.root().to_owned());
+        for path in folder.list_checkpoints() {
+            match checkpoint::restore(&mut run, &path) {
+                Ok(warning) => {
+                    warning.into_iter().for_each(&mut *warn);
+                    return Ok(run);
+                }
+                Err(error) => {
+                    warn(error.to_string());
+                    failure = error;
+                }
+            }
+        }
+        Err(failure)
+    }
+}
+
+/// Optimizes until `config.steps` are done or `should_stop` says so, then exports. Every event goes to
+/// the listener, and all but most steps to the folder's log.
+///
+/// # Errors
+/// When a file cannot be written or the gradient is not finite.
+pub fn optimize(
+    run: &mut Run,
+    prior: &dyn FrozenPrior,
+    folder: &RunFolder,
+    listener: &mut dyn FnMut(&Event),
+    should_stop: &dyn Fn() -> bool,
+) -> Result<Outcome, EngineError> {
+    let start = Instant::now();
+    let run_end = run.config.steps;
+    let mut emit = |event: &Event| {
+        listener(event);
+        if is_logged(event, run_end) { folder.log(event) } else { Ok(()) }
+    };
+    let (prompt, from_step, to_step) = (run.config.prompt.clone(), run.step_count(), run.config.steps);
+    emit(&Event::Started { prompt, from_step, to_step })?;
+    while run.step_count() < to_step {
+        let report = run.step(prior)?;
+        emit(&Event::Step(report))?;
+        keep_records(run, folder, report, &mut emit)?;
+        if should_stop() && report.step < to_step {
+            save_checkpoint(run, folder, &mut emit)?;
+            emit(&Event::Interrupted { step: report.step })?;
+            return Ok(Outcome::Interrupted);
+        }
+    }
+    save_checkpoint(run, folder, &mut emit)?;
+    save_pictures(run, folder.root())?;
+    export(run, folder, &[Format::Glb, Format::Ply], &mut emit)?;
+    emit(&Event::Finished { step: run.step_count(), seconds: start.elapsed().as_secs_f64() })?;
+    Ok(Outcome::Finished)
+}
+
+/// Most steps are not worth a line.
+fn is_logged(event: &Event, last_step: u64) -> bool {
+    match event {
+        Event::Step(report) => report.step.is_multiple_of(LOG_EVERY) || report.step == last_step,
+        _ => true,
+    }
+}
+
+type Emit<'a> = dyn FnMut(&Event) -> Result<(), EngineError> + 'a;
+
+fn keep_records(run: &Run, folder: &RunFolder, report: Report, emit: &mut Emit) -> Result<(), EngineError> {
+    let (step, config) = (report.step, &run.config);
+    if step.is_multiple_of(config.preview_every) {
+        let path = folder.preview_path(step);
+        preview_sheet(run).save_png(&path)?;
+        emit(&Event::Preview { step, path })?;
+    }
+    if step.is_multiple_of(config.checkpoint_every) && step < config.steps {
+        save_checkpoint(run, folder, emit)?;
+    }
+    Ok(())
+}
+
+fn save_checkpoint(run: &Run, folder: &RunFolder, emit: &mut Emit) -> Result<(), EngineError> {
+    let (step, path) = (run.step_count(), folder.checkpoint_path(run.step_count()));
+    checkpoint::save(run, &path)?;
+    folder.prune_checkpoints();
+    emit(&Event::Checkpoint { step, path })?;
+    Ok(())
+}
+
+/// Cuts the mesh and writes it in each format.
+///
+/// # Errors
+/// When the scene is empty or a file cannot be written.
+pub fn export(run: &Run, folder: &RunFolder, formats: &[Format], emit: &mut Emit) -> Result<(), EngineError> {
+    let options = ExportOptions { cells: run.config.mesh_cells, least_component: LEAST_COMPONENT };
+    let (mesh, iso, silhouette_agreement) = export_mesh(run, options)?;
+    for format in formats {
+        let path = folder.root().join("mesh").with_extension(format.extension());
+        mesh.save(&path, *format)?;
+        let (vertices, triangles) = (mesh.positions.len(), mesh.triangles.len());
+        emit(&Event::Mesh { path, vertices, triangles, iso, silhouette_agreement })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! Checks of a mesh.
+
+use crate::Mesh;
+use dreamfuse_core::Vec3;
+use std::collections::HashMap;
+
+/// What can be counted on a mesh.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Topology {
+    /// Edges with one triangle.
+    pub boundary_edges: usize,
+    /// Edges with more than two triangles, or two that run the same way.
+    pub bad_edges: usize,
+    /// Triangles with two equal corners.
+    pub degenerate_triangles: usize,
+    /// Vertices − edges + triangles: 2 for each closed part without handles.
+    pub euler_characteristic: i64,
+    /// Enclosed volume; negative where the surface is inside out.
+    pub volume: f32,
+}
+
+impl Topology {
+    /// Counts.
+    pub fn of(mesh: &Mesh) -> Self {
+        // For each edge, lower vertex first: triangles that run along it forth and back.
+        let mut edges: HashMap<(u32, u32), [usize; 2]> = HashMap::new();
+        let (mut degenerate_triangles, mut volume) = (0, 0.0);
+        for [a, b, c] in &mesh.triangles {
+            degenerate_triangles += usize::from(a == b || b == c || c == a);
+            for (from, to) in [(a, b), (b, c), (c, a)] {
+                edges.entry((*from.min(to), *from.max(to))).or_default()[usize::from(from > to)] += 1;
+            }
+            let at = |vertex: &u32| Vec3::from(mesh.positions[*vertex as usize]);
+            volume += at(a).dot(&at(b).cross(&at(c))) / 6.0;
+        }
+        let boundary_edges = edges.values().filter(|[forth, back]| forth + back == 1).count();
+        let good_edges = edges.values().filter(|count| **count == [1, 1]).count();
+        Self {
+            boundary_edges,
+            bad_edges: edges.len() - good_edges - boundary_edges,
+            degenerate_triangles,
+            euler_characteristic: mesh.positions.len() as i64 - edges.len() as i64 + mesh.triangles.len() as i64,
+            volume,
+        }
+    }
+
+    /// Every edge has exactly two triangles, which run opposite ways along it.
+    pub fn is_closed_manifold(&self) -> bool {
+        self.boundary_edges == 0 && self.bad_edges == 0 && self.degenerate_triangles == 0
+    }
+}

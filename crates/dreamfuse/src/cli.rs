@@ -1,0 +1,216 @@
+//! What can be typed.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Text to 3D by score distillation: a prompt in, a mesh out.
+///
+/// dreamfuse optimizes a small radiance field so that its pictures, from random cameras, please a frozen
+/// text-to-image diffusion model, then writes a mesh (GLB, PLY), a contact sheet and a turntable.
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+#[command(after_help = "Examples:\n  dreamfuse \"a squirrel at an easel\"\n  dreamfuse \"a red mushroom\" --steps 600 --seed 3\n  \
+    dreamfuse resume outputs/a-red-mushroom --steps 2000\n  dreamfuse prior sample \"a golden teapot\" --views 4 -o teapot.png")]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Threads to use; all of the machine's by default.
+    #[arg(long, global = true, value_name = "N")]
+    pub threads: Option<usize>,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Go on with a run where its last checkpoint left it.
+    Resume(ResumeArgs),
+    /// Write the mesh of a run again, from its last checkpoint.
+    Export(ExportArgs),
+    /// Work with the diffusion prior.
+    Prior {
+        #[command(subcommand)]
+        command: PriorCommand,
+    },
+    /// Compare results with ground truth.
+    Eval {
+        #[command(subcommand)]
+        command: EvalCommand,
+    },
+    /// Say what this binary can use here: devices, threads, instruction set, the built-in prior.
+    Doctor,
+}
+
+/// The names of the commands, for telling a mistyped one from a prompt.
+pub const COMMANDS: [&str; 5] = ["resume", "export", "prior", "eval", "doctor"];
+
+#[derive(Args)]
+pub struct RunArgs {
+    /// What to make.
+    #[arg(value_name = "PROMPT")]
+    pub words: Vec<String>,
+    /// What to make, whatever it looks like.
+    #[arg(long, conflicts_with = "words")]
+    pub prompt: Option<String>,
+    /// Steps of optimization.
+    #[arg(long, value_name = "N")]
+    pub steps: Option<u64>,
+    /// Same seed, same mesh.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Folder of the run; one under outputs/ by default.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Where to compute: cpu.
+    #[arg(long)]
+    pub device: Option<String>,
+    /// `embedded`, or a folder in the diffusers layout.
+    #[arg(long, value_name = "NAME-OR-DIR")]
+    pub prior: Option<String>,
+    /// Strength of classifier-free guidance, in diffusers' convention.
+    #[arg(long, value_name = "S")]
+    pub guidance_scale: Option<f64>,
+    /// Views of a step.
+    #[arg(long, value_name = "N")]
+    pub views: Option<usize>,
+    /// A TOML file with any of the keys of a run's config.toml; flags win over it.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct ResumeArgs {
+    /// Folder of the run.
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+    /// Steps in all; more than before goes on longer.
+    #[arg(long, value_name = "N")]
+    pub steps: Option<u64>,
+}
+
+#[derive(Args)]
+pub struct ExportArgs {
+    /// Folder of the run.
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+    /// Formats, separated by commas: glb, ply.
+    #[arg(long, value_delimiter = ',', default_values = ["glb", "ply"])]
+    pub format: Vec<String>,
+}
+
+#[derive(Subcommand)]
+pub enum PriorCommand {
+    /// Train a prior on the toybox world.
+    Train(TrainArgs),
+    /// Draw pictures from a prior.
+    Sample(SampleArgs),
+    /// List the words that the built-in prior knows.
+    Words,
+}
+
+#[derive(Args)]
+pub struct TrainArgs {
+    /// What to train: see crates/dreamfuse-train/configs.
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Folder for the state, the sample sheets and the weights.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Steps in all.
+    #[arg(long, value_name = "N")]
+    pub steps: u64,
+    /// Go on from the state in the folder.
+    #[arg(long)]
+    pub resume: bool,
+    /// Start from the weights of a folder in the diffusers layout.
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    pub init_from: Option<PathBuf>,
+    /// Steps from one checkpoint to the next.
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub save_every: u64,
+    /// Steps from one sample sheet to the next.
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub sheet_every: u64,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum SamplerName {
+    Ddim,
+    Ddpm,
+}
+
+#[derive(Args)]
+pub struct SampleArgs {
+    /// One row of the sheet for each prompt.
+    #[arg(required = true, value_name = "PROMPT")]
+    pub prompts: Vec<String>,
+    /// Views around the thing, for a prior that takes a camera; one without by default.
+    #[arg(long, value_name = "N")]
+    pub views: Option<usize>,
+    /// Steps of sampling.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub steps: usize,
+    /// How to sample.
+    #[arg(long, value_enum, default_value = "ddim")]
+    pub sampler: SamplerName,
+    /// Strength of classifier-free guidance, in diffusers' convention.
+    #[arg(long, value_name = "S", default_value_t = 3.0)]
+    pub guidance_scale: f64,
+    /// Same seed, same pictures.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// `embedded`, or a folder in the diffusers layout.
+    #[arg(long, value_name = "NAME-OR-DIR", default_value = "embedded")]
+    pub prior: String,
+    /// The sheet, a PNG.
+    #[arg(short, long, value_name = "FILE", default_value = "samples.png")]
+    pub out: PathBuf,
+}
+
+#[derive(Subcommand)]
+pub enum EvalCommand {
+    /// Run prompts of the toybox world and compare with the world itself: silhouettes and colours.
+    Toybox(ToyboxArgs),
+}
+
+#[derive(Args)]
+pub struct ToyboxArgs {
+    /// One prompt a line; lines that start with # are comments.
+    #[arg(long, value_name = "FILE", default_value = "prompts/twelve.txt")]
+    pub prompts: PathBuf,
+    /// Steps of each run.
+    #[arg(long, value_name = "N")]
+    pub steps: Option<u64>,
+    /// Same seed, same figures.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Folder for the runs, the table and the sheet.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// A TOML file with any of the keys of a run's config.toml.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Sets the size of the thread pool, if asked to.
+pub fn set_threads(threads: Option<usize>) -> anyhow::Result<()> {
+    if let Some(threads) = threads {
+        anyhow::ensure!((1..=1024).contains(&threads), "--threads {threads} is not within 1 and 1024");
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_consistent_and_every_command_is_listed() {
+        let command = Cli::command();
+        command.clone().debug_assert();
+        let names: Vec<_> = command.get_subcommands().map(clap::Command::get_name).collect();
+        assert_eq!(names, COMMANDS);
+    }
+}

@@ -1,0 +1,20 @@
+//! `dreamfuse doctor`.
+
+use dreamfuse_diffusion::{FrozenPrior, embedded};
+use std::process::ExitCode;
+
+/// Says what this binary can use here.
+pub fn report() -> anyhow::Result<ExitCode> {
+    let prior = embedded::load(&burn::tensor::Device::flex())?;
+    println!("dreamfuse        {}", env!("CARGO_PKG_VERSION"));
+    println!("devices          cpu");
+    println!("threads          {}", rayon::current_num_threads());
+    println!("instruction set  {}", dreamfuse_kernels::cpu::instruction_set());
+    println!(
+        "built-in prior   {0} x {0} pixels, {1} words, camera-aware: {2}",
+        prior.resolution(),
+        prior.words.len(),
+        if prior.takes_camera() { "yes" } else { "no" }
+    );
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,112 @@
+//! Runs: start, resume, export.
+
+use crate::cli::{ExportArgs, ResumeArgs, RunArgs};
+use crate::{interrupt, progress, words};
+use anyhow::bail;
+use dreamfuse_engine::{Event, Outcome, Run, RunConfig, RunFolder, load_prior, optimize};
+use dreamfuse_mesh::Format;
+use indicatif::ProgressBar;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// `dreamfuse PROMPT`.
+pub fn start(args: &RunArgs) -> anyhow::Result<ExitCode> {
+    if let Some(command) = words::mistyped_command(&args.words) {
+        bail!("{:?} looks like the command {command:?}; if it is a prompt, write --prompt {:?}", args.words[0], args.words[0]);
+    }
+    let config = configure(args)?;
+    config.check()?;
+    let prior = load_prior(&config)?;
+    words::warn_unknown(&config.prompt, &prior.words);
+    let mut run = Run::new(config, &prior)?;
+    let folder = match &args.out {
+        Some(out) => RunFolder::create(out, &run.config)?,
+        None => RunFolder::create_under(Path::new("outputs"), &run.config)?,
+    };
+    drive(&mut run, &prior, &folder)
+}
+
+/// File, then flags.
+fn configure(args: &RunArgs) -> anyhow::Result<RunConfig> {
+    let mut config = args.config.as_deref().map(RunConfig::load).transpose()?.unwrap_or_default();
+    let prompt = args.prompt.clone().or_else(|| (!args.words.is_empty()).then(|| args.words.join(" ")));
+    set(&mut config.prompt, prompt);
+    set(&mut config.steps, args.steps);
+    set(&mut config.seed, args.seed);
+    set(&mut config.device, args.device.clone());
+    set(&mut config.prior, args.prior.clone());
+    set(&mut config.guidance_scale, args.guidance_scale);
+    set(&mut config.views, args.views);
+    Ok(config)
+}
+
+fn set<T>(field: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *field = value;
+    }
+}
+
+fn warn(message: String) {
+    eprintln!("warning: {message}");
+}
+
+/// `dreamfuse resume RUN`.
+pub fn resume(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
+    let (folder, mut config) = RunFolder::open(&args.run)?;
+    set(&mut config.steps, args.steps);
+    let prior = load_prior(&config)?;
+    let mut run = Run::resume(&folder, config, &prior, &mut warn)?;
+    folder.save_config(&run.config)?;
+    drive(&mut run, &prior, &folder)
+}
+
+/// `dreamfuse export RUN`.
+pub fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
+    let formats = args.format.iter().map(|name| name.parse()).collect::<Result<Vec<Format>, _>>()?;
+    let (folder, config) = RunFolder::open(&args.run)?;
+    let prior = load_prior(&config)?;
+    let run = Run::resume(&folder, config, &prior, &mut warn)?;
+    dreamfuse_engine::export(&run, &folder, &formats, &mut |event| {
+        announce(event);
+        Ok(())
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn drive(run: &mut Run, prior: &dreamfuse_diffusion::Pipeline, folder: &RunFolder) -> anyhow::Result<ExitCode> {
+    interrupt::install()?;
+    eprintln!("{:?} in {}", run.config.prompt, folder.root().display());
+    let bar = progress::bar(run.step_count(), run.config.steps);
+    let outcome = optimize(run, prior, folder, &mut |event| listen(event, &bar), &interrupt::is_asked)?;
+    if outcome == Outcome::Interrupted {
+        eprintln!("stopped at step {}; go on with: dreamfuse resume {}", run.step_count(), folder.root().display());
+        return Ok(ExitCode::from(interrupt::EXIT_CODE));
+    }
+    println!("{}", folder.root().join("views.png").display());
+    println!("{}", folder.root().join("turntable.gif").display());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn listen(event: &Event, bar: &ProgressBar) {
+    match event {
+        Event::Step(report) => {
+            bar.set_position(report.step);
+            bar.set_message(format!("opacity {:.2}, gradient {:.1e}", report.opacity, report.gradient_norm));
+        }
+        Event::Mesh { .. } => bar.suspend(|| announce(event)),
+        Event::Warning { message } => bar.suspend(|| warn(message.clone())),
+        Event::Interrupted { .. } => bar.abandon(),
+        Event::Finished { seconds, .. } => {
+            bar.finish();
+            eprintln!("done in {seconds:.0} s");
+        }
+        Event::Started { .. } | Event::Preview { .. } | Event::Checkpoint { .. } => {}
+    }
+}
+
+fn announce(event: &Event) {
+    if let Event::Mesh { path, vertices, triangles, silhouette_agreement, .. } = event {
+        eprintln!("{vertices} vertices, {triangles} triangles; its silhouettes agree with the volume's to {silhouette_agreement:.2}");
+        println!("{}", path.display());
+    }
+}

@@ -1,0 +1,148 @@
+//! `dreamfuse prior …`.
+
+use crate::cli::{SampleArgs, SamplerName, TrainArgs};
+use crate::{interrupt, progress, words as prompt_words};
+use anyhow::{Context, bail};
+use burn::tensor::Device;
+use dreamfuse_core::files::{create_folder, write_atomically};
+use dreamfuse_core::{Camera, Picture};
+use dreamfuse_diffusion::sampler::{SampleOptions, sample as draw};
+use dreamfuse_diffusion::{Pipeline, Sampler, embedded};
+use dreamfuse_toybox::words::by_topic;
+use dreamfuse_train::{Progress, TrainConfig, Trainer};
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// What the sample sheets of training show, three views each.
+const SHEET_PROMPTS: [&str; 6] = [
+    "a squirrel",
+    "an easel",
+    "a squirrel at an easel",
+    "a blue mushroom",
+    "a robot and dinosaur playing chess",
+    "tower bridge made out of gingerbread and candy",
+];
+
+/// Steps over which the loss that is shown is averaged.
+const LOSS_MEMORY: f32 = 100.0;
+
+/// `dreamfuse prior train`.
+pub fn train(args: &TrainArgs) -> anyhow::Result<ExitCode> {
+    let text = std::fs::read_to_string(&args.config).with_context(|| format!("cannot read {}", args.config.display()))?;
+    let config: TrainConfig = toml::from_str(&text).with_context(|| format!("{} is no training configuration", args.config.display()))?;
+    create_folder(&args.out)?;
+    let state = args.out.join("state");
+    if state.exists() && !args.resume {
+        bail!("{} holds a training run; go on with --resume, or choose another folder", args.out.display());
+    }
+    let batch = config.batch;
+    let mut trainer = Trainer::new(config)?;
+    if args.resume {
+        trainer = trainer.resume_from(&state)?;
+    } else if let Some(folder) = &args.init_from {
+        trainer = trainer.init_from(folder)?;
+    }
+    eprintln!("{} parameters, from step {}", trainer.parameter_count(), trainer.step());
+    interrupt::install()?;
+    let bar = progress::bar(trainer.step(), args.steps);
+    let mut mean = None;
+    let mut failure = None;
+    trainer.run(args.steps, |trainer, now| {
+        let loss = *mean.insert(mean.map_or(now.loss, |mean: f32| mean + (now.loss - mean) / LOSS_MEMORY));
+        bar.set_position(now.step);
+        bar.set_message(format!("loss {loss:.4}, {:.0} pictures a second", bar.per_sec() * batch as f64));
+        let kept = keep(args, trainer, now, loss);
+        failure = kept.err();
+        if failure.is_some() || interrupt::is_asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    if let Some(error) = failure {
+        return Err(error);
+    }
+    trainer.save(&state)?;
+    trainer.export(&args.out.join("weights"))?;
+    bar.finish();
+    println!("{}", args.out.join("weights").display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes what is due after a step.
+fn keep(args: &TrainArgs, trainer: &Trainer, now: Progress, loss: f32) -> anyhow::Result<()> {
+    if now.step.is_multiple_of(20) {
+        let path = args.out.join("loss.csv");
+        let mut file = OpenOptions::new().create(true).append(true).open(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        writeln!(file, "{},{loss:.5},{:.4},{:.2e}", now.step, now.gradient_norm, now.rate)?;
+    }
+    if now.step.is_multiple_of(args.save_every) {
+        trainer.save(&args.out.join("state"))?;
+    }
+    if now.step.is_multiple_of(args.sheet_every) {
+        let weights = args.out.join("weights");
+        trainer.export(&weights)?;
+        let prior = Pipeline::load(&weights, &Device::flex())?;
+        let prompts = SHEET_PROMPTS.map(String::from);
+        let options = SheetOptions { views: Some(3), steps: 25, sampler: Sampler::Ddim, guidance_scale: 3.0, seed: 0 };
+        let picture = sheet(&prior, &prompts, &options)?;
+        picture.save_png(&args.out.join(format!("samples-{:07}.png", now.step)))?;
+    }
+    Ok(())
+}
+
+struct SheetOptions {
+    views: Option<usize>,
+    steps: usize,
+    sampler: Sampler,
+    guidance_scale: f64,
+    seed: u64,
+}
+
+/// One row a prompt, enlarged to be looked at.
+fn sheet(prior: &Pipeline, prompts: &[String], options: &SheetOptions) -> anyhow::Result<Picture> {
+    const ENLARGED: usize = 3;
+    let columns = options.views.unwrap_or(1).max(1);
+    if options.views.is_some() && !prior.takes_camera() {
+        bail!("this prior takes no camera; leave --views away and name the view in the prompt");
+    }
+    let repeated: Vec<String> = prompts.iter().flat_map(|prompt| std::iter::repeat_n(prompt.clone(), columns)).collect();
+    let cameras: Option<Vec<Camera>> = options.views.map(|views| {
+        let ring = Camera::ring(views, 0.3);
+        prompts.iter().flat_map(|_| ring.clone()).collect()
+    });
+    let settings = SampleOptions {
+        prompts: &repeated,
+        cameras: cameras.as_deref(),
+        steps: options.steps,
+        sampler: options.sampler,
+        guidance_scale: options.guidance_scale,
+        seed: options.seed,
+    };
+    let pictures = draw(prior, &settings, &Device::flex()).map_err(anyhow::Error::msg)?;
+    let enlarged: Vec<Picture> = pictures.iter().map(|picture| picture.enlarged(ENLARGED)).collect();
+    Ok(Picture::sheet(&enlarged, columns))
+}
+
+/// `dreamfuse prior sample`.
+pub fn sample(args: &SampleArgs) -> anyhow::Result<ExitCode> {
+    let device = Device::flex();
+    let prior = if args.prior == "embedded" { embedded::load(&device)? } else { Pipeline::load(Path::new(&args.prior), &device)? };
+    args.prompts.iter().for_each(|prompt| prompt_words::warn_unknown(prompt, &prior.words));
+    let sampler = match args.sampler {
+        SamplerName::Ddim => Sampler::Ddim,
+        SamplerName::Ddpm => Sampler::Ddpm,
+    };
+    let (views, steps, guidance_scale, seed) = (args.views, args.steps, args.guidance_scale, args.seed);
+    let picture = sheet(&prior, &args.prompts, &SheetOptions { views, steps, sampler, guidance_scale, seed })?;
+    write_atomically(&args.out, &picture.to_png())?;
+    println!("{}", args.out.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `dreamfuse prior words`.
+pub fn words() -> anyhow::Result<ExitCode> {
+    for (topic, words) in by_topic() {
+        println!("{topic}: {}", words.join(" "));
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,12 @@
+//! Progress bars, on stderr.
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// A bar over `steps`, from `done`, with room for figures.
+pub fn bar(done: u64, steps: u64) -> ProgressBar {
+    let template = "{pos}/{len} [{bar:28}] {per_sec}, {eta} left  {msg}";
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::new(steps).with_style(style.progress_chars("=> ")).with_position(done);
+    bar.reset_eta();
+    bar
+}

@@ -1,0 +1,61 @@
+//! Prompts: what was meant for a command, and words that the prior does not know.
+
+use crate::cli::COMMANDS;
+use std::collections::BTreeSet;
+
+/// The command that a lone word was probably meant to be.
+pub fn mistyped_command(words: &[String]) -> Option<&'static str> {
+    let [word] = words else { return None };
+    if word.contains(' ') {
+        return None;
+    }
+    let distance = |command: &&'static str| strsim::damerau_levenshtein(word, command);
+    COMMANDS.into_iter().filter(|command| distance(command) <= 2).min_by_key(distance)
+}
+
+/// Words of the prompt that are not in `known`, each with up to three that are nearest to it.
+pub fn unknown(prompt: &str, known: &[String]) -> Vec<(String, Vec<String>)> {
+    let known: BTreeSet<&str> = known.iter().map(String::as_str).collect();
+    if known.is_empty() {
+        return Vec::new(); // the prior does not say what it was trained on
+    }
+    let lower = prompt.to_lowercase();
+    let words: BTreeSet<&str> = lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    words.difference(&known).map(|word| ((*word).to_owned(), nearest(word, &known))).collect()
+}
+
+fn nearest(word: &str, known: &BTreeSet<&str>) -> Vec<String> {
+    let mut scored: Vec<(f64, &str)> = known.iter().map(|other| (strsim::jaro_winkler(word, other), *other)).collect();
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0));
+    scored.into_iter().filter(|(score, _)| *score > 0.7).take(3).map(|(_, other)| other.to_owned()).collect()
+}
+
+/// Tells the user about unknown words.
+pub fn warn_unknown(prompt: &str, known: &[String]) {
+    for (word, nearest) in unknown(prompt, known) {
+        let hint = if nearest.is_empty() { String::new() } else { format!(" (near: {})", nearest.join(", ")) };
+        eprintln!("warning: the built-in prior does not know {word:?}{hint}; `dreamfuse prior words` lists its words, --prior takes another prior");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lone_word_near_a_command_is_a_typo_and_a_sentence_is_not() {
+        let typed = |words: &[&str]| mistyped_command(&words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>());
+        assert_eq!(typed(&["resme"]), Some("resume"));
+        assert_eq!(typed(&["docter"]), Some("doctor"));
+        assert_eq!(typed(&["squirrel"]), None);
+        assert_eq!(typed(&["a resume"]), None);
+        assert_eq!(typed(&["resume", "a"]), None);
+    }
+
+    #[test]
+    fn unknown_words_come_with_their_neighbours() {
+        let known = ["a", "squirrel", "square", "at", "easel"].map(String::from);
+        assert_eq!(unknown("A squirrel, at a weasel", &known), [("weasel".to_owned(), vec!["easel".to_owned()])]);
+        assert!(unknown("anything goes", &[]).is_empty());
+    }
+}
