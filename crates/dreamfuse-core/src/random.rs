@@ -44,8 +44,12 @@ mod tests {
         let first = |seed, purpose, salt, index| stream(seed, purpose, salt, index).random::<u64>();
         let base = first(1, Purpose::Noise, 0, 7);
         assert_eq!(base, first(1, Purpose::Noise, 0, 7));
-        let others =
-            [first(2, Purpose::Noise, 0, 7), first(1, Purpose::Camera, 0, 7), first(1, Purpose::Noise, 1, 7), first(1, Purpose::Noise, 0, 8)];
+        let others = [
+            first(2, Purpose::Noise, 0, 7),
+            first(1, Purpose::Camera, 0, 7),
+            first(1, Purpose::Noise, 1, 7),
+            first(1, Purpose::Noise, 0, 8),
+        ];
         assert!(others.iter().all(|&other| other != base));
     }
 }

@@ -1,7 +1,9 @@
 //! Weights and configurations in the files of diffusers and transformers.
 
 use burn::module::Module;
-use burn::store::{BurnToPyTorchAdapter, FloatCastAdapter, ModuleAdapter, ModuleSnapshot, PyTorchToBurnAdapter, SafetensorsStore};
+use burn::store::{
+    BurnToPyTorchAdapter, FloatCastAdapter, ModuleAdapter, ModuleSnapshot, PyTorchToBurnAdapter, SafetensorsStore,
+};
 use burn::tensor::DType;
 use dreamfuse_core::files::{FileError, write_atomically};
 use serde::de::DeserializeOwned;

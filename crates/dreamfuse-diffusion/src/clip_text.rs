@@ -126,7 +126,12 @@ impl ClipTextModel {
     ///
     /// # Errors
     /// When they do not fit the configuration.
-    pub fn load(config: &ClipTextConfig, path: &Path, bytes: Vec<u8>, device: &Device) -> Result<Self, CheckpointError> {
+    pub fn load(
+        config: &ClipTextConfig,
+        path: &Path,
+        bytes: Vec<u8>,
+        device: &Device,
+    ) -> Result<Self, CheckpointError> {
         load_weights(Self::new(config, device), path, bytes, READ, &["position_ids"])
     }
 

@@ -2,8 +2,8 @@
 //! transformers' names, checkpoints in their layout, and the frozen prior that distillation asks.
 
 pub mod checkpoint;
-pub mod embedded;
 pub mod clip_text;
+pub mod embedded;
 
 pub mod pipeline;
 pub mod prior;

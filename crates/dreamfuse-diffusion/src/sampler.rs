@@ -39,8 +39,14 @@ pub fn sample(prior: &dyn FrozenPrior, options: &SampleOptions, device: &Device)
     let mut x = normal(shape, options.seed, 0, device);
     let timesteps = spaced(prior.schedule().steps(), options.steps);
     for (i, &t) in timesteps.iter().enumerate() {
-        let noise =
-            guided_noise(prior, x.clone(), &vec![t; count], (text.clone(), empty.clone()), options.cameras, options.guidance_scale);
+        let noise = guided_noise(
+            prior,
+            x.clone(),
+            &vec![t; count],
+            (text.clone(), empty.clone()),
+            options.cameras,
+            options.guidance_scale,
+        );
         let alpha = prior.schedule().alpha_cumprod(t);
         let alpha_next = timesteps.get(i + 1).map_or(1.0, |&next| prior.schedule().alpha_cumprod(next));
         let z = normal(shape, options.seed, i as u64 + 1, device);
@@ -67,7 +73,8 @@ fn step(sampler: Sampler, x: Tensor<4>, noise: Tensor<4>, [alpha, next]: [f64; 2
         Sampler::Ddpm => {
             // The posterior q(x_s | x_t, x_0) (Ho et al. 2020, equations 6 and 7).
             let beta = 1.0 - alpha / next;
-            let mean = clean * (next.sqrt() * beta / (1.0 - alpha)) + x * ((alpha / next).sqrt() * (1.0 - next) / (1.0 - alpha));
+            let mean = clean * (next.sqrt() * beta / (1.0 - alpha))
+                + x * ((alpha / next).sqrt() * (1.0 - next) / (1.0 - alpha));
             mean + z * (beta * (1.0 - next) / (1.0 - alpha)).max(0.0).sqrt()
         }
     }
@@ -119,9 +126,14 @@ mod tests {
         let prior = Grey(NoiseSchedule::new(ScheduleConfig::cosine_v()), 0.5);
         for sampler in [Sampler::Ddim, Sampler::Ddpm] {
             let prompts = vec![String::new(); 2];
-            let options = SampleOptions { prompts: &prompts, cameras: None, steps: 20, sampler, guidance_scale: 3.0, seed: 1 };
+            let options =
+                SampleOptions { prompts: &prompts, cameras: None, steps: 20, sampler, guidance_scale: 3.0, seed: 1 };
             for picture in sample(&prior, &options, &Device::flex()).unwrap() {
-                assert!(picture.pixels.iter().flatten().all(|v| (v - 0.75).abs() < 0.01), "{sampler:?}: {:?}", picture.pixels[0]);
+                assert!(
+                    picture.pixels.iter().flatten().all(|v| (v - 0.75).abs() < 0.01),
+                    "{sampler:?}: {:?}",
+                    picture.pixels[0]
+                );
             }
         }
     }

@@ -33,7 +33,8 @@ impl Tokenizer {
             std::fs::read_to_string(&path).map_err(|source| CheckpointError::Read { path, source })
         };
         let (vocab, merges, config) = (read("vocab.json")?, read("merges.txt")?, read("tokenizer_config.json")?);
-        Self::from_texts(&vocab, &merges, &config).map_err(|reason| CheckpointError::Malformed { path: folder.to_owned(), reason })
+        Self::from_texts(&vocab, &merges, &config)
+            .map_err(|reason| CheckpointError::Malformed { path: folder.to_owned(), reason })
     }
 
     /// From the texts of `vocab.json`, `merges.txt` and `tokenizer_config.json`.
@@ -43,7 +44,8 @@ impl Tokenizer {
     pub fn from_texts(vocab: &str, merges: &str, config: &str) -> Result<Self, String> {
         let vocab: std::collections::HashMap<String, u32> =
             serde_json::from_str(vocab).map_err(|e| format!("vocab.json: {e}"))?;
-        let end_of = |name: &str| vocab.get(name).map(|&id| i64::from(id)).ok_or_else(|| format!("vocab.json lacks {name}"));
+        let end_of =
+            |name: &str| vocab.get(name).map(|&id| i64::from(id)).ok_or_else(|| format!("vocab.json lacks {name}"));
         let ends = [end_of(START)?, end_of(END)?];
         let lines = merges.lines().filter(|line| !line.starts_with("#version") && !line.is_empty());
         let pair = |line: &str| {
@@ -51,7 +53,8 @@ impl Tokenizer {
             split.ok_or_else(|| format!("merges.txt: {line:?} is no pair"))
         };
         let merges = lines.map(pair).collect::<Result<Vec<_>, _>>()?;
-        let config: serde_json::Value = serde_json::from_str(config).map_err(|e| format!("tokenizer_config.json: {e}"))?;
+        let config: serde_json::Value =
+            serde_json::from_str(config).map_err(|e| format!("tokenizer_config.json: {e}"))?;
         let max_length = config["model_max_length"].as_u64().filter(|n| (2..=4096).contains(n)).unwrap_or(77) as usize;
         let model = BPE::builder()
             .vocab_and_merges(vocab.into_iter().collect::<ahash::AHashMap<_, _>>(), merges)
@@ -131,7 +134,8 @@ impl TokenizerFiles {
             tokens.extend(merges.add_word(word).into_iter().filter(|token| seen.insert(token.clone())));
         }
         tokens.extend([START.to_owned(), END.to_owned()]);
-        let vocab: serde_json::Map<_, _> = tokens.iter().enumerate().map(|(id, token)| (token.clone(), id.into())).collect();
+        let vocab: serde_json::Map<_, _> =
+            tokens.iter().enumerate().map(|(id, token)| (token.clone(), id.into())).collect();
         let config = serde_json::json!({
             "tokenizer_class": "CLIPTokenizer", "model_max_length": max_length, "bos_token": START,
             "eos_token": END, "pad_token": END, "unk_token": END,

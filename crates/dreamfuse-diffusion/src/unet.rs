@@ -87,7 +87,13 @@ impl UNet {
     ///
     /// # Panics
     /// When a camera is missing or given to a network that takes none.
-    pub fn forward(&self, sample: Tensor<4>, timesteps: &[usize], text: Tensor<3>, camera: Option<Tensor<2>>) -> Tensor<4> {
+    pub fn forward(
+        &self,
+        sample: Tensor<4>,
+        timesteps: &[usize],
+        text: Tensor<3>,
+        camera: Option<Tensor<2>>,
+    ) -> Tensor<4> {
         let sines = embeddings::sinusoidal(timesteps, self.config.block_out_channels[0], &sample.device());
         let mut time = self.time_embedding.forward(sines);
         match (&self.class_embedding, camera) {

@@ -29,7 +29,13 @@ impl Reference {
 
     fn integers(&self, name: &str) -> Vec<i64> {
         let tensors = SafeTensors::deserialize(&self.0).unwrap();
-        tensors.tensor(name).unwrap().data().chunks_exact(8).map(|c| i64::from_le_bytes(c.try_into().unwrap())).collect()
+        tensors
+            .tensor(name)
+            .unwrap()
+            .data()
+            .chunks_exact(8)
+            .map(|c| i64::from_le_bytes(c.try_into().unwrap()))
+            .collect()
     }
 }
 
@@ -53,7 +59,8 @@ fn load_unet(folder: &Path) -> UNet {
 #[test]
 fn token_ids_are_those_of_transformers() {
     let tokenizer = Tokenizer::load(&folder().join("tokenizer")).unwrap();
-    let cases: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(folder().join("tokens.json")).unwrap()).unwrap();
+    let cases: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(folder().join("tokens.json")).unwrap()).unwrap();
     let mut compared = 0;
     for case in cases.as_array().unwrap() {
         let (text, right) = (case["text"].as_str().unwrap(), case["ids"].as_array().unwrap());
@@ -79,7 +86,12 @@ fn text_embeddings_are_those_of_transformers() {
 
 fn unet_output(unet: &UNet, reference: &Reference) -> Tensor<4> {
     let timesteps: Vec<usize> = reference.integers("timesteps").iter().map(|t| *t as usize).collect();
-    unet.forward(reference.floats("sample"), &timesteps, reference.floats("text_embeddings"), Some(reference.floats("class_labels")))
+    unet.forward(
+        reference.floats("sample"),
+        &timesteps,
+        reference.floats("text_embeddings"),
+        Some(reference.floats("class_labels")),
+    )
 }
 
 #[test]

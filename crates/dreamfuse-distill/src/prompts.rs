@@ -18,7 +18,8 @@ impl ViewPrompts {
     /// When the prompt is too long for the prior.
     pub fn encode(prior: &dyn FrozenPrior, prompt: &str) -> Result<Self, String> {
         let one = |text: String| prior.encode(&[text]);
-        let views = ViewWord::ALL.iter().map(|view| one(format!("{prompt}{}", view.suffix()))).collect::<Result<_, _>>()?;
+        let views =
+            ViewWord::ALL.iter().map(|view| one(format!("{prompt}{}", view.suffix()))).collect::<Result<_, _>>()?;
         Ok(Self { views, empty: one(String::new())? })
     }
 

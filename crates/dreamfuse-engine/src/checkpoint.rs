@@ -1,7 +1,7 @@
 //! All that an exact resume needs, in one checked file.
 
-use crate::run::Run;
 use crate::EngineError;
+use crate::run::Run;
 use dreamfuse_core::files::{FileError, read_checked, write_checked};
 use dreamfuse_kernels::cpu::instruction_set;
 use safetensors::tensor::{Dtype, TensorView};
@@ -9,7 +9,8 @@ use safetensors::{SafeTensors, serialize};
 use std::collections::HashMap;
 use std::path::Path;
 
-const LISTS: [&str; 7] = ["table", "table.first", "table.second", "mlp", "mlp.first", "mlp.second", "occupancy.densities"];
+const LISTS: [&str; 7] =
+    ["table", "table.first", "table.second", "mlp", "mlp.first", "mlp.second", "occupancy.densities"];
 const OCCUPIED: &str = "occupancy.occupied";
 
 /// Writes the run's state.
@@ -26,13 +27,15 @@ pub(crate) fn save(run: &Run, path: &Path) -> Result<(), EngineError> {
     ];
     let bytes: Vec<Vec<u8>> = lists.iter().map(|list| list.iter().flat_map(|v| v.to_le_bytes()).collect()).collect();
     let occupied: Vec<u8> = run.occupancy.occupancy.is_occupied.iter().map(|o| u8::from(*o)).collect();
-    let bad = |e: safetensors::SafeTensorError| EngineError::BadCheckpoint { path: path.to_owned(), reason: e.to_string() };
+    let bad =
+        |e: safetensors::SafeTensorError| EngineError::BadCheckpoint { path: path.to_owned(), reason: e.to_string() };
     let mut views = Vec::new();
     for (name, bytes) in LISTS.iter().zip(&bytes) {
         views.push((*name, TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes).map_err(bad)?));
     }
     views.push((OCCUPIED, TensorView::new(Dtype::U8, vec![occupied.len()], &occupied).map_err(bad)?));
-    let metadata = [("step", run.step.to_string()), ("salt", run.salt.to_string()), ("instruction_set", instruction_set())];
+    let metadata =
+        [("step", run.step.to_string()), ("salt", run.salt.to_string()), ("instruction_set", instruction_set())];
     let metadata: HashMap<String, String> = metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
     Ok(write_checked(path, &serialize(views, Some(metadata)).map_err(bad)?)?)
 }
@@ -57,7 +60,16 @@ pub(crate) fn restore(run: &mut Run, path: &Path) -> Result<Option<String>, Engi
     };
     let lengths = [run.optimizer.values[0].len(), run.optimizer.values[1].len()];
     let mut lists = LISTS.into_iter().enumerate().map(|(i, name)| {
-        list(name, if i < 3 { lengths[0] } else if i < 6 { lengths[1] } else { run.occupancy.densities.len() })
+        list(
+            name,
+            if i < 3 {
+                lengths[0]
+            } else if i < 6 {
+                lengths[1]
+            } else {
+                run.occupancy.densities.len()
+            },
+        )
     });
     let mut next = || lists.next().expect("as many as LISTS");
     let table = [next()?, next()?, next()?];
@@ -77,5 +89,7 @@ pub(crate) fn restore(run: &mut Run, path: &Path) -> Result<Option<String>, Engi
     run.refresh_field();
     let made_with = metadata.get("instruction_set").cloned().unwrap_or_default();
     let is_same = made_with == instruction_set();
-    Ok((!is_same).then(|| format!("the checkpoint was made with {made_with}; here is {}: the bytes will differ", instruction_set())))
+    Ok((!is_same).then(|| {
+        format!("the checkpoint was made with {made_with}; here is {}: the bytes will differ", instruction_set())
+    }))
 }

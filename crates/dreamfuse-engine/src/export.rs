@@ -1,7 +1,7 @@
 //! What a run leaves: pictures and meshes.
 
-use crate::run::Run;
 use crate::EngineError;
+use crate::run::Run;
 use burn::tensor::Tensor;
 use dreamfuse_core::{Camera, Picture, picture};
 use dreamfuse_mesh::{DensityGrid, Mesh, Silhouette, choose_iso, extract, keep_largest};

@@ -1,8 +1,8 @@
 //! A run's folder: configuration, events, checkpoints, pictures, meshes.
 
+use crate::EngineError;
 use crate::config::RunConfig;
 use crate::event::Event;
-use crate::EngineError;
 use dreamfuse_core::files::{FileError, create_folder, write_atomically};
 use std::fs::OpenOptions;
 use std::io::Write;

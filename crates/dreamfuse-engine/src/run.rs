@@ -1,17 +1,17 @@
 //! The loop of the paper.
 
+use crate::EngineError;
 use crate::config::RunConfig;
 use crate::event::Report;
 use crate::optimizer::Optimizer;
-use crate::EngineError;
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use dreamfuse_core::{Camera, Purpose, Shading, stream};
 use dreamfuse_diffusion::FrozenPrior;
 use dreamfuse_distill::{Ask, ViewPrompts, score_distillation};
 use dreamfuse_scene::{OccupancyGrid, Rendered, Renderer, SceneField, ViewSettings};
 use rand::{Rng, RngExt};
-use rand_distr::StandardNormal;
 use rand_chacha::ChaCha8Rng;
+use rand_distr::StandardNormal;
 
 /// A scene that is being optimized.
 pub struct Run {
@@ -37,7 +37,16 @@ impl Run {
         let prompts = ViewPrompts::encode(prior, &config.prompt).map_err(EngineError::Prompt)?;
         let field = SceneField::random(&config.scene, config.seed, &device);
         let occupancy = OccupancyGrid::full(&config.scene);
-        Ok(Self { optimizer: Optimizer::new(field.parameters()), step: 0, salt: 0, field, occupancy, prompts, device, config })
+        Ok(Self {
+            optimizer: Optimizer::new(field.parameters()),
+            step: 0,
+            salt: 0,
+            field,
+            occupancy,
+            prompts,
+            device,
+            config,
+        })
     }
 
     /// Steps done.
@@ -123,9 +132,11 @@ impl Run {
     fn ask(&self, prior: &dyn FrozenPrior, views: &[ViewSettings], pictures: Tensor<4>) -> Tensor<4> {
         let [low, high] = self.config.time.bounds(self.progress());
         let mut times = self.random(Purpose::Timestep);
-        let timesteps: Vec<usize> = views.iter().map(|_| prior.schedule().timestep(times.random_range(low..=high))).collect();
+        let timesteps: Vec<usize> =
+            views.iter().map(|_| prior.schedule().timestep(times.random_range(low..=high))).collect();
         let shape = pictures.dims();
-        let noise: Vec<f32> = self.random(Purpose::Noise).sample_iter(StandardNormal).take(shape.iter().product()).collect();
+        let noise: Vec<f32> =
+            self.random(Purpose::Noise).sample_iter(StandardNormal).take(shape.iter().product()).collect();
         let cameras: Vec<Camera> = views.iter().map(|view| view.camera).collect();
         let ask = Ask {
             timesteps: &timesteps,

@@ -32,7 +32,11 @@ const LOG_EVERY: u64 = 10;
 /// When its files are missing or damaged.
 pub fn load_prior(config: &RunConfig) -> Result<Pipeline, EngineError> {
     let device = Device::flex();
-    Ok(if config.prior == EMBEDDED { embedded::load(&device)? } else { Pipeline::load(Path::new(&config.prior), &device)? })
+    Ok(if config.prior == EMBEDDED {
+        embedded::load(&device)?
+    } else {
+        Pipeline::load(Path::new(&config.prior), &device)?
+    })
 }
 
 impl Run {

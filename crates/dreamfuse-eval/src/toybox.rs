@@ -76,14 +76,16 @@ fn draw(run: &Run, camera: Camera) -> Drawn {
 
 /// Intersection over union, and PSNR inside the union.
 fn score(ours: &Drawn, truth: &View) -> (f32, f32) {
-    let pixels = ours.opacity.par_iter().zip(&truth.opacity).zip(ours.picture.pixels.par_iter().zip(&truth.picture.pixels));
+    let pixels =
+        ours.opacity.par_iter().zip(&truth.opacity).zip(ours.picture.pixels.par_iter().zip(&truth.picture.pixels));
     let counted = pixels.map(|((a, b), (ours, right))| {
         let (a, b) = (*a > 0.5, *b > 0.5);
         let error: f64 = (0..3).map(|c| f64::from(ours[c] - right[c]).powi(2)).sum::<f64>() / 3.0;
         (usize::from(a && b), usize::from(a || b), if a || b { error } else { 0.0 })
     });
     let rows: Vec<_> = counted.collect();
-    let (both, either, error) = rows.into_iter().fold((0, 0, 0.0), |sum, row| (sum.0 + row.0, sum.1 + row.1, sum.2 + row.2));
+    let (both, either, error) =
+        rows.into_iter().fold((0, 0, 0.0), |sum, row| (sum.0 + row.0, sum.1 + row.1, sum.2 + row.2));
     let either = either.max(1) as f64;
     let psnr = -10.0 * (error / either).max(1e-10).log10();
     ((both as f64 / either) as f32, psnr as f32)
@@ -102,7 +104,10 @@ pub fn table(scores: &[Score]) -> String {
     let mut text = String::from("| prompt | held out | IoU | PSNR (dB) | seconds |\n| --- | --- | --- | --- | --- |\n");
     for score in scores.iter().chain(std::iter::once(&mean(scores))) {
         let held_out = if score.held_out { "yes" } else { "" };
-        text += &format!("| {} | {held_out} | {:.3} | {:.1} | {:.0} |\n", score.prompt, score.iou, score.psnr, score.seconds);
+        text += &format!(
+            "| {} | {held_out} | {:.3} | {:.1} | {:.0} |\n",
+            score.prompt, score.iou, score.psnr, score.seconds
+        );
     }
     text
 }

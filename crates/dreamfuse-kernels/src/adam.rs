@@ -36,7 +36,10 @@ impl Adam {
     /// When the lengths differ.
     pub fn step(&self, step: u64, rate: f32, scale: f32, values: &mut [f32], grad: &[f32], moments: &mut Moments) {
         let Moments { first, second } = moments;
-        assert!(values.len() == grad.len() && first.len() == grad.len() && second.len() == grad.len(), "lengths differ");
+        assert!(
+            values.len() == grad.len() && first.len() == grad.len() && second.len() == grad.len(),
+            "lengths differ"
+        );
         let steps = step as f64;
         let correct1 = (1.0 / (1.0 - f64::from(self.beta1).powf(steps))) as f32;
         let correct2 = (1.0 / (1.0 - f64::from(self.beta2).powf(steps))) as f32;

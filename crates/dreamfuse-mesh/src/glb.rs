@@ -31,11 +31,18 @@ pub fn to_glb(mesh: &Mesh) -> Result<Vec<u8>, String> {
     let indices: Vec<u8> = mesh.triangles.iter().flatten().flat_map(|v| v.to_le_bytes()).collect();
     let count = positions.len();
     let vertices = Some(Target::ArrayBuffer);
-    let position = writer.accessor(buffer, floats(&positions), vertices, (ComponentType::F32, Type::Vec3, count), bounds(&positions));
+    let position = writer.accessor(
+        buffer,
+        floats(&positions),
+        vertices,
+        (ComponentType::F32, Type::Vec3, count),
+        bounds(&positions),
+    );
     let normal = writer.accessor(buffer, floats(&normals), vertices, (ComponentType::F32, Type::Vec3, count), None);
     let color = writer.accessor(buffer, colors, vertices, (ComponentType::U16, Type::Vec4, count), None);
     let elements = Some(Target::ElementArrayBuffer);
-    let index = writer.accessor(buffer, indices, elements, (ComponentType::U32, Type::Scalar, 3 * mesh.triangles.len()), None);
+    let index =
+        writer.accessor(buffer, indices, elements, (ComponentType::U32, Type::Scalar, 3 * mesh.triangles.len()), None);
     use json::mesh::Semantic::{Colors, Normals, Positions};
     let attributes = [(Positions, position), (Normals, normal), (Colors(0), color)];
     writer.scene(attributes.map(|(semantic, accessor)| (Checked::Valid(semantic), accessor)).into(), index);
@@ -95,7 +102,11 @@ impl Writer {
     }
 
     /// One node with one mesh of a rough, coloured material.
-    fn scene(&mut self, attributes: BTreeMap<Checked<json::mesh::Semantic>, Index<json::Accessor>>, index: Index<json::Accessor>) {
+    fn scene(
+        &mut self,
+        attributes: BTreeMap<Checked<json::mesh::Semantic>, Index<json::Accessor>>,
+        index: Index<json::Accessor>,
+    ) {
         let material = self.root.push(json::Material {
             name: Some("dreamfuse".into()),
             pbr_metallic_roughness: json::material::PbrMetallicRoughness {
@@ -121,7 +132,8 @@ impl Writer {
             extensions: None,
             extras: Default::default(),
         });
-        let node = self.root.push(json::Node { mesh: Some(mesh), name: Some("dreamfuse".into()), ..Default::default() });
+        let node =
+            self.root.push(json::Node { mesh: Some(mesh), name: Some("dreamfuse".into()), ..Default::default() });
         let scene =
             self.root.push(json::Scene { nodes: vec![node], name: None, extensions: None, extras: Default::default() });
         self.root.scene = Some(scene);
@@ -132,7 +144,8 @@ impl Writer {
     fn finish(mut self) -> Result<Vec<u8>, String> {
         self.root.buffers[0].byte_length = USize64::from(self.binary.len());
         let mut problems = Vec::new();
-        self.root.validate(&self.root, json::Path::new, &mut |path, error| problems.push(format!("{}: {error}", path())));
+        self.root
+            .validate(&self.root, json::Path::new, &mut |path, error| problems.push(format!("{}: {error}", path())));
         if let Some(problem) = problems.into_iter().next() {
             return Err(problem);
         }
@@ -140,7 +153,8 @@ impl Writer {
         text.resize(text.len().next_multiple_of(4), b' ');
         let total = 12 + 8 + text.len() + 8 + self.binary.len();
         let mut out = Vec::with_capacity(total);
-        let length = |bytes: usize| u32::try_from(bytes).map(u32::to_le_bytes).map_err(|_| "the mesh is above 4 GiB".to_owned());
+        let length =
+            |bytes: usize| u32::try_from(bytes).map(u32::to_le_bytes).map_err(|_| "the mesh is above 4 GiB".to_owned());
         out.extend(b"glTF");
         out.extend(2u32.to_le_bytes());
         out.extend(length(total)?);

@@ -2,7 +2,9 @@
 
 use crate::Mesh;
 use dreamfuse_core::color::to_byte;
-use ply_rs::ply::{Addable, DefaultElement, ElementDef, Encoding, Header, Property, PropertyDef, PropertyType, ScalarType};
+use ply_rs::ply::{
+    Addable, DefaultElement, ElementDef, Encoding, Header, Property, PropertyDef, PropertyType, ScalarType,
+};
 use ply_rs::writer::Writer;
 
 /// The file's bytes. Written to memory, because ply-rs drops what a short write leaves over.
@@ -41,7 +43,8 @@ const BYTES: [&str; 3] = ["red", "green", "blue"];
 fn vertex_definition(count: usize) -> ElementDef {
     let mut element = ElementDef::new("vertex".into());
     element.count = count;
-    let types = FLOATS.map(|name| (name, ScalarType::Float)).into_iter().chain(BYTES.map(|name| (name, ScalarType::UChar)));
+    let types =
+        FLOATS.map(|name| (name, ScalarType::Float)).into_iter().chain(BYTES.map(|name| (name, ScalarType::UChar)));
     for (name, scalar) in types {
         element.properties.add(PropertyDef::new(name.into(), PropertyType::Scalar(scalar)));
     }

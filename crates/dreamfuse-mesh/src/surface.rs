@@ -50,7 +50,8 @@ impl Builder<'_> {
     }
 
     fn cube(&mut self, [x, y, z]: [usize; 3]) {
-        let points: [usize; 8] = std::array::from_fn(|c| self.grid.index([x + (c & 1), y + (c >> 1 & 1), z + (c >> 2 & 1)]));
+        let points: [usize; 8] =
+            std::array::from_fn(|c| self.grid.index([x + (c & 1), y + (c >> 1 & 1), z + (c >> 2 & 1)]));
         let inside = points.iter().filter(|point| self.is_inside(**point)).count();
         if inside == 0 || inside == 8 {
             return;
@@ -135,7 +136,10 @@ mod tests {
     #[test]
     fn random_fields_give_closed_manifolds() {
         let noise = |i: usize, seed: u64| {
-            let x = (i as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(seed).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            let x = (i as u64 + 1)
+                .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+                .wrapping_add(seed)
+                .wrapping_mul(0xBF58_476D_1CE4_E5B9);
             (x >> 40) as f32 / (1u64 << 24) as f32
         };
         for seed in 0..20 {

@@ -55,7 +55,13 @@ impl Default for SceneConfig {
 impl SceneConfig {
     /// The sizes that the kernels need.
     pub fn spec(&self) -> FieldSpec {
-        FieldSpec { levels: self.levels, base: self.base, finest: self.finest, log2_table: self.log2_table, hidden: self.hidden }
+        FieldSpec {
+            levels: self.levels,
+            base: self.base,
+            finest: self.finest,
+            log2_table: self.log2_table,
+            hidden: self.hidden,
+        }
     }
 
     /// Says which number cannot be, if any.

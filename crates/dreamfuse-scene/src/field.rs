@@ -61,7 +61,11 @@ impl SceneField {
 
     /// The field without tracking of gradients.
     pub fn frozen(&self) -> Self {
-        Self { table: self.table.clone().without_autodiff(), mlp: self.mlp.clone().without_autodiff(), config: self.config.clone() }
+        Self {
+            table: self.table.clone().without_autodiff(),
+            mlp: self.mlp.clone().without_autodiff(),
+            config: self.config.clone(),
+        }
     }
 
     fn spec(&self) -> FieldSpec {
@@ -112,7 +116,8 @@ impl SceneField {
         let frozen = self.frozen();
         let device = frozen.table.device();
         let part = |points: &[[f32; 3]]| {
-            let positions = Tensor::from_data(TensorData::new(points.as_flattened().to_vec(), [points.len(), 3]), &device);
+            let positions =
+                Tensor::from_data(TensorData::new(points.as_flattened().to_vec(), [points.len(), 3]), &device);
             pick(frozen.sample(positions, false)).try_to_vec::<f32>().expect("the field is f32")
         };
         points.chunks(PART).flat_map(part).collect()

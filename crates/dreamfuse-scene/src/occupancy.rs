@@ -31,7 +31,10 @@ impl OccupancyGrid {
         let mut rng = stream(seed, Purpose::Occupancy, salt, index);
         let side = 2.0 / cells as f32;
         let points: Vec<[f32; 3]> = (0..cells.pow(3))
-            .map(|i| [i % cells, i / cells % cells, i / cells / cells].map(|c| -1.0 + side * (c as f32 + rng.random::<f32>())))
+            .map(|i| {
+                [i % cells, i / cells % cells, i / cells / cells]
+                    .map(|c| -1.0 + side * (c as f32 + rng.random::<f32>()))
+            })
             .collect();
         for (kept, seen) in self.densities.iter_mut().zip(field.densities(&points)) {
             *kept = (DECAY * *kept).max(seen);

@@ -99,7 +99,14 @@ impl Renderer<'_> {
         rows.slice([0..rays.len(), 0..1]).mean()
     }
 
-    fn assemble(&self, rows: Tensor<2>, views: &[ViewSettings], size: usize, orientation: Tensor<1>, samples: usize) -> Rendered {
+    fn assemble(
+        &self,
+        rows: Tensor<2>,
+        views: &[ViewSettings],
+        size: usize,
+        orientation: Tensor<1>,
+        samples: usize,
+    ) -> Rendered {
         let planes = rows.reshape([views.len(), size, size, 5]).permute([0, 3, 1, 2]);
         let channel = |range: std::ops::Range<usize>| planes.clone().slice([0..views.len(), range, 0..size, 0..size]);
         let (color, depth, opacity) = (channel(0..3), channel(3..4), channel(4..5));
@@ -139,7 +146,13 @@ fn owners(samples: &Samples, rays_a_view: usize) -> Vec<usize> {
 
 /// Colours of samples by the formula of `dreamfuse_core::shading`: an albedo view is one with ambient
 /// light alone, a textureless one has a white albedo.
-fn shade(field: &FieldSamples, positions: Tensor<2>, views: &[ViewSettings], owners: &[usize], device: &Device) -> Tensor<2> {
+fn shade(
+    field: &FieldSamples,
+    positions: Tensor<2>,
+    views: &[ViewSettings],
+    owners: &[usize],
+    device: &Device,
+) -> Tensor<2> {
     let Some(normal) = &field.normal else { return field.albedo.clone() };
     let per_sample = |width: usize, of: &dyn Fn(&ViewSettings) -> Vec<f32>| {
         let table: Vec<Vec<f32>> = views.iter().map(of).collect();

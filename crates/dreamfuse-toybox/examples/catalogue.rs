@@ -27,7 +27,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let scene = Scene::canonical(&sentence);
             [0.35, 2.6].map(|azimuth| {
                 let camera = Camera::orbit(azimuth, 0.3);
-                let look = Look { shading: Shading::Lambertian, light: Light::headlight(&camera), background: [0.75; 3] };
+                let look =
+                    Look { shading: Shading::Lambertian, light: Light::headlight(&camera), background: [0.75; 3] };
                 render(&scene, &camera, &look, 96).picture
             })
         })

@@ -67,11 +67,8 @@ impl Relation {
 
 impl Extra {
     /// Every extra with its words; the first is canonical.
-    pub const WORDS: &[(Self, &[&str])] = &[
-        (Self::Wearing, &["wearing"]),
-        (Self::Holding, &["holding", "playing"]),
-        (Self::Showing, &["showing"]),
-    ];
+    pub const WORDS: &[(Self, &[&str])] =
+        &[(Self::Wearing, &["wearing"]), (Self::Holding, &["holding", "playing"]), (Self::Showing, &["showing"])];
 }
 
 impl Phrase {

@@ -81,7 +81,8 @@ impl Material {
             }
             Self::Gold => mix([0.62, 0.42, 0.05], [1.0, 0.84, 0.30], 0.35 + 0.65 * light),
             Self::Stone => {
-                let speckle = (37.0 * p.x + 11.0 * (29.0 * p.z).sin()).sin() * (31.0 * p.y + 7.0 * (23.0 * p.x).cos()).sin();
+                let speckle =
+                    (37.0 * p.x + 11.0 * (29.0 * p.z).sin()).sin() * (31.0 * p.y + 7.0 * (23.0 * p.x).cos()).sin();
                 shade(mix([0.34, 0.34, 0.36], [0.70, 0.69, 0.66], light), 1.0 + 0.16 * speckle)
             }
             Self::Candy => {

@@ -13,7 +13,8 @@ pub const RADIUS: f32 = 0.8;
 
 /// A rotation by shortest arc that takes Z to `axis`.
 pub(crate) fn turn_to(axis: Vec3) -> Rotation3<f32> {
-    Rotation3::rotation_between(&Vec3::z(), &axis).unwrap_or_else(|| Rotation3::from_axis_angle(&Vec3::x_axis(), std::f32::consts::PI))
+    Rotation3::rotation_between(&Vec3::z(), &axis)
+        .unwrap_or_else(|| Rotation3::from_axis_angle(&Vec3::x_axis(), std::f32::consts::PI))
 }
 
 /// A coloured solid in its place.
@@ -256,7 +257,8 @@ fn arrange(relation: Relation, subject: Object, object: Object, board: Object) -
         Relation::Behind => before(object.standing([0.75, 0.8, 0.75], 0.0), subject.standing([1.1, 0.9, 1.1], 0.0)),
         Relation::On => stacked(subject.standing([0.8, 0.8, 0.75], 0.0), object.standing([1.2, 1.2, 0.8], 0.0)),
         Relation::PlayingChess => {
-            let players = beside(subject.standing([0.75, 0.75, 1.0], 1.1), object.standing([0.75, 0.75, 1.0], -1.1), 0.62);
+            let players =
+                beside(subject.standing([0.75, 0.75, 1.0], 1.1), object.standing([0.75, 0.75, 1.0], -1.1), 0.62);
             players.with(board.standing([0.62, 0.62, 0.5], 0.0))
         }
     }

@@ -10,14 +10,28 @@ use dreamfuse_core::Vec3;
 /// A solid centred on its own origin.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Solid {
-    Ellipsoid { radii: Vec3 },
-    Box { half: Vec3 },
+    Ellipsoid {
+        radii: Vec3,
+    },
+    Box {
+        half: Vec3,
+    },
     /// A capped cone between `z = −half` with radius `bottom` and `z = half` with radius `top`;
     /// a cylinder where the radii are equal, a cone where one is zero.
-    Frustum { bottom: f32, top: f32, half: f32 },
-    Torus { major: f32, minor: f32 },
+    Frustum {
+        bottom: f32,
+        top: f32,
+        half: f32,
+    },
+    Torus {
+        major: f32,
+        minor: f32,
+    },
     /// All points within `radius` of the segment from `z = −half` to `z = half`.
-    Capsule { half: f32, radius: f32 },
+    Capsule {
+        half: f32,
+        radius: f32,
+    },
 }
 
 /// Where a ray meets a solid first: the distance along the ray and the outward unit normal.
@@ -58,9 +72,7 @@ impl Solid {
         match *self {
             Self::Ellipsoid { radii } => radii.component_mul(&axis).norm(),
             Self::Box { half } => half.dot(&axis.abs()),
-            Self::Frustum { bottom, top, half } => {
-                (top * across + half * axis.z).max(bottom * across - half * axis.z)
-            }
+            Self::Frustum { bottom, top, half } => (top * across + half * axis.z).max(bottom * across - half * axis.z),
             Self::Torus { major, minor } => major * across + minor,
             Self::Capsule { half, radius } => half * axis.z.abs() + radius,
         }
@@ -148,7 +160,9 @@ mod tests {
                 let Some(hit) = solid.intersect(&ray) else { continue };
                 let p = ray.origin + (hit.distance - 0.05) * ray.direction;
                 let h = 1e-3;
-                let slope = |axis: Vec3| (solid.signed_distance(p + h * axis) - solid.signed_distance(p - h * axis)) / (2.0 * h);
+                let slope = |axis: Vec3| {
+                    (solid.signed_distance(p + h * axis) - solid.signed_distance(p - h * axis)) / (2.0 * h)
+                };
                 let gradient = Vec3::new(slope(Vec3::x()), slope(Vec3::y()), slope(Vec3::z()));
                 assert!((gradient.norm() - 1.0).abs() < 0.05, "{solid:?} at {p:?}: {gradient:?}");
                 let surface = p - solid.signed_distance(p) * gradient;

@@ -52,7 +52,13 @@ struct Example {
 }
 
 /// The batch of step `step`: the same for the same configuration and seed.
-pub(crate) fn draw(config: &TrainConfig, captions: &CaptionSampler, tokenizer: &Tokenizer, timesteps: usize, step: u64) -> Batch {
+pub(crate) fn draw(
+    config: &TrainConfig,
+    captions: &CaptionSampler,
+    tokenizer: &Tokenizer,
+    timesteps: usize,
+    step: u64,
+) -> Batch {
     let examples: Vec<Example> =
         (0..config.batch).into_par_iter().map(|index| example(config, captions, tokenizer, step, index)).collect();
     let mut rng = stream(config.seed, Purpose::Timestep, 0, step);

@@ -18,7 +18,12 @@ pub(crate) fn tokenizer_files(config: &TrainConfig) -> TokenizerFiles {
 }
 
 /// Writes the folder, weights in f16.
-pub(crate) fn write(folder: &Path, config: &TrainConfig, tokenizer: &TokenizerFiles, model: &Denoiser) -> Result<(), TrainError> {
+pub(crate) fn write(
+    folder: &Path,
+    config: &TrainConfig,
+    tokenizer: &TokenizerFiles,
+    model: &Denoiser,
+) -> Result<(), TrainError> {
     for part in ["unet", "text_encoder", "tokenizer", "scheduler"] {
         create_folder(&folder.join(part))?;
     }

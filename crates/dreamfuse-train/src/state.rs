@@ -47,7 +47,8 @@ pub(crate) fn load(path: &Path) -> Result<State, TrainError> {
     let tensors = SafeTensors::deserialize(&bytes).map_err(|e| bad(e.to_string()))?;
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| bad(e.to_string()))?;
     let step = header.metadata().as_ref().and_then(|m| m.get("step")).and_then(|step| step.parse().ok());
-    let mut state = State { step: step.ok_or_else(|| bad("no step".into()))?, parameters: Vec::new(), slots: Vec::new() };
+    let mut state =
+        State { step: step.ok_or_else(|| bad("no step".into()))?, parameters: Vec::new(), slots: Vec::new() };
     for i in 0..tensors.len() / KINDS.len() {
         let list = |kind: &str| -> Result<Vec<f32>, TrainError> {
             let tensor = tensors.tensor(&format!("{i:05}.{kind}")).map_err(|e| bad(e.to_string()))?;

@@ -89,7 +89,8 @@ impl Trainer {
     pub fn new(config: TrainConfig) -> Result<Self, TrainError> {
         let device = Device::flex().autodiff();
         let files = folder::tokenizer_files(&config);
-        let tokenizer = Tokenizer::from_texts(&files.vocab, &files.merges, &files.config).map_err(TrainError::Config)?;
+        let tokenizer =
+            Tokenizer::from_texts(&files.vocab, &files.merges, &files.config).map_err(TrainError::Config)?;
         config.unet().check().map_err(TrainError::Config)?;
         device.seed(config.seed);
         let model = Denoiser {
@@ -158,7 +159,11 @@ impl Trainer {
     ///
     /// # Errors
     /// When the gradient is not finite.
-    pub fn run(&mut self, total: u64, mut observe: impl FnMut(&Self, Progress) -> ControlFlow<()>) -> Result<(), TrainError> {
+    pub fn run(
+        &mut self,
+        total: u64,
+        mut observe: impl FnMut(&Self, Progress) -> ControlFlow<()>,
+    ) -> Result<(), TrainError> {
         let mut batch = self.draw(self.step);
         while self.step < total {
             let next = self.step + 1;
@@ -206,10 +211,12 @@ impl Trainer {
     fn shard_gradients(&self, shard: &Batch, batch: usize) -> (Vec<Vec<f32>>, f32) {
         let (model, schedule, device) = (optimizer::with_own_graph(self.model().clone()), &self.schedule, &self.device);
         let (count, size) = (shard.len(), self.config.size);
-        let picture = |values: &[f32]| Tensor::<4>::from_data(TensorData::new(values.to_vec(), [count, 3, size, size]), device);
+        let picture =
+            |values: &[f32]| Tensor::<4>::from_data(TensorData::new(values.to_vec(), [count, 3, size, size]), device);
         let (clean, noise) = (picture(&shard.clean), picture(&shard.noise));
         let ids = Tensor::<2, Int>::from_data(TensorData::new(shard.ids.clone(), [count, self.config.tokens]), device);
-        let camera = Tensor::<2>::from_data(TensorData::new(shard.cameras.clone(), [count, Camera::CONDITIONING]), device);
+        let camera =
+            Tensor::<2>::from_data(TensorData::new(shard.cameras.clone(), [count, Camera::CONDITIONING]), device);
         let noisy = schedule.add_noise(clean.clone(), noise.clone(), &shard.timesteps);
         let target = schedule.target(clean, noise, &shard.timesteps);
         let text = model.text_encoder.forward(ids);
@@ -235,7 +242,8 @@ impl Trainer {
     /// # Errors
     /// When the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), TrainError> {
-        let slots = self.slots.iter().map(|s| Slot { moments: s.moments.clone(), average: s.average.clone() }).collect();
+        let slots =
+            self.slots.iter().map(|s| Slot { moments: s.moments.clone(), average: s.average.clone() }).collect();
         state::save(path, &state::State { step: self.step, parameters: parameters(self.model()), slots })
     }
 

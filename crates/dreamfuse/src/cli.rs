@@ -9,8 +9,10 @@ use std::path::PathBuf;
 /// text-to-image diffusion model, then writes a mesh (GLB, PLY), a contact sheet and a turntable.
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true, arg_required_else_help = true)]
-#[command(after_help = "Examples:\n  dreamfuse \"a squirrel at an easel\"\n  dreamfuse \"a red mushroom\" --steps 600 --seed 3\n  \
-    dreamfuse resume outputs/a-red-mushroom --steps 2000\n  dreamfuse prior sample \"a golden teapot\" --views 4 -o teapot.png")]
+#[command(
+    after_help = "Examples:\n  dreamfuse \"a squirrel at an easel\"\n  dreamfuse \"a red mushroom\" --steps 600 --seed 3\n  \
+    dreamfuse resume outputs/a-red-mushroom --steps 2000\n  dreamfuse prior sample \"a golden teapot\" --views 4 -o teapot.png"
+)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,

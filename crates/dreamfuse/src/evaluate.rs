@@ -39,11 +39,13 @@ pub fn toybox(args: &ToyboxArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn read_prompts(args: &ToyboxArgs) -> anyhow::Result<Vec<String>> {
-    let text = std::fs::read_to_string(&args.prompts).with_context(|| format!("cannot read {}", args.prompts.display()))?;
+    let text =
+        std::fs::read_to_string(&args.prompts).with_context(|| format!("cannot read {}", args.prompts.display()))?;
     let prompts: Vec<String> =
         text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).map(Into::into).collect();
     for prompt in &prompts {
-        dreamfuse_toybox::parse(prompt).with_context(|| format!("{}: {prompt:?} has no ground truth", args.prompts.display()))?;
+        dreamfuse_toybox::parse(prompt)
+            .with_context(|| format!("{}: {prompt:?} has no ground truth", args.prompts.display()))?;
     }
     if prompts.is_empty() {
         bail!("{} has no prompts", args.prompts.display());

@@ -12,7 +12,11 @@ use std::process::ExitCode;
 /// `dreamfuse PROMPT`.
 pub fn start(args: &RunArgs) -> anyhow::Result<ExitCode> {
     if let Some(command) = words::mistyped_command(&args.words) {
-        bail!("{:?} looks like the command {command:?}; if it is a prompt, write --prompt {:?}", args.words[0], args.words[0]);
+        bail!(
+            "{:?} looks like the command {command:?}; if it is a prompt, write --prompt {:?}",
+            args.words[0],
+            args.words[0]
+        );
     }
     let config = configure(args)?;
     config.check()?;
@@ -106,7 +110,9 @@ fn listen(event: &Event, bar: &ProgressBar) {
 
 fn announce(event: &Event) {
     if let Event::Mesh { path, vertices, triangles, silhouette_agreement, .. } = event {
-        eprintln!("{vertices} vertices, {triangles} triangles; its silhouettes agree with the volume's to {silhouette_agreement:.2}");
+        eprintln!(
+            "{vertices} vertices, {triangles} triangles; its silhouettes agree with the volume's to {silhouette_agreement:.2}"
+        );
         println!("{}", path.display());
     }
 }

@@ -31,8 +31,10 @@ const LOSS_MEMORY: f32 = 100.0;
 
 /// `dreamfuse prior train`.
 pub fn train(args: &TrainArgs) -> anyhow::Result<ExitCode> {
-    let text = std::fs::read_to_string(&args.config).with_context(|| format!("cannot read {}", args.config.display()))?;
-    let config: TrainConfig = toml::from_str(&text).with_context(|| format!("{} is no training configuration", args.config.display()))?;
+    let text =
+        std::fs::read_to_string(&args.config).with_context(|| format!("cannot read {}", args.config.display()))?;
+    let config: TrainConfig =
+        toml::from_str(&text).with_context(|| format!("{} is no training configuration", args.config.display()))?;
     create_folder(&args.out)?;
     let state = args.out.join("state");
     if state.exists() && !args.resume {
@@ -72,7 +74,11 @@ pub fn train(args: &TrainArgs) -> anyhow::Result<ExitCode> {
 fn keep(args: &TrainArgs, trainer: &Trainer, now: Progress, loss: f32) -> anyhow::Result<()> {
     if now.step.is_multiple_of(20) {
         let path = args.out.join("loss.csv");
-        let mut file = OpenOptions::new().create(true).append(true).open(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        let mut file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .with_context(|| format!("cannot write {}", path.display()))?;
         writeln!(file, "{},{loss:.5},{:.4},{:.2e}", now.step, now.gradient_norm, now.rate)?;
     }
     if now.step.is_multiple_of(args.save_every) {
@@ -105,7 +111,8 @@ fn sheet(prior: &Pipeline, prompts: &[String], options: &SheetOptions) -> anyhow
     if options.views.is_some() && !prior.takes_camera() {
         bail!("this prior takes no camera; leave --views away and name the view in the prompt");
     }
-    let repeated: Vec<String> = prompts.iter().flat_map(|prompt| std::iter::repeat_n(prompt.clone(), columns)).collect();
+    let repeated: Vec<String> =
+        prompts.iter().flat_map(|prompt| std::iter::repeat_n(prompt.clone(), columns)).collect();
     let cameras: Option<Vec<Camera>> = options.views.map(|views| {
         let ring = Camera::ring(views, 0.3);
         prompts.iter().flat_map(|_| ring.clone()).collect()
@@ -126,7 +133,11 @@ fn sheet(prior: &Pipeline, prompts: &[String], options: &SheetOptions) -> anyhow
 /// `dreamfuse prior sample`.
 pub fn sample(args: &SampleArgs) -> anyhow::Result<ExitCode> {
     let device = Device::flex();
-    let prior = if args.prior == "embedded" { embedded::load(&device)? } else { Pipeline::load(Path::new(&args.prior), &device)? };
+    let prior = if args.prior == "embedded" {
+        embedded::load(&device)?
+    } else {
+        Pipeline::load(Path::new(&args.prior), &device)?
+    };
     args.prompts.iter().for_each(|prompt| prompt_words::warn_unknown(prompt, &prior.words));
     let sampler = match args.sampler {
         SamplerName::Ddim => Sampler::Ddim,

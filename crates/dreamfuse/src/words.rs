@@ -34,7 +34,9 @@ fn nearest(word: &str, known: &BTreeSet<&str>) -> Vec<String> {
 pub fn warn_unknown(prompt: &str, known: &[String]) {
     for (word, nearest) in unknown(prompt, known) {
         let hint = if nearest.is_empty() { String::new() } else { format!(" (near: {})", nearest.join(", ")) };
-        eprintln!("warning: the built-in prior does not know {word:?}{hint}; `dreamfuse prior words` lists its words, --prior takes another prior");
+        eprintln!(
+            "warning: the built-in prior does not know {word:?}{hint}; `dreamfuse prior words` lists its words, --prior takes another prior"
+        );
     }
 }
 

@@ -38,7 +38,13 @@ pub(super) struct UpBlock {
 }
 
 /// `count` transformers, or none where the block type has none.
-fn transformers(config: &UNetConfig, block_type: &str, level: usize, count: usize, device: &Device) -> Vec<SpatialTransformer> {
+fn transformers(
+    config: &UNetConfig,
+    block_type: &str,
+    level: usize,
+    count: usize,
+    device: &Device,
+) -> Vec<SpatialTransformer> {
     let count = if UNetConfig::has_attention(block_type) { count } else { 0 };
     let channels = config.block_out_channels[level];
     (0..count).map(|_| SpatialTransformer::new(config, channels, config.heads(level), device)).collect()
@@ -64,7 +70,9 @@ impl DownBlock {
         let (from, to) = (channels[level.saturating_sub(1)], channels[level]);
         let layers = config.layers_per_block;
         Self {
-            resnets: (0..layers).map(|i| ResnetBlock::new(config, [if i == 0 { from } else { to }, to], device)).collect(),
+            resnets: (0..layers)
+                .map(|i| ResnetBlock::new(config, [if i == 0 { from } else { to }, to], device))
+                .collect(),
             attentions: transformers(config, &config.down_block_types[level], level, layers, device),
             downsamplers: resampler(level + 1 < channels.len(), to, 2, device),
         }

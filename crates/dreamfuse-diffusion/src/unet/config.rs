@@ -77,7 +77,9 @@ impl UNetConfig {
     pub fn check(&self) -> Result<(), String> {
         let levels = self.block_out_channels.len();
         if levels == 0 || self.down_block_types.len() != levels || self.up_block_types.len() != levels {
-            return Err(format!("block_out_channels has {levels} levels, and down_block_types and up_block_types others"));
+            return Err(format!(
+                "block_out_channels has {levels} levels, and down_block_types and up_block_types others"
+            ));
         }
         if let PerLevel::Each(heads) = &self.attention_head_dim
             && heads.len() != levels
@@ -97,7 +99,9 @@ impl UNetConfig {
         }
         match (self.class_embed_type.as_deref(), self.projection_class_embeddings_input_dim) {
             (None, None) | (Some("projection"), Some(_)) => {}
-            (kind, _) => return Err(format!("class_embed_type is {kind:?}; null, or projection with its input size, would do")),
+            (kind, _) => {
+                return Err(format!("class_embed_type is {kind:?}; null, or projection with its input size, would do"));
+            }
         }
         let divided = |count: usize, parts: usize| parts > 0 && count.is_multiple_of(parts);
         for (level, &channels) in self.block_out_channels.iter().enumerate() {

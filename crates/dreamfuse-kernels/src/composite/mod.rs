@@ -32,7 +32,12 @@ pub fn composite(density: Tensor<1>, features: Tensor<2>, starts: Tensor<1, Int>
 #[backend_extension(Autodiff, Flex)]
 pub trait CompositeBackend: Backend {
     /// See [`composite`].
-    fn composite_op(density: FloatTensor<Self>, features: FloatTensor<Self>, starts: IntTensor<Self>, step: f32) -> FloatTensor<Self>;
+    fn composite_op(
+        density: FloatTensor<Self>,
+        features: FloatTensor<Self>,
+        starts: IntTensor<Self>,
+        step: f32,
+    ) -> FloatTensor<Self>;
 
     /// Gradients with respect to density and features.
     fn composite_grad(
@@ -52,7 +57,12 @@ fn starts_of(starts: &IntTensor<Flex>) -> Vec<usize> {
 }
 
 impl CompositeBackend for Flex {
-    fn composite_op(density: FloatTensor<Self>, features: FloatTensor<Self>, starts: IntTensor<Self>, step: f32) -> FloatTensor<Self> {
+    fn composite_op(
+        density: FloatTensor<Self>,
+        features: FloatTensor<Self>,
+        starts: IntTensor<Self>,
+        step: f32,
+    ) -> FloatTensor<Self> {
         let (density, features) = (contiguous(density), contiguous(features));
         let starts = starts_of(&starts);
         let [_, channels]: [usize; 2] = shape_of(&features);
@@ -69,8 +79,14 @@ impl CompositeBackend for Flex {
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let [grad, density, features] = [grad, density, features].map(contiguous);
         let [samples, channels]: [usize; 2] = shape_of(&features);
-        let (of_density, of_features) =
-            cpu::backward(slice_of(&grad), slice_of(&density), slice_of(&features), channels, &starts_of(&starts), step);
+        let (of_density, of_features) = cpu::backward(
+            slice_of(&grad),
+            slice_of(&density),
+            slice_of(&features),
+            channels,
+            &starts_of(&starts),
+            step,
+        );
         (tensor_from(of_density, [samples]), tensor_from(of_features, [samples, channels]))
     }
 }
@@ -95,7 +111,12 @@ impl<B: CompositeBackend> Backward<B, 2> for CompositeBackward {
 }
 
 impl<B: CompositeBackend, C: CheckpointStrategy> CompositeBackend for Autodiff<B, C> {
-    fn composite_op(density: FloatTensor<Self>, features: FloatTensor<Self>, starts: IntTensor<Self>, step: f32) -> FloatTensor<Self> {
+    fn composite_op(
+        density: FloatTensor<Self>,
+        features: FloatTensor<Self>,
+        starts: IntTensor<Self>,
+        step: f32,
+    ) -> FloatTensor<Self> {
         let nodes = [density.node(), features.node()];
         let (density, features) = (density.into_primitive(), features.into_primitive());
         let out = B::composite_op(density.clone(), features.clone(), starts.clone(), step);

@@ -105,7 +105,13 @@ pub(super) fn forward(g: &Geometry, input: &[f32], weight: &[f32], bias: &[f32])
                 part[o * g.out_area()..][..pixels].fill(*value);
             }
             let out_shape = Matrix::rows(g.channels_out, pixels, g.out_area());
-            multiply(part, out_shape, (weight, Matrix::rows(g.channels_out, g.patch(), g.patch())), (patches, shape), true);
+            multiply(
+                part,
+                out_shape,
+                (weight, Matrix::rows(g.channels_out, g.patch(), g.patch())),
+                (patches, shape),
+                true,
+            );
         });
     });
     out

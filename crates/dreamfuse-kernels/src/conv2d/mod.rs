@@ -20,8 +20,17 @@ pub use cpu::Geometry;
 /// When the shapes do not fit.
 pub fn conv2d(input: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, stride: usize, padding: usize) -> Tensor<4> {
     let ([_, c, _, _], [o, wc, kh, kw], [b]) = (input.dims(), weight.dims(), bias.dims());
-    assert!(c == wc && b == o && kh == kw, "conv2d: input has {c} channels, weight is [{o}, {wc}, {kh}, {kw}], bias [{b}]");
-    Tensor::from_dispatch(Dispatch::conv2d_op(input.into_dispatch(), weight.into_dispatch(), bias.into_dispatch(), stride, padding))
+    assert!(
+        c == wc && b == o && kh == kw,
+        "conv2d: input has {c} channels, weight is [{o}, {wc}, {kh}, {kw}], bias [{b}]"
+    );
+    Tensor::from_dispatch(Dispatch::conv2d_op(
+        input.into_dispatch(),
+        weight.into_dispatch(),
+        bias.into_dispatch(),
+        stride,
+        padding,
+    ))
 }
 
 /// The backends that have the operation.
@@ -83,7 +92,10 @@ impl Conv2dBackend for Flex {
     ) -> FloatTensor<Self> {
         let (grad, weight) = (contiguous(grad), contiguous(weight));
         let g = geometry(&input, &weight, stride, padding);
-        tensor_from(cpu::input_grad(&g, slice_of(&grad), slice_of(&weight)), [g.batch, g.channels_in, g.height, g.width])
+        tensor_from(
+            cpu::input_grad(&g, slice_of(&grad), slice_of(&weight)),
+            [g.batch, g.channels_in, g.height, g.width],
+        )
     }
 
     fn conv2d_weight_grad(

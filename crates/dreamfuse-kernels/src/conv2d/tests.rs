@@ -72,7 +72,16 @@ fn gradients_are_adjoint_to_the_forward_pass_over_several_tiles() {
 
 #[test]
 fn one_and_two_threads_give_the_same_bytes() {
-    let g = Geometry { batch: 5, channels_in: 16, channels_out: 16, height: 32, width: 32, kernel: 3, stride: 1, padding: 1 };
+    let g = Geometry {
+        batch: 5,
+        channels_in: 16,
+        channels_out: 16,
+        height: 32,
+        width: 32,
+        kernel: 3,
+        stride: 1,
+        padding: 1,
+    };
     let Case { input, weight, bias, weights } = case(&g);
     let run = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();

@@ -32,10 +32,22 @@ impl Matrix {
 ///
 /// # Panics
 /// When the shapes do not fit together or a slice is too short.
-pub(crate) fn multiply(out: &mut [f32], shape: Matrix, left: (&[f32], Matrix), right: (&[f32], Matrix), accumulate: bool) {
+pub(crate) fn multiply(
+    out: &mut [f32],
+    shape: Matrix,
+    left: (&[f32], Matrix),
+    right: (&[f32], Matrix),
+    accumulate: bool,
+) {
     let ((left, l), (right, r)) = (left, right);
-    assert!(l.rows == shape.rows && r.cols == shape.cols && l.cols == r.rows, "the shapes of a matrix product do not fit");
-    assert!(out.len() >= shape.span() && left.len() >= l.span() && right.len() >= r.span(), "a matrix is shorter than its shape");
+    assert!(
+        l.rows == shape.rows && r.cols == shape.cols && l.cols == r.rows,
+        "the shapes of a matrix product do not fit"
+    );
+    assert!(
+        out.len() >= shape.span() && left.len() >= l.span() && right.len() >= r.span(),
+        "a matrix is shorter than its shape"
+    );
     // SAFETY: the three spans lie inside their slices, checked above; `out` is not aliased.
     unsafe {
         gemm::gemm(

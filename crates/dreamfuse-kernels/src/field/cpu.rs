@@ -154,7 +154,13 @@ fn network(p: &Parameters, at: &MlpLayout, with_gradient: bool, s: &mut Scratch)
     for (row, bias) in s.out.chunks_exact_mut(TILE).zip(&p.mlp[at.b2.clone()]) {
         row.fill(*bias);
     }
-    multiply(&mut s.out, tile(OUTPUTS), (w2, Matrix::rows(h, OUTPUTS, OUTPUTS).transposed()), (&s.active, tile(h)), true);
+    multiply(
+        &mut s.out,
+        tile(OUTPUTS),
+        (w2, Matrix::rows(h, OUTPUTS, OUTPUTS).transposed()),
+        (&s.active, tile(h)),
+        true,
+    );
     if !with_gradient {
         return;
     }
@@ -213,7 +219,8 @@ pub(super) fn backward(p: Parameters, positions: &[f32], grad: &[f32], with_grad
         .zip(grad.par_chunks(TILES_A_PART * TILE * columns))
         .map(|((kept, positions), grad)| {
             let mut of_mlp = vec![0.0; p.mlp.len()];
-            let tiles = kept.chunks_exact_mut(2 * e * TILE).zip(positions.chunks(TILE * 3)).zip(grad.chunks(TILE * columns));
+            let tiles =
+                kept.chunks_exact_mut(2 * e * TILE).zip(positions.chunks(TILE * 3)).zip(grad.chunks(TILE * columns));
             for ((kept, positions), grad) in tiles {
                 with_scratch(&p.spec, |s| {
                     vectorized(|| {
@@ -251,7 +258,13 @@ fn tile_backward(
         sample.iter().enumerate().for_each(|(k, value)| s.out[k * TILE + n] = *value);
     }
     let of_w2 = &mut of_mlp[at.w2.clone()];
-    multiply(of_w2, Matrix::rows(h, OUTPUTS, OUTPUTS), (&s.active, tile(h)), (&s.out, tile(OUTPUTS).transposed()), true);
+    multiply(
+        of_w2,
+        Matrix::rows(h, OUTPUTS, OUTPUTS),
+        (&s.active, tile(h)),
+        (&s.out, tile(OUTPUTS).transposed()),
+        true,
+    );
     for (sum, row) in of_mlp[at.b2.clone()].iter_mut().zip(s.out.chunks_exact(TILE)) {
         *sum += row.iter().sum::<f32>();
     }
@@ -297,7 +310,14 @@ fn gradient_backward(p: &Parameters, at: &MlpLayout, s: &mut Scratch, of_mlp: &m
 }
 
 /// The gradient of the table: each level is one owner's, who walks the samples in order.
-fn table_grad(p: &Parameters, layout: &[Level], positions: &[f32], grad: &[f32], with_gradient: bool, kept: &ForTable) -> Vec<f32> {
+fn table_grad(
+    p: &Parameters,
+    layout: &[Level],
+    positions: &[f32],
+    grad: &[f32],
+    with_gradient: bool,
+    kept: &ForTable,
+) -> Vec<f32> {
     let mut out = vec![0.0; p.table.len()];
     let mut rest = out.as_mut_slice();
     let mut owners = Vec::new();

@@ -23,7 +23,13 @@ pub use spec::{FEATURES, FieldSpec, Level, MlpLayout, OUTPUTS, OUTPUTS_WITH_GRAD
 ///
 /// # Panics
 /// When table or network do not have the sizes of `spec`.
-pub fn field(table: Tensor<2>, mlp: Tensor<1>, positions: Tensor<2>, spec: FieldSpec, with_gradient: bool) -> Tensor<2> {
+pub fn field(
+    table: Tensor<2>,
+    mlp: Tensor<1>,
+    positions: Tensor<2>,
+    spec: FieldSpec,
+    with_gradient: bool,
+) -> Tensor<2> {
     assert_eq!(table.dims(), [spec.table_points(), FEATURES], "field: the table does not fit its specification");
     assert_eq!(mlp.dims(), [spec.mlp_parameters()], "field: the network does not fit its specification");
     let (table, mlp, positions) = (table.into_dispatch(), mlp.into_dispatch(), positions.into_dispatch());

@@ -25,15 +25,23 @@ fn case() -> Case {
         p.iter().all(|v| far(*v)) && (0..SPEC.hidden).all(|j| hidden(j).abs() > 1e-2)
     };
     let candidates = numbers(3, 60_000);
-    let positions: Vec<f64> =
-        candidates.chunks_exact(3).map(|p| [0.95 * p[0], 0.95 * p[1], 0.95 * p[2]]).filter(|p| is_smooth(p)).flatten().take(3 * SAMPLES).collect();
+    let positions: Vec<f64> = candidates
+        .chunks_exact(3)
+        .map(|p| [0.95 * p[0], 0.95 * p[1], 0.95 * p[2]])
+        .filter(|p| is_smooth(p))
+        .flatten()
+        .take(3 * SAMPLES)
+        .collect();
     assert_eq!(positions.len(), 3 * SAMPLES, "too few smooth samples");
     // What f32 makes of the positions, so that both sides see the same points.
     Case { table, mlp, positions: positions.iter().map(|v| f64::from(*v as f32)).collect() }
 }
 
 fn reference_of(table: &[f64], mlp: &[f64], positions: &[f64], outputs: usize) -> Vec<f64> {
-    positions.chunks_exact(3).flat_map(|p| reference::forward(&SPEC, table, mlp, [p[0], p[1], p[2]])[..outputs].to_vec()).collect()
+    positions
+        .chunks_exact(3)
+        .flat_map(|p| reference::forward(&SPEC, table, mlp, [p[0], p[1], p[2]])[..outputs].to_vec())
+        .collect()
 }
 
 #[test]

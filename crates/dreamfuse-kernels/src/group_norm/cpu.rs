@@ -38,7 +38,13 @@ fn statistics(values: &[f32], epsilon: f32) -> (f32, f32) {
     (mean, 1.0 / (variance + epsilon).sqrt())
 }
 
-pub(super) fn forward([_, channels, height, width]: [usize; 4], s: Settings, input: &[f32], gamma: &[f32], beta: &[f32]) -> Vec<f32> {
+pub(super) fn forward(
+    [_, channels, height, width]: [usize; 4],
+    s: Settings,
+    input: &[f32],
+    gamma: &[f32],
+    beta: &[f32],
+) -> Vec<f32> {
     let (area, in_group) = (height * width, channels / s.groups);
     let mut out = vec![0.0; input.len()];
     let groups = out.par_chunks_mut(in_group * area).zip(input.par_chunks(in_group * area)).enumerate();

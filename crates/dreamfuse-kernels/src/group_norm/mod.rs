@@ -20,8 +20,17 @@ pub use cpu::Settings;
 /// When the channels are no multiple of the groups, or the shapes do not fit.
 pub fn group_norm(input: Tensor<4>, gamma: Tensor<1>, beta: Tensor<1>, settings: Settings) -> Tensor<4> {
     let ([_, c, _, _], [g], [b]) = (input.dims(), gamma.dims(), beta.dims());
-    assert!(c == g && c == b && c % settings.groups == 0, "group_norm: {c} channels, {} groups, gamma [{g}], beta [{b}]", settings.groups);
-    Tensor::from_dispatch(Dispatch::group_norm_op(input.into_dispatch(), gamma.into_dispatch(), beta.into_dispatch(), settings))
+    assert!(
+        c == g && c == b && c % settings.groups == 0,
+        "group_norm: {c} channels, {} groups, gamma [{g}], beta [{b}]",
+        settings.groups
+    );
+    Tensor::from_dispatch(Dispatch::group_norm_op(
+        input.into_dispatch(),
+        gamma.into_dispatch(),
+        beta.into_dispatch(),
+        settings,
+    ))
 }
 
 /// The backends that have the operation.

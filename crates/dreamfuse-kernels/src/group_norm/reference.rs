@@ -3,7 +3,13 @@
 use super::Settings;
 
 /// `silu?((x − μ) / √(σ² + ε) · γ + β)` with mean and variance over a group's channels and pixels.
-pub fn forward([batch, channels, height, width]: [usize; 4], s: Settings, input: &[f64], gamma: &[f64], beta: &[f64]) -> Vec<f64> {
+pub fn forward(
+    [batch, channels, height, width]: [usize; 4],
+    s: Settings,
+    input: &[f64],
+    gamma: &[f64],
+    beta: &[f64],
+) -> Vec<f64> {
     let (area, members) = (height * width, channels / s.groups * height * width);
     assert_eq!(input.len(), batch * channels * area);
     let mut out = Vec::with_capacity(input.len());

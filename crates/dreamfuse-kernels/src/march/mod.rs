@@ -93,11 +93,16 @@ mod tests {
             // A sample within rounding of a cell's wall may be on either side of it.
             let total = right.distances.len() as f64;
             assert!(total > 500.0);
-            assert!((ours.distances.len() as f64 / total - 1.0).abs() < 2e-3, "{} samples for {total}", ours.distances.len());
+            assert!(
+                (ours.distances.len() as f64 / total - 1.0).abs() < 2e-3,
+                "{} samples for {total}",
+                ours.distances.len()
+            );
             for ray in 0..rays.len() {
                 let of = |s: &Samples| s.distances[s.starts[ray]..s.starts[ray + 1]].to_vec();
                 let (ours, right) = (of(&ours), of(&right));
-                let missing = right.iter().filter(|d| !ours.contains(d)).count() + ours.iter().filter(|d| !right.contains(d)).count();
+                let missing = right.iter().filter(|d| !ours.contains(d)).count()
+                    + ours.iter().filter(|d| !right.contains(d)).count();
                 assert!(missing <= 2, "ray {ray}: {missing} samples differ");
             }
         }

@@ -1,0 +1,67 @@
+//! A tiny network on tiny pictures: it learns, and a resumed run is the uninterrupted one.
+
+use burn::tensor::Device;
+use dreamfuse_diffusion::Pipeline;
+use dreamfuse_train::{TrainConfig, Trainer};
+use std::ops::ControlFlow;
+
+fn config() -> TrainConfig {
+    let text = include_str!("../configs/prior-32.toml");
+    let config: TrainConfig = toml::from_str(text).unwrap();
+    TrainConfig {
+        size: 8,
+        batch: 10,
+        channels: vec![8, 16],
+        text_from_level: 1,
+        text_width: 16,
+        text_layers: 1,
+        warmup_steps: 2,
+        rate: 4e-3,
+        ..config
+    }
+}
+
+fn run(trainer: &mut Trainer, total: u64, stop_at: u64) -> Vec<f32> {
+    let mut losses = Vec::new();
+    trainer
+        .run(total, |_, now| {
+            losses.push(now.loss);
+            if now.step == stop_at { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+        .unwrap();
+    losses
+}
+
+#[test]
+fn a_resumed_run_is_the_uninterrupted_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, parted) = (folder.path().join("whole"), folder.path().join("parted"));
+    let mut trainer = Trainer::new(config()).unwrap();
+    let losses = run(&mut trainer, 6, 6);
+    trainer.save(&whole).unwrap();
+    let mut first = Trainer::new(config()).unwrap();
+    let mut again = run(&mut first, 6, 3);
+    first.save(&parted).unwrap();
+    let mut second = Trainer::new(config()).unwrap().resume_from(&parted).unwrap();
+    assert_eq!(second.step(), 3);
+    again.extend(run(&mut second, 6, 6));
+    assert_eq!(again, losses);
+    second.save(&parted).unwrap();
+    assert!(std::fs::read(&whole).unwrap() == std::fs::read(&parted).unwrap(), "the states differ");
+}
+
+#[test]
+fn the_loss_falls_and_the_weights_open_as_a_pipeline() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut trainer = Trainer::new(config()).unwrap();
+    let losses = run(&mut trainer, 60, 60);
+    let mean = |part: &[f32]| part.iter().sum::<f32>() / part.len() as f32;
+    assert!(mean(&losses[50..]) < 0.8 * mean(&losses[..5]), "{losses:?}");
+    trainer.export(folder.path()).unwrap();
+    let pipeline = Pipeline::load(folder.path(), &Device::flex()).unwrap();
+    assert!(pipeline.takes_camera() && pipeline.words.contains(&"squirrel".to_owned()));
+    // Weights of another shape are refused.
+    let other = TrainConfig { channels: vec![16, 16], ..config() };
+    assert!(Trainer::new(other).unwrap().init_from(folder.path()).is_err());
+    assert_eq!(Trainer::new(config()).unwrap().init_from(folder.path()).unwrap().step(), 0);
+}

@@ -1,0 +1,70 @@
+//! The house keeps its rooms: who may use whom, and that every module says what it is for.
+
+use std::path::{Path, PathBuf};
+
+/// Each crate and what it may use of ours.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("core", &[]),
+    ("kernels", &[]),
+    ("scene", &["core", "kernels"]),
+    ("diffusion", &["core", "kernels"]),
+    ("distill", &["core", "diffusion"]),
+    ("mesh", &["core"]),
+    ("toybox", &["core"]),
+    ("train", &["core", "kernels", "diffusion", "toybox"]),
+    ("engine", &["core", "kernels", "scene", "diffusion", "distill", "mesh"]),
+    ("eval", &["core", "engine", "scene", "toybox"]),
+];
+
+fn crates() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The crates of ours that a manifest depends on.
+fn used(manifest: &str) -> Vec<String> {
+    let lines = manifest.lines().filter_map(|line| line.strip_prefix("dreamfuse-")?.split_once(".workspace"));
+    lines.map(|(name, _)| name.to_owned()).collect()
+}
+
+#[test]
+fn arrows_between_crates_point_one_way() {
+    let mut seen = 0;
+    for entry in std::fs::read_dir(crates()).unwrap().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some(short) = name.strip_prefix("dreamfuse-") else { continue };
+        seen += 1;
+        let allowed = MAY_USE.iter().find(|(crate_name, _)| *crate_name == short);
+        let (_, allowed) = allowed.unwrap_or_else(|| panic!("{name} has no room in the house"));
+        for other in used(&std::fs::read_to_string(entry.path().join("Cargo.toml")).unwrap()) {
+            assert!(allowed.contains(&other.as_str()), "{name} may not use dreamfuse-{other}");
+        }
+    }
+    assert_eq!(seen, MAY_USE.len());
+}
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn every_module_says_what_it_is_for() {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(crates()).unwrap().flatten() {
+        sources(&entry.path().join("src"), &mut files);
+    }
+    assert!(files.len() > 60);
+    for file in files.iter().filter(|file| !file.ends_with("tests.rs")) {
+        assert!(
+            std::fs::read_to_string(file).unwrap().starts_with("//!"),
+            "{} has no module documentation",
+            file.display()
+        );
+    }
+}

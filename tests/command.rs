@@ -1,0 +1,129 @@
+//! The command as its users meet it: what a run leaves, and one clear line for each mistake.
+
+mod common;
+
+use common::{complaint, run, small_config, text};
+use ply_rs::parser::Parser;
+use ply_rs::ply::DefaultElement;
+use std::path::Path;
+use std::process::Output;
+
+/// The line that a failed command prints, and nothing else.
+fn error_of(output: &Output) -> String {
+    let complaint = complaint(output);
+    assert!(!output.status.success(), "it succeeded");
+    assert!(!complaint.contains("panicked"), "{complaint}");
+    let errors: Vec<_> = complaint.lines().filter(|line| line.starts_with("error: ")).collect();
+    assert_eq!(errors.len(), 1, "{complaint}");
+    errors[0].to_owned()
+}
+
+#[test]
+fn a_run_leaves_meshes_pictures_events_and_its_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, out) = (small_config(folder.path()), folder.path().join("run"));
+    let output = run(&["a red mushroom", "--steps", "6", "--config", &config, "--out", text(&out)]);
+    assert!(output.status.success(), "{}", complaint(&output));
+    let listed = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(listed.lines().count(), 4, "{listed}");
+    for line in listed.lines() {
+        assert!(Path::new(line).is_file(), "{line} was announced and is not there");
+    }
+    let ply = Parser::<DefaultElement>::new().read_ply(&mut &std::fs::read(out.join("mesh.ply")).unwrap()[..]).unwrap();
+    assert!(ply.payload["vertex"].len() > 100 && ply.payload["face"].len() > 200);
+    let events = std::fs::read_to_string(out.join("events.jsonl")).unwrap();
+    let events: Vec<serde_json::Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(events[0]["event"], "started");
+    assert_eq!(events[events.len() - 1]["event"], "finished");
+    assert!(out.join("previews/step-0000006.png").is_file());
+
+    let saved = std::fs::read_to_string(out.join("config.toml")).unwrap();
+    assert!(saved.contains("prompt = \"a red mushroom\"") && saved.contains("steps = 6"));
+    std::fs::remove_file(out.join("mesh.glb")).unwrap();
+    let before = std::fs::read(out.join("mesh.ply")).unwrap();
+    assert!(run(&["export", text(&out), "--format", "glb,ply"]).status.success());
+    assert!(out.join("mesh.glb").is_file());
+    assert_eq!(std::fs::read(out.join("mesh.ply")).unwrap(), before, "an export is the mesh that the run wrote");
+
+    let longer = run(&["resume", text(&out), "--steps", "8"]);
+    assert!(longer.status.success(), "{}", complaint(&longer));
+    assert!(std::fs::read_to_string(out.join("config.toml")).unwrap().contains("steps = 8"));
+}
+
+#[test]
+fn mistakes_in_the_arguments_get_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let inside = |name: &str| folder.path().join(name);
+    let long = "squirrel ".repeat(60);
+    let file = inside("file");
+    std::fs::write(&file, "x").unwrap();
+    let under_file = file.join("run");
+    let wrong_key = inside("wrong.toml");
+    std::fs::write(&wrong_key, "stepz = 3").unwrap();
+    for (arguments, part) in [
+        (vec![""], "the prompt is empty"),
+        (vec!["a car", "--steps", "0"], "steps = 0"),
+        (vec!["a car", "--device", "cuda"], "device \"cuda\""),
+        (vec![long.as_str()], "tokens"),
+        (vec!["a car", "--out", text(&under_file)], "cannot write"),
+        (vec!["a car", "--config", text(&wrong_key)], "stepz"),
+        (vec!["a car", "--config", "missing.toml"], "missing.toml"),
+        (vec!["a car", "--prior", "missing-prior"], "missing-prior"),
+        (vec!["resme"], "looks like the command \"resume\""),
+        (vec!["resume", "missing-run"], "missing-run is no run"),
+        (vec!["a car", "--threads", "0"], "--threads 0"),
+        (vec!["prior", "sample", "a car", "--out", "missing/folder/a.png", "--steps", "1"], "cannot write"),
+        (vec!["eval", "toybox", "--out", "x", "--prompts", "missing.txt"], "missing.txt"),
+    ] {
+        let error = error_of(&run(&arguments));
+        assert!(error.contains(part), "{arguments:?}: {error}");
+    }
+    let usage = run(&["a car", "--stepz", "3"]);
+    assert_eq!(usage.status.code(), Some(2));
+    assert!(complaint(&usage).contains("--stepz"));
+}
+
+#[test]
+fn a_folder_in_use_and_a_broken_checkpoint_are_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, out) = (small_config(folder.path()), folder.path().join("run"));
+    assert!(run(&["a car", "--steps", "4", "--config", &config, "--out", text(&out)]).status.success());
+    let again = error_of(&run(&["a car", "--steps", "4", "--config", &config, "--out", text(&out)]));
+    assert!(again.contains("not empty"), "{again}");
+    let checkpoint = out.join("checkpoints/step-0000004.checkpoint");
+    let whole = std::fs::read(&checkpoint).unwrap();
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 1;
+    for bytes in [&whole[..whole.len() / 3], &flipped[..], b""] {
+        std::fs::write(&checkpoint, bytes).unwrap();
+        let error = error_of(&run(&["resume", text(&out), "--steps", "6"]));
+        assert!(error.contains("step-0000004.checkpoint") && error.contains("damaged"), "{error}");
+        assert_eq!(std::fs::read(&checkpoint).unwrap(), bytes, "the broken file was touched");
+    }
+}
+
+#[test]
+fn unknown_words_are_named_with_near_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, out) = (small_config(folder.path()), folder.path().join("run"));
+    let output = run(&["a squirel", "--steps", "1", "--config", &config, "--out", text(&out)]);
+    let warnings = complaint(&output);
+    assert!(warnings.contains("does not know \"squirel\"") && warnings.contains("squirrel"), "{warnings}");
+}
+
+#[test]
+fn the_small_commands_answer() {
+    let words = run(&["prior", "words"]);
+    let listed = String::from_utf8(words.stdout).unwrap();
+    assert!(words.status.success() && listed.contains("squirrel") && listed.contains("gingerbread"));
+    let doctor = run(&["doctor"]);
+    let said = String::from_utf8(doctor.stdout).unwrap();
+    assert!(doctor.status.success() && said.contains("built-in prior"), "{said}");
+    let help = String::from_utf8(run(&["--help"]).stdout).unwrap();
+    assert!(help.contains("a squirrel at an easel") && help.contains("--guidance-scale"));
+    let folder = tempfile::tempdir().unwrap();
+    let sheet = folder.path().join("s.png");
+    let sampled = run(&["prior", "sample", "a red mushroom", "--views", "2", "--steps", "2", "-o", text(&sheet)]);
+    assert!(sampled.status.success(), "{}", complaint(&sampled));
+    assert!(std::fs::read(sheet).unwrap().starts_with(b"\x89PNG"));
+}
