@@ -108,14 +108,16 @@ impl ClipTextModel {
             },
             layer_norm2: norm(),
         };
-        let embedding = |count: usize| {
-            let normal = burn::module::Initializer::Normal { mean: 0.0, std: 0.02 };
+        // Not CLIP's 0.02: beside layers whose outputs are of order 0.1, words of that size are lost in the
+        // residual stream, and a small encoder that is trained from nothing collapses to one constant output.
+        let embedding = |count: usize, std: f64| {
+            let normal = burn::module::Initializer::Normal { mean: 0.0, std };
             EmbeddingConfig::new(count, width).with_initializer(normal).init(device)
         };
         Self {
             embeddings: Embeddings {
-                token_embedding: embedding(config.vocab_size),
-                position_embedding: embedding(config.max_position_embeddings),
+                token_embedding: embedding(config.vocab_size, 1.0),
+                position_embedding: embedding(config.max_position_embeddings, 0.3),
             },
             encoder: Encoder { layers: (0..config.num_hidden_layers).map(layer).collect() },
             final_layer_norm: norm(),

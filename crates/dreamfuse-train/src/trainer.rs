@@ -14,6 +14,7 @@ use dreamfuse_diffusion::unet::UNet;
 use dreamfuse_diffusion::{CheckpointError, NoiseSchedule, Pipeline, Tokenizer};
 use dreamfuse_kernels::adam::Adam;
 use dreamfuse_toybox::CaptionSampler;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -65,20 +66,32 @@ pub struct Trainer {
     captions: CaptionSampler,
     schedule: NoiseSchedule,
     device: Device,
+    workers: Workers,
 }
 
-/// `work(0..count)` in threads of its own, in order. Not on rayon's: a worker that waits inside an
-/// operation would take up another shard while it holds the lock of its graph.
-fn in_threads<R: Send>(count: usize, work: impl Fn(usize) -> R + Sync) -> Vec<R> {
-    let next = AtomicUsize::new(0);
-    let take = || std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)).filter(|index| *index < count));
-    let run = || take().map(|index| (index, work(index))).collect::<Vec<_>>();
-    let mut results: Vec<(usize, R)> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..rayon::current_num_threads()).map(|_| scope.spawn(run)).collect();
-        threads.into_iter().flat_map(|thread| thread.join().expect("training does not panic")).collect()
-    });
-    results.sort_by_key(|(index, _)| *index);
-    results.into_iter().map(|(_, result)| result).collect()
+/// Threads that each work on a shard of their own. Each is a pool of one thread: operations inside a shard
+/// find themselves in that pool and run where they are, instead of waking the other threads hundreds of times
+/// a step, and a thread that waits cannot take up another shard while it holds the lock of its graph.
+struct Workers(Vec<ThreadPool>);
+
+impl Workers {
+    fn new() -> Self {
+        let one = || ThreadPoolBuilder::new().num_threads(1).build().expect("a thread can be started");
+        Self((0..rayon::current_num_threads()).map(|_| one()).collect())
+    }
+
+    /// `work(0..count)`, in order.
+    fn map<R: Send>(&self, count: usize, work: impl Fn(usize) -> R + Sync) -> Vec<R> {
+        let next = AtomicUsize::new(0);
+        let take = || std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)).filter(|index| *index < count));
+        let run = || take().map(|index| (index, work(index))).collect::<Vec<_>>();
+        let mut results: Vec<(usize, R)> = std::thread::scope(|scope| {
+            let threads: Vec<_> = self.0.iter().map(|worker| scope.spawn(|| worker.install(run))).collect();
+            threads.into_iter().flat_map(|thread| thread.join().expect("training does not panic")).collect()
+        });
+        results.sort_by_key(|(index, _)| *index);
+        results.into_iter().map(|(_, result)| result).collect()
+    }
 }
 
 impl Trainer {
@@ -107,6 +120,7 @@ impl Trainer {
             captions: CaptionSampler::default(),
             config,
             device,
+            workers: Workers::new(),
         })
     }
 
@@ -197,7 +211,7 @@ impl Trainer {
     /// small enough for the caches. Their order of addition does not depend on the threads.
     fn gradients(&self, batch: &Batch) -> (Vec<Vec<f32>>, f32) {
         let shards = batch.shards(SHARD);
-        let parts = in_threads(shards.len(), |index| self.shard_gradients(&shards[index], batch.len()));
+        let parts = self.workers.map(shards.len(), |index| self.shard_gradients(&shards[index], batch.len()));
         let add = |mut sum: (Vec<Vec<f32>>, f32), part: (Vec<Vec<f32>>, f32)| {
             for (sum, part) in sum.0.iter_mut().zip(part.0) {
                 sum.iter_mut().zip(part).for_each(|(s, p)| *s += p);

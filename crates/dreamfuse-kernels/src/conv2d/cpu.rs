@@ -141,12 +141,22 @@ pub(super) fn input_grad(g: &Geometry, grad: &[f32], weight: &[f32]) -> Vec<f32>
     out
 }
 
-/// The gradients of weight and bias.
-pub(super) fn weight_grad(g: &Geometry, grad: &[f32], input: &[f32]) -> (Vec<f32>, Vec<f32>) {
+/// The gradient of the bias.
+pub(super) fn bias_grad(g: &Geometry, grad: &[f32]) -> Vec<f32> {
+    let mut sums = vec![0.0; g.channels_out];
+    sums.par_iter_mut().enumerate().for_each(|(o, sum)| {
+        let planes = (0..g.batch).map(|b| &grad[b * g.out_image() + o * g.out_area()..][..g.out_area()]);
+        *sum = planes.map(|plane| plane.iter().sum::<f32>()).sum();
+    });
+    sums
+}
+
+/// The gradient of the weights.
+pub(super) fn weight_grad(g: &Geometry, grad: &[f32], input: &[f32]) -> Vec<f32> {
     let images_a_part = g.batch.div_ceil(WEIGHT_GRAD_PARTS).max(1);
     let weights = g.channels_out * g.patch();
     let partial = |first: usize| {
-        let mut sums = (vec![0.0; weights], vec![0.0; g.channels_out]);
+        let mut sums = vec![0.0; weights];
         for b in first..(first + images_a_part).min(g.batch) {
             let image = &input[b * g.in_image()..][..g.in_image()];
             let grad = &grad[b * g.out_image()..][..g.out_image()];
@@ -155,26 +165,22 @@ pub(super) fn weight_grad(g: &Geometry, grad: &[f32], input: &[f32]) -> (Vec<f32
         sums
     };
     let parts: Vec<_> = (0..g.batch).into_par_iter().step_by(images_a_part).map(partial).collect();
-    let add = |mut sum: (Vec<f32>, Vec<f32>), part: (Vec<f32>, Vec<f32>)| {
-        sum.0.iter_mut().zip(part.0).for_each(|(s, p)| *s += p);
-        sum.1.iter_mut().zip(part.1).for_each(|(s, p)| *s += p);
+    let add = |mut sum: Vec<f32>, part: Vec<f32>| {
+        sum.iter_mut().zip(part).for_each(|(s, p)| *s += p);
         sum
     };
-    parts.into_iter().reduce(add).unwrap_or_else(|| (vec![0.0; weights], vec![0.0; g.channels_out]))
+    parts.into_iter().reduce(add).unwrap_or_else(|| vec![0.0; weights])
 }
 
-fn add_image_weight_grad(g: &Geometry, grad: &[f32], image: &[f32], sums: &mut (Vec<f32>, Vec<f32>)) {
+fn add_image_weight_grad(g: &Geometry, grad: &[f32], image: &[f32], sums: &mut [f32]) {
     for (first, rows) in g.tiles() {
         let pixels = rows * g.out_width();
         let grad = &grad[first * g.out_width()..];
         with_patches(g, image, first, rows, |patches, shape| {
             let grad_shape = Matrix::rows(g.channels_out, pixels, g.out_area());
             let out_shape = Matrix::rows(g.channels_out, g.patch(), g.patch());
-            multiply(&mut sums.0, out_shape, (grad, grad_shape), (patches, shape.transposed()), true);
+            multiply(sums, out_shape, (grad, grad_shape), (patches, shape.transposed()), true);
         });
-    }
-    for (sum, channel) in sums.1.iter_mut().zip(grad.chunks_exact(g.out_area())) {
-        *sum += channel.iter().sum::<f32>();
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod cpu;
 pub mod reference;
+mod winograd;
 
 use crate::cpu::{contiguous, shape_of, slice_of, tensor_from};
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
@@ -79,7 +80,8 @@ impl Conv2dBackend for Flex {
     ) -> FloatTensor<Self> {
         let (input, weight, bias) = (contiguous(input), contiguous(weight), contiguous(bias));
         let g = geometry(&input, &weight, stride, padding);
-        let out = cpu::forward(&g, slice_of(&input), slice_of(&weight), slice_of(&bias));
+        let forward = if winograd::fits(&g) { winograd::forward } else { cpu::forward };
+        let out = forward(&g, slice_of(&input), slice_of(&weight), slice_of(&bias));
         tensor_from(out, [g.batch, g.channels_out, g.out_height(), g.out_width()])
     }
 
@@ -92,10 +94,9 @@ impl Conv2dBackend for Flex {
     ) -> FloatTensor<Self> {
         let (grad, weight) = (contiguous(grad), contiguous(weight));
         let g = geometry(&input, &weight, stride, padding);
-        tensor_from(
-            cpu::input_grad(&g, slice_of(&grad), slice_of(&weight)),
-            [g.batch, g.channels_in, g.height, g.width],
-        )
+        let input_grad = if winograd::fits(&g) { winograd::input_grad } else { cpu::input_grad };
+        let out = input_grad(&g, slice_of(&grad), slice_of(&weight));
+        tensor_from(out, [g.batch, g.channels_in, g.height, g.width])
     }
 
     fn conv2d_weight_grad(
@@ -107,9 +108,11 @@ impl Conv2dBackend for Flex {
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let (grad, input) = (contiguous(grad), contiguous(input));
         let g = geometry(&input, &weight, stride, padding);
-        let (weight_grad, bias_grad) = cpu::weight_grad(&g, slice_of(&grad), slice_of(&input));
+        let weight_grad = if winograd::fits(&g) { winograd::weight_grad } else { cpu::weight_grad };
+        let of_weight = weight_grad(&g, slice_of(&grad), slice_of(&input));
+        let of_bias = cpu::bias_grad(&g, slice_of(&grad));
         let weight_shape = [g.channels_out, g.channels_in, g.kernel, g.kernel];
-        (tensor_from(weight_grad, weight_shape), tensor_from(bias_grad, [g.channels_out]))
+        (tensor_from(of_weight, weight_shape), tensor_from(of_bias, [g.channels_out]))
     }
 }
 

@@ -1,13 +1,16 @@
 use super::{Geometry, conv2d, reference};
 use crate::testing::{assert_close, central_differences, numbers, tracked, values, weighted_sum};
 
-const CASES: [Geometry; 5] = [
+const CASES: [Geometry; 7] = [
     Geometry { batch: 2, channels_in: 3, channels_out: 5, height: 7, width: 6, kernel: 3, stride: 1, padding: 1 },
     Geometry { batch: 3, channels_in: 4, channels_out: 2, height: 8, width: 8, kernel: 3, stride: 2, padding: 1 },
     Geometry { batch: 1, channels_in: 6, channels_out: 4, height: 5, width: 5, kernel: 1, stride: 1, padding: 0 },
     Geometry { batch: 2, channels_in: 2, channels_out: 3, height: 9, width: 7, kernel: 3, stride: 2, padding: 0 },
     // Wide enough for several tiles.
     Geometry { batch: 1, channels_in: 40, channels_out: 8, height: 40, width: 40, kernel: 3, stride: 1, padding: 1 },
+    // Wide enough for Winograd's form; the second with tiles that reach past the edges.
+    Geometry { batch: 2, channels_in: 16, channels_out: 24, height: 8, width: 8, kernel: 3, stride: 1, padding: 1 },
+    Geometry { batch: 1, channels_in: 24, channels_out: 16, height: 7, width: 10, kernel: 3, stride: 1, padding: 0 },
 ];
 
 struct Case {

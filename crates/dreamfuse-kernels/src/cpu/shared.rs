@@ -24,6 +24,7 @@ impl<'a> SharedMut<'a> {
     /// # Safety
     /// No element of the part is read or written through another part at the same time.
     #[expect(clippy::mut_from_ref, reason = "interior sharing is this type's purpose")]
+    #[inline(always)]
     pub(crate) unsafe fn part(&self, from: usize, length: usize) -> &mut [f32] {
         assert!(from + length <= self.length, "a part reaches past the end of its slice");
         // SAFETY: inside the slice by the assertion, unaliased by the contract.

@@ -75,7 +75,8 @@ mod tests {
     fn scene(seed: u64, filled: f64) -> (Occupancy, Vec<JitteredRay>) {
         let cells = 12;
         let is_occupied = numbers(seed, cells * cells * cells).iter().map(|v| *v < 2.0 * filled - 1.0).collect();
-        let rays = numbers(seed + 1, 7 * 200).chunks_exact(7).map(|v| {
+        let drawn = numbers(seed + 1, 7 * 200);
+        let rays = drawn.chunks_exact(7).map(|v| {
             let v: Vec<f32> = v.iter().map(|v| *v as f32).collect();
             let (origin, target) = ([3.0 * v[0].signum(), 2.0 * v[1], 2.0 * v[2]], [v[3], v[4], v[5]]);
             let d: [f32; 3] = std::array::from_fn(|i| target[i] - origin[i]);

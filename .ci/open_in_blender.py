@@ -1,0 +1,43 @@
+"""Opens a run's GLB and PLY in Blender: both have to lie alike, Z up, and show their colours."""
+
+import sys
+from pathlib import Path
+
+import bpy
+
+
+def load(importer, path):
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    importer(filepath=str(path))
+    meshes = [thing for thing in bpy.context.scene.objects if thing.type == "MESH"]
+    assert len(meshes) == 1, f"{path}: {len(meshes)} meshes"
+    return meshes[0]
+
+
+def describe(thing):
+    """Per vertex: position in the world, and linear colour. The glTF importer keeps colours at face corners."""
+    mesh, attribute = thing.data, thing.data.color_attributes[0]
+    places = [tuple(thing.matrix_world @ vertex.co) for vertex in mesh.vertices]
+    colors = [None] * len(places)
+    owners = range(len(places)) if attribute.domain == "POINT" else [loop.vertex_index for loop in mesh.loops]
+    for vertex, entry in zip(owners, attribute.data):
+        colors[vertex] = tuple(entry.color)[:3]
+    return places, colors
+
+
+def apart(a, b):
+    return max(abs(x - y) for left, right in zip(a, b) for x, y in zip(left, right))
+
+
+run = Path(sys.argv[1])
+glb = load(bpy.ops.import_scene.gltf, run / "mesh.glb")
+nodes = [node.type for slot in glb.material_slots for node in slot.material.node_tree.nodes]
+assert "VERTEX_COLOR" in nodes, f"the material does not show the vertex colours: {nodes}"
+glb_places, glb_colors = describe(glb)
+ply_places, ply_colors = describe(load(bpy.ops.wm.ply_import, run / "mesh.ply"))
+
+assert len(glb_places) == len(ply_places) > 100, (len(glb_places), len(ply_places))
+assert apart(glb_places, ply_places) < 1e-4, "GLB and PLY lie differently"
+assert apart(glb_colors, ply_colors) < 0.02, "GLB and PLY have different colours"
+assert max(max(color) for color in glb_colors) > 0.01, "the mesh is black"
+print(f"Blender {bpy.app.version_string}: {len(glb_places)} vertices, alike in both, coloured")
