@@ -25,7 +25,7 @@ impl TimeSchedule {
     /// The bounds when `progress` of the run (0 to 1) is done.
     pub fn bounds(&self, progress: f64) -> [f64; 2] {
         let part = (progress / self.anneal.max(1e-9)).clamp(0.0, 1.0);
-        [self.min, self.max].map(|[from, to]| from + part * (to - from))
+        [self.min, self.max].map(|[from, to]| (1.0 - part) * from + part * to)
     }
 
     /// Says what is wrong with the bounds, if anything.

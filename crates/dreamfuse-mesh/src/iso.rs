@@ -13,7 +13,7 @@ pub struct Silhouette {
 }
 
 /// Thresholds that are tried, spaced evenly in the logarithm.
-const CANDIDATES: usize = 60;
+const CANDIDATES: usize = 240;
 
 /// The density whose silhouettes have the best mean intersection over union with the opacities above
 /// one half, and that mean.

@@ -17,6 +17,7 @@ use dreamfuse_toybox::CaptionSampler;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Training cannot go on; the message says why.
@@ -54,6 +55,8 @@ pub struct Progress {
 
 /// Pictures of a shard.
 const SHARD: usize = 8;
+
+static INITIALIZING: Mutex<()> = Mutex::new(());
 
 /// A training run.
 pub struct Trainer {
@@ -105,14 +108,18 @@ impl Trainer {
         let tokenizer =
             Tokenizer::from_texts(&files.vocab, &files.merges, &files.config).map_err(TrainError::Config)?;
         config.unet().check().map_err(TrainError::Config)?;
+        // Burn draws initial weights from one generator of the process: another trainer must not draw meanwhile.
+        let alone = INITIALIZING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         device.seed(config.seed);
         let model = Denoiser {
             unet: UNet::new(&config.unet(), &device),
             text_encoder: ClipTextModel::new(&config.text_encoder(files.vocab_size), &device),
         };
+        let slots = optimizer::slots(&model);
+        drop(alone);
         Ok(Self {
             schedule: NoiseSchedule::new(config.schedule()),
-            slots: optimizer::slots(&model),
+            slots,
             model: Some(model),
             step: 0,
             tokenizer,

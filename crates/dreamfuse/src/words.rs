@@ -25,7 +25,9 @@ pub fn unknown(prompt: &str, known: &[String]) -> Vec<(String, Vec<String>)> {
 }
 
 fn nearest(word: &str, known: &BTreeSet<&str>) -> Vec<String> {
-    let mut scored: Vec<(f64, &str)> = known.iter().map(|other| (strsim::jaro_winkler(word, other), *other)).collect();
+    // Words as short as an article are near everything.
+    let long = known.iter().filter(|other| other.len() > 2);
+    let mut scored: Vec<(f64, &str)> = long.map(|other| (strsim::jaro_winkler(word, other), *other)).collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0));
     scored.into_iter().filter(|(score, _)| *score > 0.7).take(3).map(|(_, other)| other.to_owned()).collect()
 }

@@ -5,6 +5,7 @@ use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{GroupNorm, GroupNormConfig, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::{Device, Tensor};
+use dreamfuse_kernels::group_norm::Settings;
 use dreamfuse_kernels::{conv2d, group_norm};
 
 /// A convolution that keeps the size at stride 1.
@@ -27,8 +28,7 @@ pub(super) fn normalization(config: &UNetConfig, channels: usize, epsilon: f64, 
 /// Runs a [`normalization`] by our kernel, followed by SiLU where asked.
 pub(super) fn normalize(layer: &GroupNorm, x: Tensor<4>, silu: bool) -> Tensor<4> {
     let (Some(gamma), Some(beta)) = (&layer.gamma, &layer.beta) else { unreachable!("norms of the U-Net are affine") };
-    let settings =
-        dreamfuse_kernels::group_norm::Settings { groups: layer.num_groups, epsilon: layer.epsilon as f32, silu };
+    let settings = Settings { groups: layer.num_groups, epsilon: layer.epsilon as f32, silu };
     group_norm(x, gamma.val(), beta.val(), settings)
 }
 
