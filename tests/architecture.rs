@@ -1,4 +1,5 @@
 //! The house keeps its rooms: who may use whom, and that every module says what it is for.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::path::{Path, PathBuf};
 

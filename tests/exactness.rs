@@ -1,4 +1,5 @@
 //! Same seed, same bytes: with one thread or two, interrupted or not.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod common;
 

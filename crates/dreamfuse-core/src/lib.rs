@@ -5,7 +5,8 @@
 //! camera stands at −Y and looks along +Y; azimuth grows towards +X. Elevation is positive above
 //! the ground. Angles are radians here; files, flags and prompts speak degrees.
 
-pub mod camera;
+pub mod background;
+mod camera;
 pub mod color;
 pub mod files;
 pub mod picture;
@@ -13,6 +14,7 @@ pub mod random;
 pub mod shading;
 pub mod view;
 
+pub use background::random_background;
 pub use camera::{Camera, CameraRange, Crop, Ray};
 pub use picture::Picture;
 pub use random::{Purpose, stream};

@@ -1,4 +1,5 @@
 //! Parity with Python's own classes: `make_reference.py` beside this file made the tensors.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use dreamfuse_diffusion::checkpoint::read_json;

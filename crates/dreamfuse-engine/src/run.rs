@@ -5,7 +5,7 @@ use crate::config::RunConfig;
 use crate::event::Report;
 use crate::optimizer::Optimizer;
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
-use dreamfuse_core::{Camera, Purpose, Shading, stream};
+use dreamfuse_core::{Camera, Purpose, Shading, random_background, stream};
 use dreamfuse_diffusion::FrozenPrior;
 use dreamfuse_distill::{Ask, ViewPrompts, score_distillation};
 use dreamfuse_scene::{OccupancyGrid, Rendered, Renderer, SceneField, ViewSettings};
@@ -114,7 +114,12 @@ impl Run {
         let view = |index: usize| {
             let camera = self.config.cameras.sample(index, count, &mut cameras);
             let light = self.config.lights.sample(&camera, &mut lights);
-            ViewSettings { camera, light, shading: self.shading(&mut shadings), background: backgrounds.random() }
+            ViewSettings {
+                camera,
+                light,
+                shading: self.shading(&mut shadings),
+                background: random_background(&mut backgrounds),
+            }
         };
         (0..count).map(view).collect()
     }

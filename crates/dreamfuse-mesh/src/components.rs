@@ -44,10 +44,8 @@ fn area(mesh: &Mesh, [a, b, c]: &[u32; 3]) -> f32 {
 /// The mesh of the vertices that are kept; a triangle's vertices are kept together.
 fn filter(mesh: &Mesh, is_kept: &[bool]) -> Mesh {
     let mut numbers = vec![0u32; is_kept.len()];
-    let mut count = 0;
-    for (number, _) in numbers.iter_mut().zip(is_kept).filter(|(_, kept)| **kept) {
-        *number = count;
-        count += 1;
+    for (new, (number, _)) in (0..).zip(numbers.iter_mut().zip(is_kept).filter(|(_, kept)| **kept)) {
+        *number = new;
     }
     let pick =
         |values: &[[f32; 3]]| values.iter().zip(is_kept).filter(|(_, kept)| **kept).map(|(value, _)| *value).collect();

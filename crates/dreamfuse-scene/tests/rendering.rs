@@ -1,5 +1,6 @@
 //! The renderer against what can be known: the blob's silhouette, empty space, and the slope of lit
 //! pictures.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use burn::tensor::{Device, Tensor};
 use dreamfuse_core::{Camera, Light, Shading};

@@ -8,8 +8,11 @@ use crate::solid::Solid;
 use dreamfuse_core::{Purpose, Ray, Vec3, stream};
 use nalgebra::Rotation3;
 
-/// The scene's bounding box has this half-diagonal, so that it fits every camera's view.
-pub const RADIUS: f32 = 0.8;
+/// No point of a scene is farther from the origin, so that it fits every camera's view.
+pub const RADIUS: f32 = 0.85;
+
+/// Directions in which a scene's reach is looked for.
+const DIRECTIONS: usize = 200;
 
 /// A rotation by shortest arc that takes Z to `axis`.
 pub(crate) fn turn_to(axis: Vec3) -> Rotation3<f32> {
@@ -127,6 +130,16 @@ impl Part {
     }
 }
 
+/// Directions spread evenly over the sphere (a Fibonacci lattice).
+fn directions() -> impl Iterator<Item = Vec3> {
+    (0..DIRECTIONS).map(|i| {
+        let z = 1.0 - (2 * i + 1) as f32 / DIRECTIONS as f32;
+        let (sin, cos) = (i as f32 * std::f32::consts::PI * (3.0 - 5f32.sqrt())).sin_cos();
+        let radius = (1.0 - z * z).sqrt();
+        Vec3::new(radius * cos, radius * sin, z)
+    })
+}
+
 /// Parts that belong together, and their places for others.
 struct Object {
     parts: Vec<Part>,
@@ -153,15 +166,15 @@ impl Object {
         object
     }
 
+    /// How far the object reaches in a direction of length one.
+    fn reach(&self, axis: Vec3) -> f32 {
+        let of =
+            |part: &Part| part.center.dot(&axis) + part.solid.extent(part.rotation.inverse_transform_vector(&axis));
+        self.parts.iter().map(of).fold(f32::MIN, f32::max)
+    }
+
     fn bounds(&self) -> (Vec3, Vec3) {
-        let reach = |part: &Part, axis: Vec3| part.solid.extent(part.rotation.inverse_transform_vector(&axis));
-        let corner = |sign: f32| {
-            Vec3::from_fn(|i, _| {
-                let axis = Vec3::ith(i, sign);
-                let farthest = self.parts.iter().map(|part| part.center.dot(&axis) + reach(part, axis));
-                sign * farthest.fold(f32::MIN, f32::max)
-            })
-        };
+        let corner = |sign: f32| Vec3::from_fn(|i, _| sign * self.reach(Vec3::ith(i, sign)));
         (corner(-1.0), corner(1.0))
     }
 
@@ -210,11 +223,12 @@ impl Object {
         self
     }
 
-    /// The object scaled and shifted so that its box is centred with the given half-diagonal.
+    /// The object scaled and shifted so that its box is centred and its farthest point is `radius` away.
     fn into_centered(self, radius: f32) -> Self {
         let (low, high) = self.bounds();
-        let scale = 2.0 * radius / (high - low).norm();
-        self.moved(scale, 0.0, -0.5 * scale * (low + high))
+        let centered = self.moved(1.0, 0.0, -0.5 * (low + high));
+        let farthest = directions().map(|axis| centered.reach(axis)).fold(0.0, f32::max);
+        centered.moved(radius / farthest, 0.0, Vec3::zeros())
     }
 
     fn attach(&mut self, extra: Extra, thing: Self) {

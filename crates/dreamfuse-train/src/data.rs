@@ -1,7 +1,7 @@
 //! Batches of pictures with captions and cameras, drawn on all cores as they are needed.
 
 use crate::config::TrainConfig;
-use dreamfuse_core::{Camera, Purpose, Shading, ViewWord, stream};
+use dreamfuse_core::{Camera, Purpose, Shading, ViewWord, random_background, stream};
 use dreamfuse_diffusion::Tokenizer;
 use dreamfuse_toybox::{CaptionSampler, Look, Scene, render};
 use rand::{Rng, RngExt};
@@ -108,6 +108,5 @@ fn look(config: &TrainConfig, camera: &Camera, rng: &mut impl Rng) -> Look {
         Shading::Lambertian
     };
     let light = config.lights.sample(camera, rng);
-    let background = if rng.random_bool(0.3) { [rng.random(); 3] } else { rng.random() };
-    Look { shading, light, background }
+    Look { shading, light, background: random_background(rng) }
 }

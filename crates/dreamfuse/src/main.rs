@@ -1,4 +1,5 @@
 //! The `dreamfuse` command: arguments in, messages out.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where the program talks")]
 
 mod cli;
 mod doctor;

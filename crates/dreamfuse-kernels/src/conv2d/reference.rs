@@ -7,10 +7,10 @@ pub fn forward(g: &Geometry, input: &[f64], weight: &[f64], bias: &[f64]) -> Vec
     let (out_h, out_w) = (g.out_height(), g.out_width());
     let mut out = Vec::with_capacity(g.batch * g.channels_out * out_h * out_w);
     for b in 0..g.batch {
-        for o in 0..g.channels_out {
+        for (o, bias) in bias.iter().enumerate() {
             for y in 0..out_h {
                 for x in 0..out_w {
-                    out.push(bias[o] + at(g, input, weight, [b, o, y, x]));
+                    out.push(bias + at(g, input, weight, [b, o, y, x]));
                 }
             }
         }

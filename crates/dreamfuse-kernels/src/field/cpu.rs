@@ -87,8 +87,8 @@ struct Cell {
 #[inline(always)]
 fn cell(level: &Level, p: [f32; 3]) -> Cell {
     let mut cell = Cell { low: [0; 3], weights: [[0.0; 2]; 3] };
-    for i in 0..3 {
-        let scaled = (p[i] + 1.0) * 0.5 * level.cells as f32;
+    for (i, p) in p.into_iter().enumerate() {
+        let scaled = (p + 1.0) * 0.5 * level.cells as f32;
         let low = scaled.floor().clamp(0.0, (level.cells - 1) as f32);
         cell.low[i] = low as u32;
         cell.weights[i] = [1.0 - (scaled - low), scaled - low];
