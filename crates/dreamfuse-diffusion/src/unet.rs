@@ -14,7 +14,7 @@ use burn::module::Module;
 use burn::nn::{GroupNorm, conv::Conv2d};
 use burn::tensor::{DType, Device, Tensor};
 pub use config::{PerLevel, UNetConfig};
-use embeddings::TimestepEmbedding;
+use embeddings::{TextTimeEmbedding, TimestepEmbedding};
 use resnet::{convolution, convolve, normalization, normalize};
 use std::path::Path;
 
@@ -24,6 +24,7 @@ pub struct UNet {
     conv_in: Conv2d,
     time_embedding: TimestepEmbedding,
     class_embedding: Option<TimestepEmbedding>,
+    add_embedding: Option<TextTimeEmbedding>,
     down_blocks: Vec<DownBlock>,
     mid_block: MidBlock,
     up_blocks: Vec<UpBlock>,
@@ -48,6 +49,7 @@ impl UNet {
             conv_in: convolution([config.in_channels, first], 3, 1, device),
             time_embedding: embedding(first),
             class_embedding: config.projection_class_embeddings_input_dim.map(embedding),
+            add_embedding: config.addition_embed_type.as_ref().map(|_| TextTimeEmbedding::new(config, device)),
             down_blocks: (0..channels.len()).map(|level| DownBlock::new(config, level, device)).collect(),
             mid_block: MidBlock::new(config, last, device),
             up_blocks: (0..channels.len()).map(|step| UpBlock::new(config, step, device)).collect(),
@@ -101,6 +103,9 @@ impl UNet {
             (None, None) => {}
             (Some(_), None) => panic!("this U-Net takes a camera, and none was given"),
             (None, Some(_)) => panic!("this U-Net takes no camera"),
+        }
+        if let Some(embedding) = &self.add_embedding {
+            time = time + embedding.forward(text.clone());
         }
         let context = Attend { time: burn::tensor::activation::silu(time), text };
         let mut x = convolve(&self.conv_in, sample);

@@ -65,6 +65,7 @@ def main():
     unet = UNet2DConditionModel(
         sample_size=16, in_channels=3, out_channels=3, block_out_channels=(16, 32), layers_per_block=1, cross_attention_dim=16,
         norm_num_groups=8, attention_head_dim=4, class_embed_type="projection", projection_class_embeddings_input_dim=9,
+        addition_embed_type="text", addition_embed_type_num_heads=4,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D")).half().float().eval()
     scheduler = DDPMScheduler(beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction")
     text.half().save_pretrained(f"{OUT}/text_encoder")

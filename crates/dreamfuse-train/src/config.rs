@@ -32,6 +32,10 @@ pub struct TrainConfig {
     /// Shares of albedo and of textureless pictures; the rest is lit.
     pub albedo: f64,
     pub textureless: f64,
+    /// t is `1 / (1 + e^−z)` of a normal z with this mean and deviation (Esser et al. 2024, section 3.1): less
+    /// time goes to noise that hides nothing or everything.
+    pub time_mean: f64,
+    pub time_deviation: f64,
     /// Tokens of a padded caption.
     pub tokens: usize,
     /// Channels of the U-Net's levels.
@@ -70,6 +74,8 @@ impl TrainConfig {
             use_linear_projection: false,
             class_embed_type: Some("projection".into()),
             projection_class_embeddings_input_dim: Some(Camera::CONDITIONING),
+            addition_embed_type: Some("text".into()),
+            addition_embed_type_num_heads: self.heads,
         }
     }
 

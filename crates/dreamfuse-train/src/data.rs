@@ -62,10 +62,12 @@ pub(crate) fn draw(
     let examples: Vec<Example> =
         (0..config.batch).into_par_iter().map(|index| example(config, captions, tokenizer, step, index)).collect();
     let mut rng = stream(config.seed, Purpose::Timestep, 0, step);
-    // Stratified over the batch: the loss depends strongly on t.
-    let stratum = |i: usize, u: f64| ((i as f64 + u) / config.batch as f64 * timesteps as f64) as usize;
+    let timestep = |z: f64| {
+        let t = 1.0 / (1.0 + (-config.time_mean - config.time_deviation * z).exp());
+        ((t * timesteps as f64) as usize).min(timesteps - 1)
+    };
     Batch {
-        timesteps: (0..config.batch).map(|i| stratum(i, rng.random()).min(timesteps - 1)).collect(),
+        timesteps: (0..config.batch).map(|_| timestep(rng.sample(StandardNormal))).collect(),
         clean: examples.iter().flat_map(|e| e.clean.iter().copied()).collect(),
         noise: examples.iter().flat_map(|e| e.noise.iter().copied()).collect(),
         ids: examples.iter().flat_map(|e| e.ids.iter().copied()).collect(),

@@ -36,6 +36,11 @@ pub struct UNetConfig {
     pub class_embed_type: Option<String>,
     #[serde(default)]
     pub projection_class_embeddings_input_dim: Option<usize>,
+    /// `text`: the whole text, pooled, joins the time embedding.
+    #[serde(default)]
+    pub addition_embed_type: Option<String>,
+    #[serde(default = "default_addition_heads")]
+    pub addition_embed_type_num_heads: usize,
 }
 
 fn default_layers() -> usize {
@@ -43,6 +48,9 @@ fn default_layers() -> usize {
 }
 fn default_heads() -> PerLevel {
     PerLevel::Same(8)
+}
+fn default_addition_heads() -> usize {
+    64
 }
 fn default_groups() -> usize {
     32
@@ -104,6 +112,15 @@ impl UNetConfig {
             }
         }
         let divided = |count: usize, parts: usize| parts > 0 && count.is_multiple_of(parts);
+        match self.addition_embed_type.as_deref() {
+            None => {}
+            Some("text") if divided(self.cross_attention_dim, self.addition_embed_type_num_heads) => {}
+            Some("text") => {
+                let (width, heads) = (self.cross_attention_dim, self.addition_embed_type_num_heads);
+                return Err(format!("cross_attention_dim {width} does not divide into {heads} heads"));
+            }
+            Some(kind) => return Err(format!("addition_embed_type is {kind:?}; null or text would do")),
+        }
         for (level, &channels) in self.block_out_channels.iter().enumerate() {
             if !divided(channels, self.norm_num_groups) || !divided(channels, self.heads(level)) {
                 return Err(format!("{channels} channels divide into neither groups nor heads"));

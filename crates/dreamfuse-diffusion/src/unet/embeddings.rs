@@ -1,8 +1,11 @@
 //! Embeddings of timesteps and cameras.
 
-use burn::module::Module;
-use burn::nn::{Linear, LinearConfig};
+use super::config::UNetConfig;
+use burn::module::{Initializer, Module, Param};
+use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::silu;
+use burn::tensor::module::attention;
+use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 
 /// Two linear layers with SiLU between them.
@@ -20,6 +23,67 @@ impl TimestepEmbedding {
     /// `[batch, from]` to `[batch, to]`.
     pub(super) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         self.linear_2.forward(silu(self.linear_1.forward(x)))
+    }
+}
+
+/// The whole text as one vector (diffusers' `TextTimeEmbedding`, from DeepFloyd IF).
+#[derive(Module, Debug)]
+pub(super) struct TextTimeEmbedding {
+    norm1: LayerNorm,
+    pool: AttentionPooling,
+    proj: Linear,
+    norm2: LayerNorm,
+}
+
+/// One query, the mean of the tokens, attends to itself and to all of them.
+#[derive(Module, Debug)]
+struct AttentionPooling {
+    positional_embedding: Param<Tensor<2>>,
+    k_proj: Linear,
+    q_proj: Linear,
+    v_proj: Linear,
+    #[module(skip)]
+    heads: usize,
+}
+
+impl TextTimeEmbedding {
+    pub(super) fn new(config: &UNetConfig, device: &Device) -> Self {
+        let (width, to) = (config.cross_attention_dim, config.time_embed_dim());
+        let linear = |to: usize| LinearConfig::new(width, to).init(device);
+        let normal = Initializer::Normal { mean: 0.0, std: (width as f64).sqrt().recip() };
+        Self {
+            norm1: LayerNormConfig::new(width).init(device),
+            pool: AttentionPooling {
+                positional_embedding: normal.init([1, width], device),
+                k_proj: linear(width),
+                q_proj: linear(width),
+                v_proj: linear(width),
+                heads: config.addition_embed_type_num_heads,
+            },
+            proj: linear(to),
+            norm2: LayerNormConfig::new(to).init(device),
+        }
+    }
+
+    /// `[batch, tokens, cross_attention_dim]` to `[batch, time_embed_dim]`.
+    pub(super) fn forward(&self, text: Tensor<3>) -> Tensor<2> {
+        let pooled = self.pool.forward(self.norm1.forward(text));
+        self.norm2.forward(self.proj.forward(pooled))
+    }
+}
+
+impl AttentionPooling {
+    fn forward(&self, tokens: Tensor<3>) -> Tensor<2> {
+        let [batch, _, width] = tokens.dims();
+        let mean = tokens.clone().mean_dim(1) + self.positional_embedding.val().unsqueeze();
+        let all = Tensor::cat(vec![mean.clone(), tokens], 1);
+        let split = |x: Tensor<3>| {
+            let [_, count, _] = x.dims();
+            x.reshape([batch, count, self.heads, width / self.heads]).swap_dims(1, 2)
+        };
+        let (q, k, v) = (self.q_proj.forward(mean), self.k_proj.forward(all.clone()), self.v_proj.forward(all));
+        let attended = attention(split(q), split(k), split(v), None, None, AttentionModuleOptions::default());
+        attended.reshape([batch, width])
     }
 }
 
