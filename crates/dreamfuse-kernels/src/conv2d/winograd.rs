@@ -181,35 +181,26 @@ fn convolve(p: &Pass, input: &[f32], (weights, shape): (&[f32], Matrix), bias: &
     out
 }
 
-/// Fills `[POINTS, tiles of the chunk, channels]`.
+/// Fills `[POINTS, tiles of the chunk, channels]` from the input.
 fn transform_input(p: &Pass, chunk: Range<usize>, input: &[f32], out: &mut [f32]) {
-    let (planes, columns) = (p.from, p.columns());
-    let width = columns * STEP + 2;
-    let a_point = chunk.len() * columns * planes.channels;
-    let shared = SharedMut::new(out);
-    p.for_each_strip(
-        chunk,
-        planes.groups(),
-        #[inline(always)]
-        |line, (image, row), group| {
-            with_strip(SIDE * width, |pixels| {
-                let at = window(planes, row as isize - p.padding as isize, -(p.padding as isize));
-                strip::load(&input[offset(planes, image, group)..], at, width, pixels);
-                for column in 0..columns {
-                    let tile = |i: usize, j: usize| pixels[i * width + column * STEP + j];
-                    let place = (line * columns + column) * planes.channels + group * LANES;
-                    // SAFETY: the pair of tile and group of channels owns these elements of each point.
-                    unsafe { scatter(&shared, &both(tile, transforms::input), place, a_point) };
-                }
-            });
-        },
-    );
+    transform_tiles::<SIDE>(p, chunk, (p.from, input, p.padding as isize), transforms::input, out);
 }
 
 /// Fills `[POINTS, tiles of the chunk, channels]` from the gradient of the result.
 fn transform_grad(p: &Pass, chunk: Range<usize>, grad: &[f32], out: &mut [f32]) {
-    let (planes, columns) = (p.to, p.columns());
-    let width = columns * STEP;
+    transform_tiles::<STEP>(p, chunk, (p.to, grad, 0), transforms::output_transposed, out);
+}
+
+/// Transforms tiles of `N × N` pixels, [`STEP`] apart; those of a picture start at `−padding`.
+fn transform_tiles<const N: usize>(
+    p: &Pass,
+    chunk: Range<usize>,
+    (planes, source, padding): (Planes, &[f32], isize),
+    transform: impl Fn([Lanes; N]) -> [Lanes; SIDE] + Sync,
+    out: &mut [f32],
+) {
+    let columns = p.columns();
+    let width = (columns - 1) * STEP + N;
     let a_point = chunk.len() * columns * planes.channels;
     let shared = SharedMut::new(out);
     p.for_each_strip(
@@ -217,13 +208,14 @@ fn transform_grad(p: &Pass, chunk: Range<usize>, grad: &[f32], out: &mut [f32]) 
         planes.groups(),
         #[inline(always)]
         |line, (image, row), group| {
-            with_strip(STEP * width, |pixels| {
-                strip::load(&grad[offset(planes, image, group)..], window(planes, row as isize, 0), width, pixels);
+            with_strip(N * width, |pixels| {
+                let at = window(planes, row as isize - padding, -padding);
+                strip::load(&source[offset(planes, image, group)..], at, width, pixels);
                 for column in 0..columns {
                     let tile = |i: usize, j: usize| pixels[i * width + column * STEP + j];
                     let place = (line * columns + column) * planes.channels + group * LANES;
                     // SAFETY: the pair of tile and group of channels owns these elements of each point.
-                    unsafe { scatter(&shared, &both(tile, transforms::output_transposed), place, a_point) };
+                    unsafe { scatter(&shared, &both(tile, &transform), place, a_point) };
                 }
             });
         },
