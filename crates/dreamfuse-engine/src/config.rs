@@ -21,7 +21,7 @@ pub struct LossWeights {
 
 impl Default for LossWeights {
     fn default() -> Self {
-        Self { opacity: 0.03, binary: 0.02, orientation: 0.01 }
+        Self { opacity: 0.002, binary: 0.0, orientation: 0.001 }
     }
 }
 
