@@ -109,7 +109,7 @@ impl ClipTextModel {
             layer_norm2: norm(),
         };
         // Not CLIP's 0.02: beside layers whose outputs are of order 0.1, words of that size are lost in the
-        // residual stream, and a small encoder that is trained from nothing collapses to one constant output.
+        // residual stream; an encoder that was trained from that start collapsed to one constant output.
         let embedding = |count: usize, std: f64| {
             let normal = burn::module::Initializer::Normal { mean: 0.0, std };
             EmbeddingConfig::new(count, width).with_initializer(normal).init(device)
