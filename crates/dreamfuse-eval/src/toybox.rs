@@ -3,7 +3,7 @@
 use dreamfuse_core::{Camera, Picture};
 use dreamfuse_engine::Run;
 use dreamfuse_scene::ViewSettings;
-use dreamfuse_toybox::{CaptionSampler, Look, ParseError, Scene, View, parse, render};
+use dreamfuse_toybox::{CaptionSampler, CaptionShares, Look, ParseError, Scene, View, parse, render};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -58,7 +58,7 @@ pub fn compare(run: &Run, seconds: f64) -> Result<(Score, Vec<Picture>), EvalErr
             truth_shown.push(truth.picture);
         }
     }
-    let held_out = CaptionSampler::default().is_held_out(&sentence);
+    let held_out = CaptionSampler::new(CaptionShares::default()).is_held_out(&sentence);
     let score = Score { prompt: run.config.prompt.clone(), held_out, iou, psnr, seconds };
     Ok((score, [ours_shown, truth_shown].concat()))
 }

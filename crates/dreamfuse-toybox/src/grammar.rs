@@ -6,6 +6,7 @@ use crate::material::{COLORS, Color, MATERIALS, Material};
 use crate::parse::parse;
 use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// How the object of a sentence stands to its subject.
@@ -146,8 +147,29 @@ impl fmt::Display for Sentence {
     }
 }
 
+/// How much the captions drawn at random say.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CaptionShares {
+    /// Share of the captions that relate two things.
+    pub pairs: f64,
+    /// Share of the things that are given a colour.
+    pub colors: f64,
+    /// Share of the things that are given a material.
+    pub materials: f64,
+    /// Share of the single things that wear, hold or show something, where they can.
+    pub extras: f64,
+}
+
+impl Default for CaptionShares {
+    fn default() -> Self {
+        Self { pairs: 0.4, colors: 0.36, materials: 0.16, extras: 0.35 }
+    }
+}
+
 /// Draws captions at random, never one whose combination is held out.
 pub struct CaptionSampler {
+    shares: CaptionShares,
     held_out: Vec<Sentence>,
     with_head: Vec<usize>,
     with_hand: Vec<usize>,
@@ -161,26 +183,26 @@ pub const HELD_OUT: &str = include_str!("../../../prompts/held-out.txt");
 const FAMOUS: &[&str] = &["squirrel", "easel", "robot", "dinosaur", "tower bridge"];
 const FAMOUS_WEIGHT: usize = 3;
 
-impl Default for CaptionSampler {
-    fn default() -> Self {
+impl CaptionSampler {
+    /// A sampler of the whole world.
+    pub fn new(shares: CaptionShares) -> Self {
         let with = |has: fn(&Kit) -> bool| -> Vec<usize> {
             (0..KINDS.len()).filter(|&kind| has(&Kit::build(kind, None, false, None))).collect()
         };
         let lines = HELD_OUT.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
         Self {
+            shares,
             held_out: lines.map(|line| parse(line).unwrap_or_else(|e| panic!("held-out.txt: {line}: {e}"))).collect(),
             with_head: with(|kit| kit.anchors.head.is_some()),
             with_hand: with(|kit| kit.anchors.hand.is_some()),
             with_seat: with(|kit| kit.anchors.seat.is_some()),
         }
     }
-}
 
-impl CaptionSampler {
-    /// A random caption. About six in ten name one thing.
+    /// A random caption.
     pub fn sample(&self, rng: &mut impl Rng) -> Caption {
         loop {
-            let sentence = if rng.random_bool(0.6) { self.single(rng) } else { self.pair(rng) };
+            let sentence = if rng.random_bool(self.shares.pairs) { self.pair(rng) } else { self.single(rng) };
             if !self.is_held_out(&sentence) {
                 return Caption { text: vary_words(sentence.to_string(), rng), sentence };
             }
@@ -194,7 +216,7 @@ impl CaptionSampler {
 
     fn single(&self, rng: &mut impl Rng) -> Sentence {
         let mut subject = self.thing(any_kind(rng), rng);
-        if rng.random_bool(0.35) {
+        if rng.random_bool(self.shares.extras) {
             subject.extra = self.extra(subject.kind, rng);
         }
         Sentence { subject, relation: None }
@@ -229,10 +251,10 @@ impl CaptionSampler {
 
     fn thing(&self, kind: usize, rng: &mut impl Rng) -> Phrase {
         let mut phrase = Phrase::of(kind);
-        let roll = rng.random::<f32>();
-        if roll < 0.36 {
+        let roll = rng.random::<f64>();
+        if roll < self.shares.colors {
             phrase.color = Some(rng.random_range(0..COLORS.len()));
-        } else if roll < 0.52 {
+        } else if roll < self.shares.colors + self.shares.materials {
             let first = any_material(rng);
             phrase.materials.push(first);
             let second = any_material(rng);
@@ -319,7 +341,7 @@ mod tests {
 
     #[test]
     fn sampled_captions_parse_to_what_they_were_written_from() {
-        let sampler = CaptionSampler::default();
+        let sampler = CaptionSampler::new(CaptionShares::default());
         let mut rng = stream(5, Purpose::Caption, 0, 0);
         for _ in 0..3000 {
             let caption = sampler.sample(&mut rng);
@@ -330,7 +352,7 @@ mod tests {
 
     #[test]
     fn held_out_combinations_are_never_drawn() {
-        let sampler = CaptionSampler::default();
+        let sampler = CaptionSampler::new(CaptionShares::default());
         assert!(sampler.held_out.len() >= 4);
         let mut rng = stream(6, Purpose::Caption, 0, 0);
         for _ in 0..20_000 {
@@ -345,7 +367,7 @@ mod tests {
 
     #[test]
     fn every_kind_and_relation_is_drawn() {
-        let sampler = CaptionSampler::default();
+        let sampler = CaptionSampler::new(CaptionShares::default());
         let mut rng = stream(7, Purpose::Caption, 0, 0);
         let captions: Vec<_> = (0..4000).map(|_| sampler.sample(&mut rng)).collect();
         for kind in KINDS {

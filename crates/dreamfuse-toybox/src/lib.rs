@@ -15,7 +15,7 @@ pub mod scene;
 pub mod solid;
 pub mod words;
 
-pub use grammar::{Caption, CaptionSampler, Phrase, Relation, Sentence};
+pub use grammar::{Caption, CaptionSampler, CaptionShares, Phrase, Relation, Sentence};
 pub use parse::{ParseError, parse};
 pub use render::{Look, View, render};
 pub use scene::Scene;

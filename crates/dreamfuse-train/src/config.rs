@@ -4,6 +4,7 @@ use dreamfuse_core::{Camera, CameraRange, LightRange};
 use dreamfuse_diffusion::clip_text::{Activation, ClipTextConfig};
 use dreamfuse_diffusion::schedule::ScheduleConfig;
 use dreamfuse_diffusion::unet::UNetConfig;
+use dreamfuse_toybox::CaptionShares;
 use serde::{Deserialize, Serialize};
 
 /// Everything that decides a trained prior, besides the world and the seed's luck.
@@ -45,6 +46,8 @@ pub struct TrainConfig {
     pub heads: usize,
     pub text_width: usize,
     pub text_layers: usize,
+    #[serde(default)]
+    pub captions: CaptionShares,
     #[serde(default)]
     pub cameras: CameraRange,
     #[serde(default)]

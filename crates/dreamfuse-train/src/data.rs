@@ -9,6 +9,7 @@ use rand_distr::StandardNormal;
 use rayon::prelude::*;
 
 /// What one step of training needs; the picture's values are in `[−1, 1]`.
+#[derive(Clone)]
 pub(crate) struct Batch {
     /// `[batch, 3, size, size]`.
     pub clean: Vec<f32>,

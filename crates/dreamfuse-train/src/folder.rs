@@ -1,7 +1,8 @@
 //! The trained prior as a folder that diffusers and transformers open part by part.
 
 use crate::config::TrainConfig;
-use crate::trainer::{Denoiser, TrainError};
+use crate::denoiser::Denoiser;
+use crate::trainer::TrainError;
 use burn::tensor::DType;
 use dreamfuse_core::files::{create_folder, write_atomically};
 use dreamfuse_diffusion::tokenizer::TokenizerFiles;

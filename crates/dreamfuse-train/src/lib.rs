@@ -3,10 +3,13 @@
 
 pub mod config;
 mod data;
+mod denoiser;
 mod folder;
+mod held_out;
 mod optimizer;
 mod state;
 mod trainer;
 
 pub use config::TrainConfig;
+pub use held_out::HeldOut;
 pub use trainer::{Progress, TrainError, Trainer};

@@ -2,11 +2,12 @@
 
 use crate::config::TrainConfig;
 use crate::data::{Batch, draw};
+use crate::denoiser::Denoiser;
+use crate::held_out::{self, HeldOut};
 use crate::optimizer::{self, Slot, Step, parameters, with_parameters};
 use crate::{folder, state};
 use burn::module::Module;
-use burn::tensor::{Device, Int, Tensor, TensorData};
-use dreamfuse_core::Camera;
+use burn::tensor::Device;
 use dreamfuse_core::files::FileError;
 use dreamfuse_diffusion::clip_text::ClipTextModel;
 use dreamfuse_diffusion::tokenizer::TokenizerFiles;
@@ -33,13 +34,6 @@ pub enum TrainError {
     File(#[from] FileError),
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-}
-
-/// What is trained together.
-#[derive(Module, Debug)]
-pub(crate) struct Denoiser {
-    pub unet: UNet,
-    pub text_encoder: ClipTextModel,
 }
 
 /// What an observer hears after each step.
@@ -124,7 +118,7 @@ impl Trainer {
             step: 0,
             tokenizer,
             tokenizer_files: files,
-            captions: CaptionSampler::default(),
+            captions: CaptionSampler::new(config.captions),
             config,
             device,
             workers: Workers::new(),
@@ -228,23 +222,28 @@ impl Trainer {
         parts.into_iter().reduce(add).expect("a batch has a shard")
     }
 
-    /// Algorithm 1: noise the pictures, predict, compare. The loss is the shard's share of the mean.
+    /// The loss is the shard's share of the batch's mean.
     fn shard_gradients(&self, shard: &Batch, batch: usize) -> (Vec<Vec<f32>>, f32) {
-        let (model, schedule, device) = (optimizer::with_own_graph(self.model().clone()), &self.schedule, &self.device);
-        let (count, size) = (shard.len(), self.config.size);
-        let picture =
-            |values: &[f32]| Tensor::<4>::from_data(TensorData::new(values.to_vec(), [count, 3, size, size]), device);
-        let (clean, noise) = (picture(&shard.clean), picture(&shard.noise));
-        let ids = Tensor::<2, Int>::from_data(TensorData::new(shard.ids.clone(), [count, self.config.tokens]), device);
-        let camera =
-            Tensor::<2>::from_data(TensorData::new(shard.cameras.clone(), [count, Camera::CONDITIONING]), device);
-        let noisy = schedule.add_noise(clean.clone(), noise.clone(), &shard.timesteps);
-        let target = schedule.target(clean, noise, &shard.timesteps);
-        let text = model.text_encoder.forward(ids);
-        let output = model.unet.forward(noisy, &shard.timesteps, text, Some(camera));
-        let loss = (output - target).powi_scalar(2).mean() * (count as f32 / batch as f32);
+        let model = optimizer::with_own_graph(self.model().clone());
+        let loss = model.loss(shard, &self.schedule, &self.device) * (shard.len() as f32 / batch as f32);
         let value = loss.clone().into_scalar::<f32>();
         (optimizer::gradients(&model, &loss.backward()), value)
+    }
+
+    /// The averaged weights, without a graph.
+    fn averaged(&self) -> Denoiser {
+        let averages = self.slots.iter().map(|slot| slot.average.clone());
+        with_parameters(self.model().clone().valid(), averages, &Device::flex())
+    }
+
+    /// What the averaged weights have learned, told on pictures that training never draws.
+    pub fn held_out(&self) -> Vec<HeldOut> {
+        let model = self.averaged();
+        let batch = held_out::batch(&self.config, &self.captions, &self.tokenizer);
+        let levels = self.workers.map(held_out::LEVELS.len(), |index| {
+            held_out::measure(&model, &batch, held_out::LEVELS[index], &self.schedule)
+        });
+        levels
     }
 
     fn update(&mut self, grads: Vec<Vec<f32>>, total: u64) -> (f64, f32) {
@@ -273,10 +272,7 @@ impl Trainer {
     /// # Errors
     /// When a file cannot be written.
     pub fn export(&self, folder: &Path) -> Result<(), TrainError> {
-        let model = self.model().clone();
-        let averages = self.slots.iter().map(|slot| slot.average.clone());
-        let plain = Device::flex();
-        let model = with_parameters(model.valid(), averages, &plain);
+        let model = self.averaged();
         folder::write(folder, &self.config, &self.tokenizer_files, &model)
     }
 }

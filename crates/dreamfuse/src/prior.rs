@@ -9,7 +9,7 @@ use dreamfuse_core::{Camera, Picture};
 use dreamfuse_diffusion::sampler::{SampleOptions, sample as draw};
 use dreamfuse_diffusion::{Pipeline, Sampler, embedded};
 use dreamfuse_toybox::words::by_topic;
-use dreamfuse_train::{Progress, TrainConfig, Trainer};
+use dreamfuse_train::{HeldOut, Progress, TrainConfig, Trainer};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -73,13 +73,8 @@ pub fn train(args: &TrainArgs) -> anyhow::Result<ExitCode> {
 /// Writes what is due after a step.
 fn keep(args: &TrainArgs, trainer: &Trainer, now: Progress, loss: f32) -> anyhow::Result<()> {
     if now.step.is_multiple_of(20) {
-        let path = args.out.join("loss.csv");
-        let mut file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .with_context(|| format!("cannot write {}", path.display()))?;
-        writeln!(file, "{},{loss:.5},{:.4},{:.2e}", now.step, now.gradient_norm, now.rate)?;
+        let line = format!("{},{loss:.5},{:.4},{:.2e}", now.step, now.gradient_norm, now.rate);
+        append(&args.out.join("loss.csv"), "step,loss,gradient norm,rate", &[line])?;
     }
     if now.step.is_multiple_of(args.save_every) {
         trainer.save(&args.out.join("state"))?;
@@ -92,7 +87,28 @@ fn keep(args: &TrainArgs, trainer: &Trainer, now: Progress, loss: f32) -> anyhow
         let options = SheetOptions { views: Some(3), steps: 25, sampler: Sampler::Ddim, guidance_scale: 3.0, seed: 0 };
         let picture = sheet(&prior, &prompts, &options)?;
         picture.save_png(&args.out.join(format!("samples-{:07}.png", now.step)))?;
+        let line = |h: &HeldOut| format!("{},{},{:.5},{:.5}", now.step, h.level, h.loss, h.loss_other_caption);
+        let lines: Vec<String> = trainer.held_out().iter().map(line).collect();
+        append(&args.out.join("held-out.csv"), "step,t,loss,loss with another caption", &lines)?;
     }
+    Ok(())
+}
+
+/// Adds lines to a table; a new one starts with `header`.
+fn append(path: &Path, header: &str, lines: &[String]) -> anyhow::Result<()> {
+    let is_new = !path.exists();
+    let text: String = is_new
+        .then_some(header)
+        .into_iter()
+        .chain(lines.iter().map(String::as_str))
+        .map(|l| format!("{l}\n"))
+        .collect();
+    let mut file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    file.write_all(text.as_bytes())?;
     Ok(())
 }
 

@@ -1,0 +1,44 @@
+//! The loss by noise level on pictures that training never draws, with their own captions and with others':
+//! the gap between the two is what the words are worth.
+
+use crate::config::TrainConfig;
+use crate::data::{Batch, draw};
+use crate::denoiser::Denoiser;
+use burn::tensor::Device;
+use dreamfuse_diffusion::{NoiseSchedule, Tokenizer};
+use dreamfuse_toybox::CaptionSampler;
+
+/// Noise levels that are measured, of `[0, 1]`.
+pub(crate) const LEVELS: [f64; 6] = [0.1, 0.3, 0.5, 0.7, 0.85, 0.95];
+
+/// Pictures that are measured.
+const PICTURES: usize = 64;
+
+/// Errors at one noise level.
+#[derive(Clone, Copy, Debug)]
+pub struct HeldOut {
+    /// Noise level in `[0, 1]`.
+    pub level: f64,
+    /// Mean squared error of the prediction.
+    pub loss: f32,
+    /// The same with each picture given another's caption.
+    pub loss_other_caption: f32,
+}
+
+/// The measured pictures: all with caption and camera, from a seed that training does not use.
+pub(crate) fn batch(config: &TrainConfig, captions: &CaptionSampler, tokenizer: &Tokenizer) -> Batch {
+    let config =
+        TrainConfig { seed: !config.seed, batch: PICTURES, drop_text: 0.0, drop_camera: 0.0, ..config.clone() };
+    draw(&config, captions, tokenizer, 1, 0)
+}
+
+/// The errors of `model` at noise level `level`.
+pub(crate) fn measure(model: &Denoiser, batch: &Batch, level: f64, schedule: &NoiseSchedule) -> HeldOut {
+    let mut batch = batch.clone();
+    batch.timesteps.fill(schedule.timestep(level));
+    let loss = |batch: &Batch| model.loss(batch, schedule, &Device::flex()).into_scalar::<f32>();
+    let own = loss(&batch);
+    let tokens = batch.ids.len() / batch.len();
+    batch.ids.rotate_right(tokens);
+    HeldOut { level, loss: own, loss_other_caption: loss(&batch) }
+}
