@@ -1,6 +1,7 @@
 //! CLIP's text encoder (Radford et al. 2021) with the names of transformers' `CLIPTextModel`.
 
 use crate::checkpoint::{CheckpointError, Renaming, load_weights, save_weights};
+use crate::project::project;
 use burn::module::Module;
 use burn::nn::{Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::{gelu, sigmoid};
@@ -170,20 +171,20 @@ impl SelfAttention {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         let [batch, tokens, width] = x.dims();
         let split = |x: Tensor<3>| x.reshape([batch, tokens, self.heads, width / self.heads]).swap_dims(1, 2);
-        let [q, k, v] = [&self.q_proj, &self.k_proj, &self.v_proj].map(|project| split(project.forward(x.clone())));
+        let [q, k, v] = [&self.q_proj, &self.k_proj, &self.v_proj].map(|linear| split(project(linear, x.clone())));
         let options = AttentionModuleOptions { is_causal: true, ..Default::default() };
         let attended = attention(q, k, v, None, None, options);
-        self.out_proj.forward(attended.swap_dims(1, 2).reshape([batch, tokens, width]))
+        project(&self.out_proj, attended.swap_dims(1, 2).reshape([batch, tokens, width]))
     }
 }
 
 impl FeedForward {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let x = self.fc1.forward(x);
+        let x = project(&self.fc1, x);
         let x = match self.activation {
             Activation::Gelu => gelu(x),
             Activation::QuickGelu => x.clone() * sigmoid(x * 1.702),
         };
-        self.fc2.forward(x)
+        project(&self.fc2, x)
     }
 }

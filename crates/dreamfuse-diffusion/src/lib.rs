@@ -7,6 +7,7 @@ pub mod embedded;
 
 pub mod pipeline;
 pub mod prior;
+mod project;
 pub mod sampler;
 pub mod schedule;
 pub mod tokenizer;

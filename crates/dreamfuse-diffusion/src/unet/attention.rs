@@ -2,6 +2,7 @@
 
 use super::config::UNetConfig;
 use super::resnet::{convolution, convolve, normalization, normalize};
+use crate::project::project;
 use burn::module::Module;
 use burn::nn::{GroupNorm, LayerNorm, LayerNormConfig, Linear, LinearConfig, conv::Conv2d};
 use burn::tensor::activation::gelu;
@@ -102,11 +103,11 @@ impl TransformerBlock {
 
 impl Attention {
     fn new([width, context]: [usize; 2], heads: usize, device: &Device) -> Self {
-        let project = |from: usize| LinearConfig::new(from, width).with_bias(false).init(device);
+        let linear = |from: usize| LinearConfig::new(from, width).with_bias(false).init(device);
         Self {
-            to_q: project(width),
-            to_k: project(context),
-            to_v: project(context),
+            to_q: linear(width),
+            to_k: linear(context),
+            to_v: linear(context),
             to_out: vec![LinearConfig::new(width, width).init(device)],
             heads,
         }
@@ -119,17 +120,17 @@ impl Attention {
             let [_, tokens, _] = x.dims();
             x.reshape([batch, tokens, self.heads, width / self.heads]).swap_dims(1, 2)
         };
-        let (k, v) = (self.to_k.forward(context.clone()), self.to_v.forward(context));
-        let q = split(self.to_q.forward(x));
+        let (k, v) = (project(&self.to_k, context.clone()), project(&self.to_v, context));
+        let q = split(project(&self.to_q, x));
         let attended = attention(q, split(k), split(v), None, None, AttentionModuleOptions::default());
-        self.to_out[0].forward(attended.swap_dims(1, 2).reshape([batch, queries, width]))
+        project(&self.to_out[0], attended.swap_dims(1, 2).reshape([batch, queries, width]))
     }
 }
 
 impl FeedForward {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let mut parts = self.proj_in.forward(x).chunk(2, 2);
+        let mut parts = project(&self.proj_in, x).chunk(2, 2);
         let (gate, value) = (parts.pop().expect("two halves"), parts.pop().expect("two halves"));
-        self.proj_out.forward(value * gelu(gate))
+        project(&self.proj_out, value * gelu(gate))
     }
 }

@@ -1,6 +1,7 @@
 //! Embeddings of timesteps and cameras.
 
 use super::config::UNetConfig;
+use crate::project::project;
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::silu;
@@ -81,7 +82,7 @@ impl AttentionPooling {
             let [_, count, _] = x.dims();
             x.reshape([batch, count, self.heads, width / self.heads]).swap_dims(1, 2)
         };
-        let (q, k, v) = (self.q_proj.forward(mean), self.k_proj.forward(all.clone()), self.v_proj.forward(all));
+        let (q, k, v) = (project(&self.q_proj, mean), project(&self.k_proj, all.clone()), project(&self.v_proj, all));
         let attended = attention(split(q), split(k), split(v), None, None, AttentionModuleOptions::default());
         attended.reshape([batch, width])
     }

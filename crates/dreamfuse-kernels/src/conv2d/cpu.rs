@@ -1,7 +1,7 @@
 //! Convolution as matrix products over tiles of output rows: the input patches of a tile are laid
 //! out as the columns of a matrix that stays in cache (im2col), and multiplied with the weights.
 
-use crate::cpu::{Matrix, SharedMut, multiply};
+use crate::cpu::{Matrix, SharedMut, multiply, sum, vectorized};
 use rayon::prelude::*;
 use std::cell::RefCell;
 
@@ -144,9 +144,15 @@ pub(super) fn input_grad(g: &Geometry, grad: &[f32], weight: &[f32]) -> Vec<f32>
 /// The gradient of the bias.
 pub(super) fn bias_grad(g: &Geometry, grad: &[f32]) -> Vec<f32> {
     let mut sums = vec![0.0; g.channels_out];
-    sums.par_iter_mut().enumerate().for_each(|(o, sum)| {
-        let planes = (0..g.batch).map(|b| &grad[b * g.out_image() + o * g.out_area()..][..g.out_area()]);
-        *sum = planes.map(|plane| plane.iter().sum::<f32>()).sum();
+    sums.par_iter_mut().enumerate().for_each(|(o, total)| {
+        vectorized(
+            #[inline(always)]
+            || {
+                for image in grad.chunks_exact(g.out_image()) {
+                    *total += sum(&image[o * g.out_area()..][..g.out_area()], |v| v);
+                }
+            },
+        );
     });
     sums
 }

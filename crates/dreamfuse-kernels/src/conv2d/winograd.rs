@@ -24,8 +24,8 @@ const SIDE: usize = STEP + 2;
 /// Points of the transform.
 const POINTS: usize = SIDE * SIDE;
 
-/// Transformed numbers that are held at once: about what the last-level cache holds.
-const CHUNK_NUMBERS: usize = 2 << 20;
+/// Transformed numbers that are held at once: small enough to stay near a core, large enough for long products.
+const CHUNK_NUMBERS: usize = 1 << 19;
 
 /// Whether the convolution has the form that is computed here, and enough channels to gain by it.
 pub(super) fn fits(g: &Geometry) -> bool {
@@ -111,6 +111,12 @@ impl Pass {
     }
 }
 
+/// Numbers from one point's matrix to the next one's. The points of a tile are written together: a bit more
+/// than the matrix keeps them from falling on the same lines of the caches.
+fn spacing(rows: usize, channels: usize) -> usize {
+    rows * channels + 3 * LANES
+}
+
 thread_local! {
     static BUFFERS: Cell<[Vec<f32>; 2]> = const { Cell::new([Vec::new(), Vec::new()]) };
 }
@@ -149,10 +155,10 @@ pub(super) fn weight_grad(g: &Geometry, grad: &[f32], input: &[f32]) -> Vec<f32>
     let mut sums = vec![0.0; POINTS * from * to];
     for (index, chunk) in pass.chunks().enumerate() {
         let tiles = chunk.len() * pass.columns();
-        with_buffers([POINTS * tiles * from, POINTS * tiles * to], |inputs, grads| {
+        with_buffers([POINTS * spacing(tiles, from), POINTS * spacing(tiles, to)], |inputs, grads| {
             transform_input(&pass, chunk.clone(), input, inputs);
             transform_grad(&pass, chunk, grad, grads);
-            let points = inputs.par_chunks(tiles * from).zip(grads.par_chunks(tiles * to));
+            let points = inputs.par_chunks(spacing(tiles, from)).zip(grads.par_chunks(spacing(tiles, to)));
             sums.par_chunks_mut(from * to).zip(points).for_each(|(sum, (input, grad))| {
                 let input = (input, Matrix::rows(tiles, from, from).transposed());
                 multiply(sum, Matrix::rows(from, to, to), input, (grad, Matrix::rows(tiles, to, to)), index > 0);
@@ -168,10 +174,10 @@ fn convolve(p: &Pass, input: &[f32], (weights, shape): (&[f32], Matrix), bias: &
     let (from, to) = (p.from.channels, p.to.channels);
     for chunk in p.chunks() {
         let tiles = chunk.len() * p.columns();
-        with_buffers([POINTS * tiles * from, POINTS * tiles * to], |inputs, products| {
+        with_buffers([POINTS * spacing(tiles, from), POINTS * spacing(tiles, to)], |inputs, products| {
             transform_input(p, chunk.clone(), input, inputs);
-            let points = inputs.par_chunks(tiles * from).zip(weights.par_chunks(from * to));
-            products.par_chunks_mut(tiles * to).zip(points).for_each(|(product, (input, weight))| {
+            let points = inputs.par_chunks(spacing(tiles, from)).zip(weights.par_chunks(from * to));
+            products.par_chunks_mut(spacing(tiles, to)).zip(points).for_each(|(product, (input, weight))| {
                 let input = (input, Matrix::rows(tiles, from, from));
                 multiply(product, Matrix::rows(tiles, to, to), input, (weight, shape), false);
             });
@@ -201,23 +207,31 @@ fn transform_tiles<const N: usize>(
 ) {
     let columns = p.columns();
     let width = (columns - 1) * STEP + N;
-    let a_point = chunk.len() * columns * planes.channels;
+    let a_point = spacing(chunk.len() * columns, planes.channels);
     let shared = SharedMut::new(out);
     p.for_each_strip(
         chunk,
         planes.groups(),
         #[inline(always)]
         |line, (image, row), group| {
-            with_strip(N * width, |pixels| {
-                let at = window(planes, row as isize - padding, -padding);
-                strip::load(&source[offset(planes, image, group)..], at, width, pixels);
-                for column in 0..columns {
-                    let tile = |i: usize, j: usize| pixels[i * width + column * STEP + j];
-                    let place = (line * columns + column) * planes.channels + group * LANES;
-                    // SAFETY: the pair of tile and group of channels owns these elements of each point.
-                    unsafe { scatter(&shared, &both(tile, &transform), place, a_point) };
-                }
-            });
+            with_strip(
+                N * width,
+                #[inline(always)]
+                |pixels| {
+                    let at = window(planes, row as isize - padding, -padding);
+                    strip::load(&source[offset(planes, image, group)..], at, width, pixels);
+                    for column in 0..columns {
+                        let points = both(
+                            #[inline(always)]
+                            |i, j| pixels[i * width + column * STEP + j],
+                            &transform,
+                        );
+                        let place = (line * columns + column) * planes.channels + group * LANES;
+                        // SAFETY: the pair of tile and group of channels owns these elements of each point.
+                        unsafe { scatter(&shared, &points, place, a_point) };
+                    }
+                },
+            );
         },
     );
 }
@@ -226,29 +240,44 @@ fn transform_tiles<const N: usize>(
 fn transform_back(p: &Pass, chunk: Range<usize>, products: &[f32], bias: &[f32], out: &mut [f32]) {
     let (planes, columns) = (p.to, p.columns());
     let width = columns * STEP;
-    let a_point = chunk.len() * columns * planes.channels;
+    let a_point = spacing(chunk.len() * columns, planes.channels);
     let shared = SharedMut::new(out);
     p.for_each_strip(
         chunk,
         planes.groups(),
         #[inline(always)]
         |line, (image, row), group| {
-            with_strip(STEP * width, |pixels| {
-                for column in 0..columns {
-                    let place = (line * columns + column) * planes.channels + group * LANES;
-                    let tile = both(gather(products, place, a_point), transforms::output);
-                    for (i, line) in tile.into_iter().enumerate() {
-                        *pixels[i * width + column * STEP..].first_chunk_mut().expect("inside the strip") = line;
+            with_strip(
+                STEP * width,
+                #[inline(always)]
+                |pixels| {
+                    for column in 0..columns {
+                        let place = (line * columns + column) * planes.channels + group * LANES;
+                        let tile = both(
+                            #[inline(always)]
+                            |i, j| gather(products, place, a_point, i, j),
+                            transforms::output,
+                        );
+                        for (i, line) in tile.into_iter().enumerate() {
+                            *pixels[i * width + column * STEP..].first_chunk_mut().expect("inside the strip") = line;
+                        }
                     }
-                }
-                let start = offset(planes, image, group);
-                let plus = Lanes::load(&bias[group * LANES..]);
-                strip::store(pixels, width, window(planes, row as isize, 0), plus, |channel, row| {
-                    let from = start + (channel * planes.height + row) * planes.width;
-                    // SAFETY: the pair of rows of tiles and group of channels owns these rows of the result.
-                    unsafe { shared.part(from, planes.width) }
-                });
-            });
+                    let start = offset(planes, image, group);
+                    let plus = Lanes::load(&bias[group * LANES..]);
+                    strip::store(
+                        pixels,
+                        width,
+                        window(planes, row as isize, 0),
+                        plus,
+                        #[inline(always)]
+                        |channel, row| {
+                            let from = start + (channel * planes.height + row) * planes.width;
+                            // SAFETY: the pair of rows of tiles and group of channels owns these rows of the result.
+                            unsafe { shared.part(from, planes.width) }
+                        },
+                    );
+                },
+            );
         },
     );
 }
@@ -257,19 +286,27 @@ fn transform_back(p: &Pass, chunk: Range<usize>, products: &[f32], bias: &[f32],
 fn transform_weights(g: &Geometry, weight: &[f32], turned: bool) -> Vec<f32> {
     let mut out = vec![0.0; POINTS * g.channels_in * g.channels_out];
     let shared = SharedMut::new(&mut out);
-    for_each_lanes_of_weights(g, |c, o| {
-        let kernel = |i: usize, j: usize| {
-            let index = if turned { 8 - (3 * i + j) } else { 3 * i + j };
-            let mut lanes = Lanes::default();
-            for (k, value) in lanes.0.iter_mut().enumerate() {
-                *value = weight[((o + k) * g.channels_in + c) * 9 + index];
-            }
-            lanes
-        };
-        let place = c * g.channels_out + o;
-        // SAFETY: the pair of input channel and group of output channels owns these elements of each point.
-        unsafe { scatter(&shared, &both(kernel, transforms::weight), place, g.channels_in * g.channels_out) };
-    });
+    for_each_lanes_of_weights(
+        g,
+        #[inline(always)]
+        |c, o| {
+            let points = both(
+                #[inline(always)]
+                |i, j| {
+                    let index = if turned { 8 - (3 * i + j) } else { 3 * i + j };
+                    let mut lanes = Lanes::default();
+                    for (k, value) in lanes.0.iter_mut().enumerate() {
+                        *value = weight[((o + k) * g.channels_in + c) * 9 + index];
+                    }
+                    lanes
+                },
+                transforms::weight,
+            );
+            let place = c * g.channels_out + o;
+            // SAFETY: the pair of input channel and group of output channels owns these elements of each point.
+            unsafe { scatter(&shared, &points, place, g.channels_in * g.channels_out) };
+        },
+    );
     out
 }
 
@@ -277,17 +314,25 @@ fn transform_weights(g: &Geometry, weight: &[f32], turned: bool) -> Vec<f32> {
 fn weights_from_transformed(g: &Geometry, transformed: &[f32]) -> Vec<f32> {
     let mut out = vec![0.0; 9 * g.channels_in * g.channels_out];
     let shared = SharedMut::new(&mut out);
-    for_each_lanes_of_weights(g, |c, o| {
-        let place = c * g.channels_out + o;
-        let kernel = both(gather(transformed, place, g.channels_in * g.channels_out), transforms::weight_transposed);
-        for k in 0..LANES {
-            // SAFETY: the pair of channels owns its kernel.
-            let target = unsafe { shared.part(((o + k) * g.channels_in + c) * 9, 9) };
-            for (value, lanes) in target.iter_mut().zip(kernel.iter().flatten()) {
-                *value = lanes.0[k];
+    for_each_lanes_of_weights(
+        g,
+        #[inline(always)]
+        |c, o| {
+            let place = c * g.channels_out + o;
+            let kernel = both(
+                #[inline(always)]
+                |i, j| gather(transformed, place, g.channels_in * g.channels_out, i, j),
+                transforms::weight_transposed,
+            );
+            for k in 0..LANES {
+                // SAFETY: the pair of channels owns its kernel.
+                let target = unsafe { shared.part(((o + k) * g.channels_in + c) * 9, 9) };
+                for (value, lanes) in target.iter_mut().zip(kernel.iter().flatten()) {
+                    *value = lanes.0[k];
+                }
             }
-        }
-    });
+        },
+    );
     out
 }
 
@@ -296,7 +341,11 @@ fn for_each_lanes_of_weights(g: &Geometry, work: impl Fn(usize, usize) + Sync) {
     (0..g.channels_in).into_par_iter().with_min_len(8).for_each(|c| {
         vectorized(
             #[inline(always)]
-            || (0..g.channels_out / LANES).for_each(|group| work(c, group * LANES)),
+            || {
+                for group in 0..g.channels_out / LANES {
+                    work(c, group * LANES);
+                }
+            },
         );
     });
 }
@@ -339,6 +388,6 @@ unsafe fn scatter(out: &SharedMut, points: &[[Lanes; SIDE]; SIDE], place: usize,
 
 /// Reads what [`scatter`] wrote.
 #[inline(always)]
-fn gather(from: &[f32], place: usize, a_point: usize) -> impl Fn(usize, usize) -> Lanes {
-    move |i, j| Lanes::load(&from[(i * SIDE + j) * a_point + place..])
+fn gather(from: &[f32], place: usize, a_point: usize, i: usize, j: usize) -> Lanes {
+    Lanes::load(&from[(i * SIDE + j) * a_point + place..])
 }

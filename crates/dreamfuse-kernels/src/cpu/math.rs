@@ -23,6 +23,23 @@ pub fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
+/// Lanes of a sum: fixed, so that the order of additions does not depend on the processor.
+pub const LANES: usize = 16;
+
+/// The sum of `f(value)` in a fixed order that vector units can follow.
+#[inline(always)]
+pub fn sum(values: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+    let mut lanes = [0.0f32; LANES];
+    let chunks = values.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane += f(*value);
+        }
+    }
+    lanes.iter().sum::<f32>() + rest.iter().map(|v| f(*v)).sum::<f32>()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,6 @@
 //! Group normalisation on slices: a group of one picture is one piece of work.
 
-use crate::cpu::{sigmoid, vectorized};
+use crate::cpu::{LANES, sigmoid, sum, vectorized};
 use rayon::prelude::*;
 
 /// What does not change while training.
@@ -10,23 +10,6 @@ pub struct Settings {
     pub epsilon: f32,
     /// Follow by `x · sigmoid(x)`.
     pub silu: bool,
-}
-
-/// Lanes of a sum: fixed, so that the order of additions does not depend on the processor.
-const LANES: usize = 16;
-
-/// The sum of `f(value)` in a fixed order that vector units can follow.
-#[inline(always)]
-fn sum(values: &[f32], f: impl Fn(f32) -> f32) -> f32 {
-    let mut lanes = [0.0f32; LANES];
-    let chunks = values.chunks_exact(LANES);
-    let rest = chunks.remainder();
-    for chunk in chunks {
-        for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane += f(*value);
-        }
-    }
-    lanes.iter().sum::<f32>() + rest.iter().map(|v| f(*v)).sum::<f32>()
 }
 
 /// Mean and reciprocal standard deviation.

@@ -4,7 +4,7 @@
 use std::ops::{Add, Mul, Sub};
 
 /// Channels that are transformed together.
-pub(super) const LANES: usize = 8;
+pub(super) const LANES: usize = 16;
 
 /// One number of each of [`LANES`] channels.
 #[derive(Clone, Copy, Default)]
