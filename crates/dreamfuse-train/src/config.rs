@@ -24,6 +24,8 @@ pub struct TrainConfig {
     /// The gradient of all parameters together is clipped to this norm.
     pub clip_norm: f64,
     pub ema_decay: f64,
+    /// Share of the pictures that show a sentence's canonical scene; the others show an instance that varies.
+    pub canonical: f64,
     /// Probability that the text is replaced by the empty one.
     pub drop_text: f64,
     /// Probability that the camera is not told.

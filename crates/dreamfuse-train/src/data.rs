@@ -79,7 +79,9 @@ pub(crate) fn draw(
 fn example(config: &TrainConfig, captions: &CaptionSampler, tokenizer: &Tokenizer, step: u64, index: usize) -> Example {
     let mut rng = stream(config.seed, Purpose::Caption, step, index as u64);
     let caption = captions.sample(&mut rng);
-    let scene = Scene::instance(&caption.sentence, rng.random());
+    let (is_canonical, instance) = (rng.random_bool(config.canonical), rng.random());
+    let scene =
+        if is_canonical { Scene::canonical(&caption.sentence) } else { Scene::instance(&caption.sentence, instance) };
     let camera = config.cameras.sample(0, 1, &mut rng);
     let look = look(config, &camera, &mut rng);
     let picture = render(&scene, &camera, &look, config.size).picture;

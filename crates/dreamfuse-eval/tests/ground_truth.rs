@@ -1,0 +1,20 @@
+//! The whole loop against a prior that knows the answer: what comes out is the scene, with both its things.
+
+use dreamfuse_engine::{Run, RunConfig};
+use dreamfuse_eval::{GroundTruthPrior, compare};
+
+#[test]
+fn a_perfect_prior_is_distilled_into_its_scene() {
+    let prompt = "a squirrel at an easel";
+    let prior = GroundTruthPrior::new(prompt, 32).unwrap();
+    // This prior shows albedo only.
+    let config = RunConfig { prompt: prompt.into(), steps: 200, lit: 0.0, ..RunConfig::default() };
+    let mut run = Run::new(config, &prior).unwrap();
+    let (before, _) = compare(&run, 0.0).unwrap();
+    while run.step_count() < run.config.steps {
+        run.step(&prior).unwrap();
+    }
+    let (after, _) = compare(&run, 0.0).unwrap();
+    assert!(before.iou < 0.5, "the start is already the answer: IoU {}", before.iou);
+    assert!(after.iou > 0.85 && after.psnr > 20.0, "IoU {}, PSNR {} dB", after.iou, after.psnr);
+}
