@@ -13,6 +13,7 @@ pub mod composite;
 pub mod conv2d;
 pub mod cpu;
 pub mod field;
+pub mod geglu;
 pub mod group_norm;
 pub mod march;
 #[cfg(test)]
@@ -22,5 +23,6 @@ pub mod upsample;
 pub use composite::composite;
 pub use conv2d::conv2d;
 pub use field::{FieldSpec, field};
+pub use geglu::geglu;
 pub use group_norm::group_norm;
 pub use upsample::upsample_nearest2;

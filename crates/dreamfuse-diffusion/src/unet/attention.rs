@@ -5,10 +5,10 @@ use super::resnet::{convolution, convolve, normalization, normalize};
 use crate::project::project;
 use burn::module::Module;
 use burn::nn::{GroupNorm, LayerNorm, LayerNormConfig, Linear, LinearConfig, conv::Conv2d};
-use burn::tensor::activation::gelu;
 use burn::tensor::module::attention;
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Device, Tensor};
+use dreamfuse_kernels::geglu;
 
 /// What blocks are conditioned on.
 pub(super) struct Attend {
@@ -129,8 +129,6 @@ impl Attention {
 
 impl FeedForward {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let mut parts = project(&self.proj_in, x).chunk(2, 2);
-        let (gate, value) = (parts.pop().expect("two halves"), parts.pop().expect("two halves"));
-        project(&self.proj_out, value * gelu(gate))
+        project(&self.proj_out, geglu(project(&self.proj_in, x)))
     }
 }
