@@ -15,6 +15,7 @@ pub mod cpu;
 pub mod field;
 pub mod geglu;
 pub mod group_norm;
+pub mod layer_norm;
 pub mod march;
 #[cfg(test)]
 mod testing;
@@ -25,4 +26,5 @@ pub use conv2d::conv2d;
 pub use field::{FieldSpec, field};
 pub use geglu::geglu;
 pub use group_norm::group_norm;
+pub use layer_norm::layer_norm;
 pub use upsample::upsample_nearest2;

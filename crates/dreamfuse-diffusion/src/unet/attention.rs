@@ -2,7 +2,7 @@
 
 use super::config::UNetConfig;
 use super::resnet::{convolution, convolve, normalization, normalize};
-use crate::project::project;
+use crate::project::{normalize_tokens, project};
 use burn::module::Module;
 use burn::nn::{GroupNorm, LayerNorm, LayerNormConfig, Linear, LinearConfig, conv::Conv2d};
 use burn::tensor::module::attention;
@@ -94,10 +94,10 @@ impl TransformerBlock {
     }
 
     fn forward(&self, x: Tensor<3>, text: &Tensor<3>) -> Tensor<3> {
-        let own = self.norm1.forward(x.clone());
+        let own = normalize_tokens(&self.norm1, x.clone());
         let x = x + self.attn1.forward(own.clone(), own);
-        let x = x.clone() + self.attn2.forward(self.norm2.forward(x), text.clone());
-        x.clone() + self.ff.forward(self.norm3.forward(x))
+        let x = x.clone() + self.attn2.forward(normalize_tokens(&self.norm2, x), text.clone());
+        x.clone() + self.ff.forward(normalize_tokens(&self.norm3, x))
     }
 }
 

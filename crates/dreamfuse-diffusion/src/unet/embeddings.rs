@@ -1,7 +1,7 @@
 //! Embeddings of timesteps and cameras.
 
 use super::config::UNetConfig;
-use crate::project::project;
+use crate::project::{normalize_tokens, project};
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::silu;
@@ -68,7 +68,7 @@ impl TextTimeEmbedding {
 
     /// `[batch, tokens, cross_attention_dim]` to `[batch, time_embed_dim]`.
     pub(super) fn forward(&self, text: Tensor<3>) -> Tensor<2> {
-        let pooled = self.pool.forward(self.norm1.forward(text));
+        let pooled = self.pool.forward(normalize_tokens(&self.norm1, text));
         self.norm2.forward(self.proj.forward(pooled))
     }
 }

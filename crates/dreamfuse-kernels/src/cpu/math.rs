@@ -40,6 +40,15 @@ pub fn sum(values: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     lanes.iter().sum::<f32>() + rest.iter().map(|v| f(*v)).sum::<f32>()
 }
 
+/// Mean and reciprocal standard deviation.
+#[inline(always)]
+pub fn statistics(values: &[f32], epsilon: f32) -> (f32, f32) {
+    let count = values.len() as f32;
+    let mean = sum(values, |v| v) / count;
+    let variance = sum(values, |v| (v - mean) * (v - mean)) / count;
+    (mean, 1.0 / (variance + epsilon).sqrt())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

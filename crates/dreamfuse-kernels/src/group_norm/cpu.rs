@@ -1,6 +1,6 @@
 //! Group normalisation on slices: a group of one picture is one piece of work.
 
-use crate::cpu::{LANES, sigmoid, sum, vectorized};
+use crate::cpu::{LANES, sigmoid, statistics, vectorized};
 use rayon::prelude::*;
 
 /// What does not change while training.
@@ -10,15 +10,6 @@ pub struct Settings {
     pub epsilon: f32,
     /// Follow by `x · sigmoid(x)`.
     pub silu: bool,
-}
-
-/// Mean and reciprocal standard deviation.
-#[inline(always)]
-fn statistics(values: &[f32], epsilon: f32) -> (f32, f32) {
-    let count = values.len() as f32;
-    let mean = sum(values, |v| v) / count;
-    let variance = sum(values, |v| (v - mean) * (v - mean)) / count;
-    (mean, 1.0 / (variance + epsilon).sqrt())
 }
 
 pub(super) fn forward(
