@@ -60,6 +60,12 @@ fn mistakes_in_the_arguments_get_one_line() {
     let under_file = file.join("run");
     let wrong_key = inside("wrong.toml");
     std::fs::write(&wrong_key, "stepz = 3").unwrap();
+    let no_distance = inside("distance.toml");
+    std::fs::write(&no_distance, "[cameras]\ndistance = [nan, nan]").unwrap();
+    let no_batch = inside("batch.toml");
+    let training = std::fs::read_to_string("../dreamfuse-train/configs/prior-32.toml").unwrap();
+    std::fs::write(&no_batch, training.replace("batch = 32", "batch = 0")).unwrap();
+    let trained = inside("trained");
     for (arguments, part) in [
         (vec![""], "the prompt is empty"),
         (vec!["a car", "--steps", "0"], "steps = 0"),
@@ -67,6 +73,11 @@ fn mistakes_in_the_arguments_get_one_line() {
         (vec![long.as_str()], "tokens"),
         (vec!["a car", "--out", text(&under_file)], "cannot write"),
         (vec!["a car", "--config", text(&wrong_key)], "stepz"),
+        (vec!["a car", "--config", text(&no_distance)], "cameras.distance"),
+        (vec!["prior", "train", "--config", text(&no_batch), "--out", text(&trained), "--steps", "1"], "batch = 0"),
+        (vec!["prior", "train", "--config", text(&wrong_key), "--out", text(&trained), "--steps", "1"], "stepz"),
+        (vec!["prior", "sample", "a car", "--views", "0"], "--views 0"),
+        (vec!["--steps", "1", "resume", "run"], "looks like the command \"resume\""),
         (vec!["a car", "--config", "missing.toml"], "missing.toml"),
         (vec!["a car", "--prior", "missing-prior"], "missing-prior"),
         (vec!["resme"], "looks like the command \"resume\""),
@@ -80,7 +91,8 @@ fn mistakes_in_the_arguments_get_one_line() {
     }
     let usage = run(&["a car", "--stepz", "3"]);
     assert_eq!(usage.status.code(), Some(2));
-    assert!(complaint(&usage).contains("--stepz"));
+    let said = complaint(&usage);
+    assert!(said.contains("--stepz") && said.trim_end().lines().count() == 1, "{said}");
 }
 
 #[test]
@@ -96,8 +108,10 @@ fn a_folder_in_use_and_a_broken_checkpoint_are_refused_and_left_alone() {
     flipped[whole.len() / 2] ^= 1;
     for bytes in [&whole[..whole.len() / 3], &flipped[..], b""] {
         std::fs::write(&checkpoint, bytes).unwrap();
-        let error = error_of(&run(&["resume", text(&out), "--steps", "6"]));
+        let output = run(&["resume", text(&out), "--steps", "6"]);
+        let error = error_of(&output);
         assert!(error.contains("step-0000004.checkpoint") && error.contains("damaged"), "{error}");
+        assert_eq!(complaint(&output).trim_end().lines().count(), 1, "it is told more than once");
         assert_eq!(std::fs::read(&checkpoint).unwrap(), bytes, "the broken file was touched");
     }
 }

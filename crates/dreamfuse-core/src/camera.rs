@@ -132,6 +132,23 @@ impl Default for CameraRange {
 }
 
 impl CameraRange {
+    /// Says which number cannot be, if any.
+    ///
+    /// # Errors
+    /// The message names the key and what would be right.
+    pub fn check(&self) -> Result<(), String> {
+        for (key, range, [least, most]) in [
+            ("elevation", self.elevation, [-90.0, 90.0]),
+            ("distance", self.distance, [1.0, 100.0]),
+            ("fov", self.fov, [1.0, 150.0]),
+            ("crops", [self.crops, self.crops], [0.0, 1.0]),
+            ("crop_scale", self.crop_scale, [0.01, 1.0]),
+        ] {
+            check_range(&format!("cameras.{key}"), range, [least, most])?;
+        }
+        Ok(())
+    }
+
     /// One random camera. The azimuth is uniform in stratum `index` of `count`. Half of the
     /// elevations are uniform in angle, half uniform in area on the sphere (DreamFusion, app. A.2).
     pub fn sample(&self, index: usize, count: usize, rng: &mut impl Rng) -> Camera {
@@ -151,6 +168,15 @@ impl CameraRange {
         let crop = if is_crop { Crop::random(scale, rng) } else { Crop::WHOLE };
         Camera { azimuth: wrap(azimuth), elevation, distance, fov, look_at: [0.0; 3], crop }
     }
+}
+
+/// Says what is wrong with a range from low to high that has to lie within bounds, if anything.
+///
+/// # Errors
+/// The message names the key.
+pub fn check_range(key: &str, [low, high]: [f32; 2], [least, most]: [f32; 2]) -> Result<(), String> {
+    let is_right = least <= low && low <= high && high <= most;
+    if is_right { Ok(()) } else { Err(format!("{key} from {low} to {high} is not in order within {least} and {most}")) }
 }
 
 /// An angle brought into `(-π, π]`.

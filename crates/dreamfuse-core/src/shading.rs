@@ -1,6 +1,7 @@
 //! The shading formula that the toybox draws with and the scene renders with, so that a picture of
 //! the one is in the distribution of the other.
 
+use crate::camera::check_range;
 use crate::{Camera, Vec3};
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal, Uniform};
@@ -60,6 +61,16 @@ impl Default for LightRange {
 }
 
 impl LightRange {
+    /// Says which number cannot be, if any.
+    ///
+    /// # Errors
+    /// The message names the key and what would be right.
+    pub fn check(&self) -> Result<(), String> {
+        check_range("lights.distance", self.distance, [0.01, 100.0])?;
+        check_range("lights.ambient", self.ambient, [0.0, 1.0])?;
+        check_range("lights.spread", [self.spread, self.spread], [0.0, 100.0])
+    }
+
     /// A light around the camera's direction: `N(camera, spread² I)`, normalised and put at a random
     /// distance (DreamFusion, appendix A.2). Ambient and diffuse parts add up to one.
     pub fn sample(&self, camera: &Camera, rng: &mut impl Rng) -> Light {

@@ -67,6 +67,8 @@ impl Pipeline {
         let string = |name: &str| read(name).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         let tokenizer = Tokenizer::from_texts(&string(vocab)?, &string(merges)?, &string(tokens)?)
             .map_err(|reason| CheckpointError::Malformed { path: folder.join("tokenizer"), reason })?;
+        fit_together(&config, &text_shape, &tokenizer, &schedule)
+            .map_err(|reason| CheckpointError::Unsupported { path: folder.to_owned(), reason })?;
         let words = string(WORDS).map(|text| text.lines().map(Into::into).collect()).unwrap_or_default();
         Ok(Self {
             tokenizer,
@@ -92,6 +94,42 @@ impl Pipeline {
     pub fn takes_camera(&self) -> bool {
         self.unet.config().projection_class_embeddings_input_dim == Some(Camera::CONDITIONING)
     }
+}
+
+/// Says what keeps the parts from working as one pixel-space model, if anything.
+fn fit_together(
+    unet: &UNetConfig,
+    text: &ClipTextConfig,
+    tokenizer: &Tokenizer,
+    schedule: &ScheduleConfig,
+) -> Result<(), String> {
+    let halvings = 1 << (unet.block_out_channels.len() - 1).min(16);
+    let (channels, heads) = ([unet.in_channels, unet.out_channels], text.num_attention_heads);
+    let camera = unet.projection_class_embeddings_input_dim.unwrap_or(Camera::CONDITIONING);
+    let wrong = match () {
+        () if channels != [3, 3] => format!("the U-Net has {channels:?} channels in and out, pixels have 3"),
+        () if unet.sample_size == 0 || !unet.sample_size.is_multiple_of(halvings) => {
+            format!("sample_size {} is no multiple of {halvings}", unet.sample_size)
+        }
+        () if text.hidden_size != unet.cross_attention_dim => {
+            format!("the text is {} wide, cross_attention_dim is {}", text.hidden_size, unet.cross_attention_dim)
+        }
+        () if heads == 0 || !text.hidden_size.is_multiple_of(heads) => {
+            format!("the text's hidden_size {} does not divide into {heads} heads", text.hidden_size)
+        }
+        () if tokenizer.max_length() > text.max_position_embeddings => format!(
+            "model_max_length {} is more than the {} positions of the text encoder",
+            tokenizer.max_length(),
+            text.max_position_embeddings
+        ),
+        () if tokenizer.vocabulary_size() > text.vocab_size => {
+            format!("the tokenizer has {} tokens, the text encoder {}", tokenizer.vocabulary_size(), text.vocab_size)
+        }
+        () if camera != Camera::CONDITIONING => format!("class labels of {camera} numbers are no cameras"),
+        () if schedule.num_train_timesteps < 2 => "num_train_timesteps is less than 2".into(),
+        () => return Ok(()),
+    };
+    Err(wrong)
 }
 
 /// The conditioning vectors of `count` pictures `[count, 9]`, zeros where no camera is known.

@@ -71,6 +71,11 @@ impl Tokenizer {
         self.max_length
     }
 
+    /// Tokens that there are.
+    pub fn vocabulary_size(&self) -> usize {
+        self.inner.get_vocab_size(true)
+    }
+
     /// The ids of a text by itself.
     ///
     /// # Errors

@@ -137,7 +137,28 @@ impl RunConfig {
         if !(self.guidance_scale.is_finite() && self.guidance_scale >= 0.0) {
             return config(format!("guidance_scale = {} has to be zero or more", self.guidance_scale));
         }
-        self.scene.check().and_then(|()| self.time.check()).map_err(EngineError::Config)
+        self.check_parts().map_err(EngineError::Config)
+    }
+
+    fn check_parts(&self) -> Result<(), String> {
+        for (key, value, most) in [
+            ("table_rate", f64::from(self.table_rate), 1.0),
+            ("mlp_rate", f64::from(self.mlp_rate), 1.0),
+            ("albedo_only", self.albedo_only, 1.0),
+            ("lit", self.lit, 1.0),
+            ("textureless", self.textureless, 1.0),
+            ("losses.opacity", self.losses.opacity, 1e6),
+            ("losses.binary", self.losses.binary, 1e6),
+            ("losses.orientation", self.losses.orientation, 1e6),
+        ] {
+            if !(0.0..=most).contains(&value) {
+                return Err(format!("{key} = {value} is not within 0 and {most}"));
+            }
+        }
+        self.scene.check()?;
+        self.time.check()?;
+        self.cameras.check()?;
+        self.lights.check()
     }
 }
 
@@ -162,7 +183,12 @@ mod tests {
         assert!(message(RunConfig { steps: 0, ..good.clone() }).contains("steps = 0"));
         assert!(message(RunConfig { device: "cuda".into(), ..good.clone() }).contains("cuda"));
         let scene = SceneConfig { step: f32::NAN, ..Default::default() };
-        assert!(message(RunConfig { scene, ..good }).contains("scene.step"));
+        assert!(message(RunConfig { scene, ..good.clone() }).contains("scene.step"));
+        assert!(message(RunConfig { table_rate: f32::NAN, ..good.clone() }).contains("table_rate"));
+        let cameras = CameraRange { distance: [f32::NAN; 2], ..Default::default() };
+        assert!(message(RunConfig { cameras, ..good.clone() }).contains("cameras.distance"));
+        let lights = LightRange { ambient: [0.5, 0.2], ..Default::default() };
+        assert!(message(RunConfig { lights, ..good }).contains("lights.ambient"));
         assert!(toml::from_str::<RunConfig>("stepz = 3").unwrap_err().message().contains("stepz"));
     }
 }

@@ -26,11 +26,18 @@ const ELEVATION: f32 = 0.3;
 /// # Errors
 /// When the scene is empty.
 pub fn export_mesh(run: &Run, options: ExportOptions) -> Result<(Mesh, f32, f32), EngineError> {
-    let grid = DensityGrid::sample(options.cells, |points| run.field().densities(points));
+    let grid = DensityGrid::sample(options.cells, |points| densities(run, points));
     let (iso, agreement) = choose_iso(&grid, &silhouettes(run));
     let mut mesh = keep_largest(&extract(&grid, iso)?, options.least_component);
     mesh.colors = run.field().albedos(&mesh.positions);
     Ok((mesh, iso, agreement))
+}
+
+/// Densities, none outside of the ball that fits the box: nothing there was ever marched, and so not trained.
+fn densities(run: &Run, points: &[[f32; 3]]) -> Vec<f32> {
+    let is_inside = |[x, y, z]: &[f32; 3]| x * x + y * y + z * z < 1.0;
+    let all = run.field().densities(points).into_iter().zip(points);
+    all.map(|(density, point)| if is_inside(point) { density } else { 0.0 }).collect()
 }
 
 fn silhouettes(run: &Run) -> Vec<Silhouette> {

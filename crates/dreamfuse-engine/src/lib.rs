@@ -39,7 +39,7 @@ pub enum EngineError {
     FolderTaken(PathBuf),
     #[error("{path}: {reason}")]
     BadCheckpoint { path: PathBuf, reason: String },
-    #[error("step {0} is not finite; the last checkpoint is whole: resume from it with a lower rate")]
+    #[error("the gradient of step {0} is not finite; lower table_rate and mlp_rate, then resume or start again")]
     NotFinite(u64),
     #[error("device {0:?} is not in this binary; it has: cpu")]
     Device(String),

@@ -51,20 +51,18 @@ impl Run {
         warn: &mut dyn FnMut(String),
     ) -> Result<Self, EngineError> {
         let mut run = Self::new(config, prior)?;
-        let mut failure = EngineError::NoCheckpoint(folder.root().to_owned());
+        let mut failures = Vec::new();
         for path in folder.list_checkpoints() {
             match checkpoint::restore(&mut run, &path) {
                 Ok(warning) => {
-                    warning.into_iter().for_each(&mut *warn);
+                    failures.iter().map(EngineError::to_string).chain(warning).for_each(warn);
                     return Ok(run);
                 }
-                Err(error) => {
-                    warn(error.to_string());
-                    failure = error;
-                }
+                Err(error) => failures.push(error),
             }
         }
-        Err(failure)
+        // The newest checkpoint's trouble is what the user has to know.
+        Err(failures.into_iter().next().unwrap_or_else(|| EngineError::NoCheckpoint(folder.root().to_owned())))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::kinds::{KINDS, Kit, index_of};
 use crate::material::{COLORS, Color, MATERIALS, Material};
-use crate::parse::parse;
+use crate::parse::{STYLES, parse};
 use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
@@ -131,6 +131,14 @@ impl fmt::Display for Phrase {
         }
         let article = if bare.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
         write!(f, "{article} {bare}")
+    }
+}
+
+impl Sentence {
+    /// Every thing that is named, worn, held and shown ones too.
+    fn phrases(&self) -> impl Iterator<Item = &Phrase> {
+        let named = std::iter::once(&self.subject).chain(self.relation.as_ref().map(|(_, object)| object));
+        named.flat_map(|phrase| std::iter::once(phrase).chain(phrase.extra.as_ref().map(|(_, thing)| &**thing)))
     }
 }
 
@@ -307,8 +315,7 @@ fn contains(sentence: &Sentence, part: &Sentence) -> bool {
             && held.materials.iter().all(|m| phrase.materials.contains(m))
     };
     match (&part.relation, &sentence.relation) {
-        (None, None) => covers(&sentence.subject, &part.subject),
-        (None, Some((_, object))) => covers(&sentence.subject, &part.subject) || covers(object, &part.subject),
+        (None, _) => sentence.phrases().any(|phrase| covers(phrase, &part.subject)),
         (Some(_), None) => false,
         (Some((held, other)), Some((relation, object))) => {
             held == relation && covers(&sentence.subject, &part.subject) && covers(object, other)
@@ -327,7 +334,6 @@ fn vary_words(mut text: String, rng: &mut impl Rng) -> String {
     if rng.random_bool(0.3) {
         text = text.replacen("made out of", "made of", 1);
     }
-    const STYLES: &[&str] = &["a photo of", "a dslr photo of", "a 3d render of", "a picture of"];
     if rng.random_bool(0.08) {
         text = format!("{} {text}", STYLES.choose(rng).expect("styles"));
     }

@@ -9,6 +9,10 @@ use crate::material::{COLORS, MATERIALS, Material};
 pub enum ParseError {
     #[error("a thing is expected where {0:?} stands")]
     NoThing(String),
+    #[error("a material is expected where {0:?} stands")]
+    NoMaterial(String),
+    #[error("a thing is made of two materials at most")]
+    TooManyMaterials,
     #[error("{0:?} is left over")]
     LeftOver(String),
 }
@@ -66,6 +70,11 @@ impl Reader<'_> {
         MATERIALS.iter().find(|words| self.take(words.adjective) || self.take(words.noun)).map(|words| words.material)
     }
 
+    fn some_material(&mut self) -> Result<Material, ParseError> {
+        let next = self.words.first().copied().unwrap_or("the end");
+        self.material().ok_or_else(|| ParseError::NoMaterial(next.into()))
+    }
+
     fn phrase(&mut self) -> Result<Phrase, ParseError> {
         self.take_any(&["a", "an", "the"]);
         let (mut color, mut materials) = (None, Vec::new());
@@ -82,6 +91,9 @@ impl Reader<'_> {
         let kind = kind.ok_or_else(|| ParseError::NoThing(self.words.first().copied().unwrap_or("the end").into()))?;
         let mut phrase = Phrase { color, materials, ..Phrase::of(kind) };
         self.qualifiers(&mut phrase)?;
+        if phrase.materials.len() > 2 {
+            return Err(ParseError::TooManyMaterials);
+        }
         Ok(phrase)
     }
 
@@ -89,9 +101,9 @@ impl Reader<'_> {
     fn qualifiers(&mut self, phrase: &mut Phrase) -> Result<(), ParseError> {
         loop {
             if self.take_any(&["made out of", "made of"]) {
-                phrase.materials.extend(self.material());
+                phrase.materials.push(self.some_material()?);
                 if self.take("and") {
-                    phrase.materials.extend(self.material());
+                    phrase.materials.push(self.some_material()?);
                 }
             } else if self.take("gesturing") {
                 phrase.gesturing = true;

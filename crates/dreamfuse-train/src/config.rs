@@ -7,6 +7,12 @@ use dreamfuse_diffusion::unet::UNetConfig;
 use dreamfuse_toybox::CaptionShares;
 use serde::{Deserialize, Serialize};
 
+/// Attention heads of the text encoder.
+const TEXT_HEADS: usize = 4;
+
+/// Tokens that every sentence of the grammar with a view word fits into.
+const LONGEST_CAPTION: usize = 40;
+
 /// Everything that decides a trained prior, besides the world and the seed's luck.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -57,6 +63,54 @@ pub struct TrainConfig {
 }
 
 impl TrainConfig {
+    /// Says what cannot be, if anything, before anything heavy is done.
+    ///
+    /// # Errors
+    /// The message names the key and what would be right.
+    pub fn check(&self) -> Result<(), String> {
+        let captions = &self.captions;
+        for (key, share) in [
+            ("canonical", self.canonical),
+            ("drop_text", self.drop_text),
+            ("drop_camera", self.drop_camera),
+            ("view_words", self.view_words),
+            ("albedo", self.albedo),
+            ("textureless", self.textureless),
+            ("decay_part", self.decay_part),
+            ("ema_decay", self.ema_decay),
+            ("captions.pairs", captions.pairs),
+            ("captions.colors", captions.colors),
+            ("captions.materials", captions.materials),
+            ("captions.extras", captions.extras),
+        ] {
+            if !(0.0..=1.0).contains(&share) {
+                return Err(format!("{key} = {share} is not within 0 and 1"));
+            }
+        }
+        let halvings = 1 << self.channels.len().saturating_sub(1).min(16);
+        for (key, value, [least, most]) in [
+            ("batch", self.batch, [1, 1 << 16]),
+            ("size", self.size, [halvings, 1024]),
+            ("tokens", self.tokens, [LONGEST_CAPTION, 4096]),
+            ("text_layers", self.text_layers, [1, 64]),
+            ("text_width", self.text_width, [4, 4096]),
+        ] {
+            if !(least..=most).contains(&value) {
+                return Err(format!("{key} = {value} is not within {least} and {most}"));
+            }
+        }
+        if !self.size.is_multiple_of(halvings) || !self.text_width.is_multiple_of(TEXT_HEADS) {
+            return Err(format!("size has to be a multiple of {halvings}, text_width of {TEXT_HEADS}"));
+        }
+        let numbers = [self.rate, self.weight_decay, self.clip_norm as f32, self.time_mean as f32];
+        if !numbers.iter().all(|number| number.is_finite()) || !(self.time_deviation > 0.0) {
+            return Err("rate, weight_decay, clip_norm and time_mean have to be numbers, time_deviation above 0".into());
+        }
+        self.cameras.check()?;
+        self.lights.check()?;
+        self.unet().check()
+    }
+
     /// The U-Net that the configuration describes.
     pub fn unet(&self) -> UNetConfig {
         let levels = self.channels.len();
@@ -91,7 +145,7 @@ impl TrainConfig {
             hidden_size: self.text_width,
             intermediate_size: 4 * self.text_width,
             num_hidden_layers: self.text_layers,
-            num_attention_heads: 4,
+            num_attention_heads: TEXT_HEADS,
             max_position_embeddings: self.tokens,
             hidden_act: Activation::QuickGelu,
             layer_norm_eps: 1e-5,

@@ -97,11 +97,11 @@ impl Trainer {
     /// # Errors
     /// When the configuration describes no network.
     pub fn new(config: TrainConfig) -> Result<Self, TrainError> {
+        config.check().map_err(TrainError::Config)?;
         let device = Device::flex().autodiff();
         let files = folder::tokenizer_files(&config);
         let tokenizer =
             Tokenizer::from_texts(&files.vocab, &files.merges, &files.config).map_err(TrainError::Config)?;
-        config.unet().check().map_err(TrainError::Config)?;
         // Burn draws initial weights from one generator of the process: another trainer must not draw meanwhile.
         let alone = INITIALIZING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         device.seed(config.seed);

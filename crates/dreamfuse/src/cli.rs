@@ -54,10 +54,10 @@ pub struct RunArgs {
     /// What to make, whatever it looks like.
     #[arg(long, conflicts_with = "words")]
     pub prompt: Option<String>,
-    /// Steps of optimization.
+    /// Steps of optimization [default: 1500].
     #[arg(long, value_name = "N")]
     pub steps: Option<u64>,
-    /// Same seed, same mesh.
+    /// Same seed, same mesh [default: 0].
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
     /// Folder of the run; one under outputs/ by default.
@@ -69,10 +69,10 @@ pub struct RunArgs {
     /// `embedded`, or a folder in the diffusers layout.
     #[arg(long, value_name = "NAME-OR-DIR")]
     pub prior: Option<String>,
-    /// Strength of classifier-free guidance, in diffusers' convention.
+    /// Strength of classifier-free guidance, in diffusers' convention [default: 7.5].
     #[arg(long, value_name = "S")]
     pub guidance_scale: Option<f64>,
-    /// Views of a step.
+    /// Views of a step [default: 4].
     #[arg(long, value_name = "N")]
     pub views: Option<usize>,
     /// A TOML file with any of the keys of a run's config.toml; flags win over it.
@@ -194,6 +194,13 @@ pub struct ToyboxArgs {
     pub config: Option<PathBuf>,
 }
 
+/// What is wrong with the arguments, without the usage that clap writes below it.
+pub fn one_line(message: &str) -> String {
+    let said = message.lines().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let parts: Vec<&str> = said.map(|line| line.trim().trim_start_matches("tip: ")).filter(|l| !l.is_empty()).collect();
+    parts.join("; ")
+}
+
 /// Sets the size of the thread pool, if asked to.
 pub fn set_threads(threads: Option<usize>) -> anyhow::Result<()> {
     if let Some(threads) = threads {
@@ -214,5 +221,27 @@ mod tests {
         command.clone().debug_assert();
         let names: Vec<_> = command.get_subcommands().map(clap::Command::get_name).collect();
         assert_eq!(names, COMMANDS);
+    }
+
+    #[test]
+    fn the_help_tells_the_defaults() {
+        let help = Cli::command().render_long_help().to_string();
+        let default = dreamfuse_engine::RunConfig::default();
+        let (steps, seed, scale, views) = (default.steps, default.seed, default.guidance_scale, default.views);
+        for told in [
+            format!("Steps of optimization [default: {steps}]"),
+            format!("Same seed, same mesh [default: {seed}]"),
+            format!("convention [default: {scale}]"),
+            format!("Views of a step [default: {views}]"),
+        ] {
+            assert!(help.contains(&told), "{told} is not in the help");
+        }
+    }
+
+    #[test]
+    fn a_complaint_of_the_parser_becomes_one_line() {
+        let error = Cli::try_parse_from(["dreamfuse", "a car", "--stepz", "3"]).err().unwrap().to_string();
+        let line = one_line(&error);
+        assert!(line.contains("--stepz") && line.contains("--steps") && !line.contains('\n'), "{line}");
     }
 }

@@ -60,6 +60,9 @@ pub fn resume(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
     set(&mut config.steps, args.steps);
     let prior = load_prior(&config)?;
     let mut run = Run::resume(&folder, config, &prior, &mut warn)?;
+    if let Some(steps) = args.steps.filter(|steps| *steps < run.step_count()) {
+        bail!("--steps {steps} is less than the {} that the run has done", run.step_count());
+    }
     folder.save_config(&run.config)?;
     drive(&mut run, &prior, &folder)
 }

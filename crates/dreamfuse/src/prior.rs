@@ -2,7 +2,7 @@
 
 use crate::cli::{SampleArgs, SamplerName, TrainArgs};
 use crate::{interrupt, progress, words as prompt_words};
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail, ensure};
 use burn::tensor::Device;
 use dreamfuse_core::files::{create_folder, write_atomically};
 use dreamfuse_core::{Camera, Picture};
@@ -33,8 +33,9 @@ const LOSS_MEMORY: f32 = 100.0;
 pub fn train(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     let text =
         std::fs::read_to_string(&args.config).with_context(|| format!("cannot read {}", args.config.display()))?;
-    let config: TrainConfig =
-        toml::from_str(&text).with_context(|| format!("{} is no training configuration", args.config.display()))?;
+    let config: TrainConfig = toml::from_str(&text).map_err(|e| {
+        anyhow!("{} is no training configuration: {}", args.config.display(), e.message().replace('\n', " "))
+    })?;
     create_folder(&args.out)?;
     let state = args.out.join("state");
     if state.exists() && !args.resume {
@@ -65,8 +66,13 @@ pub fn train(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     }
     trainer.save(&state)?;
     trainer.export(&args.out.join("weights"))?;
-    bar.finish();
     println!("{}", args.out.join("weights").display());
+    if trainer.step() < args.steps {
+        bar.abandon();
+        eprintln!("stopped at step {}; go on with the same command and --resume", trainer.step());
+        return Ok(ExitCode::from(interrupt::EXIT_CODE));
+    }
+    bar.finish();
     Ok(ExitCode::SUCCESS)
 }
 
@@ -123,7 +129,11 @@ struct SheetOptions {
 /// One row a prompt, enlarged to be looked at.
 fn sheet(prior: &Pipeline, prompts: &[String], options: &SheetOptions) -> anyhow::Result<Picture> {
     const ENLARGED: usize = 3;
-    let columns = options.views.unwrap_or(1).max(1);
+    let columns = options.views.unwrap_or(1);
+    ensure!((1..=64).contains(&columns), "--views {columns} is not within 1 and 64");
+    let most = prior.schedule.steps();
+    ensure!((1..=most).contains(&options.steps), "--steps {} is not within 1 and {most}", options.steps);
+    ensure!(options.guidance_scale.is_finite(), "--guidance-scale has to be a number");
     if options.views.is_some() && !prior.takes_camera() {
         bail!("this prior takes no camera; leave --views away and name the view in the prompt");
     }
