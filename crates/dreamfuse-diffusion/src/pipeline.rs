@@ -68,7 +68,7 @@ impl Pipeline {
         let tokenizer = Tokenizer::from_texts(&string(vocab)?, &string(merges)?, &string(tokens)?)
             .map_err(|reason| CheckpointError::Malformed { path: folder.join("tokenizer"), reason })?;
         fit_together(&config, &text_shape, &tokenizer, &schedule)
-            .map_err(|reason| CheckpointError::Unsupported { path: folder.to_owned(), reason })?;
+            .map_err(|(file, reason)| CheckpointError::Unsupported { path: folder.join(file), reason })?;
         let words = string(WORDS).map(|text| text.lines().map(Into::into).collect()).unwrap_or_default();
         Ok(Self {
             tokenizer,
@@ -96,40 +96,39 @@ impl Pipeline {
     }
 }
 
-/// Says what keeps the parts from working as one pixel-space model, if anything.
+/// Says which file keeps the parts from working as one pixel-space model, and why, if any does.
 fn fit_together(
     unet: &UNetConfig,
     text: &ClipTextConfig,
     tokenizer: &Tokenizer,
     schedule: &ScheduleConfig,
-) -> Result<(), String> {
+) -> Result<(), (&'static str, String)> {
+    let [unet_file, _, text_file, _, vocabulary, _, tokens, scheduler] = FILES;
     let halvings = 1 << (unet.block_out_channels.len() - 1).min(16);
     let (channels, heads) = ([unet.in_channels, unet.out_channels], text.num_attention_heads);
-    let camera = unet.projection_class_embeddings_input_dim.unwrap_or(Camera::CONDITIONING);
-    let wrong = match () {
-        () if channels != [3, 3] => format!("the U-Net has {channels:?} channels in and out, pixels have 3"),
+    let labels = unet.projection_class_embeddings_input_dim.unwrap_or(Camera::CONDITIONING);
+    let (length, positions) = (tokenizer.max_length(), text.max_position_embeddings);
+    let (words, embedded) = (tokenizer.vocabulary_size(), text.vocab_size);
+    let (width, taken) = (text.hidden_size, unet.cross_attention_dim);
+    Err(match () {
+        () if channels != [3, 3] => {
+            (unet_file, format!("{channels:?} channels in and out are no pixels, which have 3"))
+        }
         () if unet.sample_size == 0 || !unet.sample_size.is_multiple_of(halvings) => {
-            format!("sample_size {} is no multiple of {halvings}", unet.sample_size)
+            (unet_file, format!("sample_size {} is no multiple of {halvings}", unet.sample_size))
         }
-        () if text.hidden_size != unet.cross_attention_dim => {
-            format!("the text is {} wide, cross_attention_dim is {}", text.hidden_size, unet.cross_attention_dim)
+        () if labels != Camera::CONDITIONING => (unet_file, format!("class labels of {labels} numbers are no cameras")),
+        () if width != taken => (unet_file, format!("cross_attention_dim is {taken}, and the text {width} wide")),
+        () if heads == 0 || !width.is_multiple_of(heads) => {
+            (text_file, format!("hidden_size {width} does not divide into num_attention_heads {heads}"))
         }
-        () if heads == 0 || !text.hidden_size.is_multiple_of(heads) => {
-            format!("the text's hidden_size {} does not divide into {heads} heads", text.hidden_size)
+        () if length > positions => {
+            (tokens, format!("model_max_length {length} is more than the text encoder's {positions} positions"))
         }
-        () if tokenizer.max_length() > text.max_position_embeddings => format!(
-            "model_max_length {} is more than the {} positions of the text encoder",
-            tokenizer.max_length(),
-            text.max_position_embeddings
-        ),
-        () if tokenizer.vocabulary_size() > text.vocab_size => {
-            format!("the tokenizer has {} tokens, the text encoder {}", tokenizer.vocabulary_size(), text.vocab_size)
-        }
-        () if camera != Camera::CONDITIONING => format!("class labels of {camera} numbers are no cameras"),
-        () if schedule.num_train_timesteps < 2 => "num_train_timesteps is less than 2".into(),
+        () if words > embedded => (vocabulary, format!("{words} tokens are more than the text encoder's {embedded}")),
+        () if schedule.num_train_timesteps < 2 => (scheduler, "num_train_timesteps is less than 2".into()),
         () => return Ok(()),
-    };
-    Err(wrong)
+    })
 }
 
 /// The conditioning vectors of `count` pictures `[count, 9]`, zeros where no camera is known.
