@@ -103,7 +103,8 @@ impl TrainConfig {
             return Err(format!("size has to be a multiple of {halvings}, text_width of {TEXT_HEADS}"));
         }
         let numbers = [self.rate, self.weight_decay, self.clip_norm as f32, self.time_mean as f32];
-        if !numbers.iter().all(|number| number.is_finite()) || !(self.time_deviation > 0.0) {
+        let is_spread = self.time_deviation.is_finite() && self.time_deviation > 0.0;
+        if !numbers.iter().all(|number| number.is_finite()) || !is_spread {
             return Err("rate, weight_decay, clip_norm and time_mean have to be numbers, time_deviation above 0".into());
         }
         self.cameras.check()?;

@@ -240,10 +240,9 @@ impl Trainer {
     pub fn held_out(&self) -> Vec<HeldOut> {
         let model = self.averaged();
         let batch = held_out::batch(&self.config, &self.captions, &self.tokenizer);
-        let levels = self.workers.map(held_out::LEVELS.len(), |index| {
+        self.workers.map(held_out::LEVELS.len(), |index| {
             held_out::measure(&model, &batch, held_out::LEVELS[index], &self.schedule)
-        });
-        levels
+        })
     }
 
     fn update(&mut self, grads: Vec<Vec<f32>>, total: u64) -> (f64, f32) {
