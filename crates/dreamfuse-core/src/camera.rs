@@ -127,7 +127,7 @@ pub struct CameraRange {
 
 impl Default for CameraRange {
     fn default() -> Self {
-        Self { elevation: [-10.0, 80.0], distance: [2.7, 3.1], fov: [36.0, 40.0], crops: 0.25, crop_scale: [0.4, 0.8] }
+        Self { elevation: [-10.0, 80.0], distance: [2.7, 3.1], fov: [36.0, 40.0], crops: 0.05, crop_scale: [0.4, 0.8] }
     }
 }
 

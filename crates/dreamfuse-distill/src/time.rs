@@ -17,7 +17,7 @@ pub struct TimeSchedule {
 
 impl Default for TimeSchedule {
     fn default() -> Self {
-        Self { min: [0.4, 0.02], max: [0.98, 0.5], anneal: 0.7 }
+        Self { min: [0.5, 0.1], max: [0.98, 0.6], anneal: 0.8 }
     }
 }
 

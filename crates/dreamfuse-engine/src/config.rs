@@ -21,7 +21,7 @@ pub struct LossWeights {
 
 impl Default for LossWeights {
     fn default() -> Self {
-        Self { opacity: 0.002, binary: 0.0, orientation: 0.001 }
+        Self { opacity: 0.002, binary: 0.01, orientation: 0.001 }
     }
 }
 
@@ -42,7 +42,7 @@ pub struct RunConfig {
     pub guidance_scale: f64,
     /// Tell the camera to a prior that takes one.
     pub camera_aware: bool,
-    /// Learning rates of the hash table and of the network.
+    /// Learning rates of the hash table and of the network; both fall over the second half of the run.
     pub table_rate: f32,
     pub mlp_rate: f32,
     /// Part of the run that shows albedo only; then views are lit with this probability, and half of the
@@ -72,10 +72,10 @@ impl Default for RunConfig {
             device: "cpu".into(),
             prior: EMBEDDED.into(),
             views: 4,
-            guidance_scale: 7.5,
+            guidance_scale: 5.0,
             camera_aware: true,
-            table_rate: 0.01,
-            mlp_rate: 0.005,
+            table_rate: 0.005,
+            mlp_rate: 0.003,
             albedo_only: 0.3,
             lit: 0.5,
             textureless: 0.3,
