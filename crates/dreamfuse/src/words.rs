@@ -6,6 +6,9 @@ use std::collections::BTreeSet;
 /// The command that was probably meant: a lone word close to one, or one behind the options of a run.
 pub fn mistyped_command(words: &[String]) -> Option<&'static str> {
     let word = words.first()?.to_lowercase();
+    if word.contains(' ') {
+        return None;
+    }
     let distance = |command: &&'static str| strsim::damerau_levenshtein(&word, command);
     // Two slips in a short word make it another one.
     let near = |command: &&'static str| distance(command) <= 1 + usize::from(word.len().min(command.len()) >= 6);
