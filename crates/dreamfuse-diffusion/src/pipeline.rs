@@ -104,7 +104,6 @@ fn fit_together(
     schedule: &ScheduleConfig,
 ) -> Result<(), (&'static str, String)> {
     let [unet_file, _, text_file, _, vocabulary, _, tokens, scheduler] = FILES;
-    let halvings = 1 << (unet.block_out_channels.len() - 1).min(16);
     let (channels, heads) = ([unet.in_channels, unet.out_channels], text.num_attention_heads);
     let labels = unet.projection_class_embeddings_input_dim.unwrap_or(Camera::CONDITIONING);
     let (length, positions) = (tokenizer.max_length(), text.max_position_embeddings);
@@ -113,9 +112,6 @@ fn fit_together(
     Err(match () {
         () if channels != [3, 3] => {
             (unet_file, format!("{channels:?} channels in and out are no pixels, which have 3"))
-        }
-        () if unet.sample_size == 0 || !unet.sample_size.is_multiple_of(halvings) => {
-            (unet_file, format!("sample_size {} is no multiple of {halvings}", unet.sample_size))
         }
         () if labels != Camera::CONDITIONING => (unet_file, format!("class labels of {labels} numbers are no cameras")),
         () if width != taken => (unet_file, format!("cross_attention_dim is {taken}, and the text {width} wide")),

@@ -87,10 +87,9 @@ impl TrainConfig {
                 return Err(format!("{key} = {share} is not within 0 and 1"));
             }
         }
-        let halvings = 1 << self.channels.len().saturating_sub(1).min(16);
         for (key, value, [least, most]) in [
             ("batch", self.batch, [1, 1 << 16]),
-            ("size", self.size, [halvings, 1024]),
+            ("size", self.size, [1, 1024]),
             ("tokens", self.tokens, [LONGEST_CAPTION, 4096]),
             ("text_layers", self.text_layers, [1, 64]),
             ("text_width", self.text_width, [4, 4096]),
@@ -99,8 +98,8 @@ impl TrainConfig {
                 return Err(format!("{key} = {value} is not within {least} and {most}"));
             }
         }
-        if !self.size.is_multiple_of(halvings) || !self.text_width.is_multiple_of(TEXT_HEADS) {
-            return Err(format!("size has to be a multiple of {halvings}, text_width of {TEXT_HEADS}"));
+        if !self.text_width.is_multiple_of(TEXT_HEADS) {
+            return Err(format!("text_width = {} is no multiple of {TEXT_HEADS}", self.text_width));
         }
         let numbers = [self.rate, self.weight_decay, self.clip_norm as f32, self.time_mean as f32];
         let is_spread = self.time_deviation.is_finite() && self.time_deviation > 0.0;

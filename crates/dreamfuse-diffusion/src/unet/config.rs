@@ -89,6 +89,10 @@ impl UNetConfig {
                 "block_out_channels has {levels} levels, and down_block_types and up_block_types others"
             ));
         }
+        let halved = 1 << (levels - 1).min(16);
+        if self.sample_size == 0 || !self.sample_size.is_multiple_of(halved) {
+            return Err(format!("sample_size {} is no multiple of {halved}", self.sample_size));
+        }
         if let PerLevel::Each(heads) = &self.attention_head_dim
             && heads.len() != levels
         {
