@@ -48,8 +48,17 @@ pub fn parse_json<T: DeserializeOwned>(path: &Path, text: &[u8]) -> Result<T, Ch
     serde_json::from_slice(text).map_err(malformed)
 }
 
+/// Where a file of weights and a module may differ.
+#[derive(Clone, Copy, Default)]
+pub struct Leeway<'a> {
+    /// Parts of keys that the file may have and the module does not.
+    pub ignored: &'a [&'a str],
+    /// Parts of keys that the file may lack; the module's own values stay.
+    pub optional: &'a [&'a str],
+}
+
 /// Fills `module` with the tensors of a safetensors file, widened to f32. `path` names the file in
-/// errors. Every parameter has to be there, and nothing else but keys that contain one of `ignored`.
+/// errors. Every parameter has to be there, and nothing else, but for the `leeway`.
 ///
 /// # Errors
 /// When the file is damaged, a key is missing or unknown, or a shape is wrong.
@@ -58,7 +67,7 @@ pub fn load_weights<M: Module + ModuleSnapshot>(
     path: &Path,
     bytes: Vec<u8>,
     renamings: &[Renaming],
-    ignored: &[&str],
+    leeway: Leeway<'_>,
 ) -> Result<M, CheckpointError> {
     let malformed = |reason: String| CheckpointError::Malformed { path: path.to_owned(), reason };
     // Checked first by the format's own reader, whose errors fit on a line.
@@ -72,10 +81,11 @@ pub fn load_weights<M: Module + ModuleSnapshot>(
     if let Some(error) = result.errors.first() {
         return Err(malformed(one_line(&error.to_string())));
     }
-    if let Some((key, _)) = result.missing.first() {
+    let among = |parts: &[&str], key: &str| parts.iter().any(|part| key.contains(part));
+    if let Some((key, _)) = result.missing.iter().find(|(key, _)| !among(leeway.optional, key)) {
         return Err(CheckpointError::MissingKey { path: path.to_owned(), key: key.clone() });
     }
-    match result.unused.iter().find(|key| !ignored.iter().any(|part| key.contains(part))) {
+    match result.unused.iter().find(|key| !among(leeway.ignored, key)) {
         Some(key) => Err(CheckpointError::UnknownKey { path: path.to_owned(), key: key.clone() }),
         None => Ok(module),
     }

@@ -1,6 +1,6 @@
 //! CLIP's text encoder (Radford et al. 2021) with the names of transformers' `CLIPTextModel`.
 
-use crate::checkpoint::{CheckpointError, Renaming, load_weights, save_weights};
+use crate::checkpoint::{CheckpointError, Leeway, Renaming, load_weights, save_weights};
 use crate::project::project;
 use burn::module::Module;
 use burn::nn::{Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
@@ -135,7 +135,8 @@ impl ClipTextModel {
         bytes: Vec<u8>,
         device: &Device,
     ) -> Result<Self, CheckpointError> {
-        load_weights(Self::new(config, device), path, bytes, READ, &["position_ids"])
+        let leeway = Leeway { ignored: &["position_ids"], ..Leeway::default() };
+        load_weights(Self::new(config, device), path, bytes, READ, leeway)
     }
 
     /// Writes a `model.safetensors` that every version of transformers reads.

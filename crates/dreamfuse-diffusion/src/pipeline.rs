@@ -21,10 +21,13 @@ pub struct Pipeline {
     device: Device,
 }
 
+/// The U-Net's tensors, by their path in a pipeline's folder.
+pub const UNET_WEIGHTS: &str = "unet/diffusion_pytorch_model.safetensors";
+
 /// The files of a pipeline's folder, by their paths in it.
 pub const FILES: [&str; 8] = [
     "unet/config.json",
-    "unet/diffusion_pytorch_model.safetensors",
+    UNET_WEIGHTS,
     "text_encoder/config.json",
     "text_encoder/model.safetensors",
     "tokenizer/vocab.json",

@@ -7,7 +7,7 @@ mod config;
 mod embeddings;
 mod resnet;
 
-use crate::checkpoint::{CheckpointError, Renaming, load_weights, save_weights};
+use crate::checkpoint::{CheckpointError, Leeway, Renaming, load_weights, save_weights};
 use attention::Attend;
 use blocks::{DownBlock, MidBlock, UpBlock};
 use burn::module::Module;
@@ -15,7 +15,7 @@ use burn::nn::{GroupNorm, conv::Conv2d};
 use burn::tensor::{DType, Device, Tensor};
 pub use config::{PerLevel, UNetConfig};
 use embeddings::{TextTimeEmbedding, TimestepEmbedding};
-use resnet::{convolution, convolve, normalization, normalize};
+use resnet::{convolution, convolve, normalization, normalize, zeroed};
 use std::path::Path;
 
 /// Predicts the noise (or v) in noisy pictures, given timesteps, text and perhaps a camera.
@@ -38,13 +38,11 @@ const READ: &[Renaming] = &[(r"\.ff\.net\.0\.proj\.", ".ff.proj_in."), (r"\.ff\.
 const WRITE: &[Renaming] = &[(r"\.ff\.proj_in\.", ".ff.net.0.proj."), (r"\.ff\.proj_out\.", ".ff.net.2.")];
 
 impl UNet {
-    /// With random weights; the last convolution starts at zero.
+    /// With random weights; the last convolution starts at zero, and so do those that blocks of attention end with.
     pub fn new(config: &UNetConfig, device: &Device) -> Self {
         let channels = &config.block_out_channels;
         let (first, last) = (channels[0], channels[channels.len() - 1]);
         let embedding = |from: usize| TimestepEmbedding::new(from, config.time_embed_dim(), device);
-        let mut conv_out = convolution([first, config.out_channels], 3, 1, device);
-        conv_out.weight = conv_out.weight.map(|weight| weight.zeros_like());
         Self {
             conv_in: convolution([config.in_channels, first], 3, 1, device),
             time_embedding: embedding(first),
@@ -54,7 +52,7 @@ impl UNet {
             mid_block: MidBlock::new(config, last, device),
             up_blocks: (0..channels.len()).map(|step| UpBlock::new(config, step, device)).collect(),
             conv_norm_out: normalization(config, first, config.norm_eps, device),
-            conv_out,
+            conv_out: zeroed(convolution([first, config.out_channels], 3, 1, device)),
             config: config.clone(),
         }
     }
@@ -64,7 +62,17 @@ impl UNet {
     /// # Errors
     /// When they do not fit the configuration.
     pub fn load(config: &UNetConfig, path: &Path, bytes: Vec<u8>, device: &Device) -> Result<Self, CheckpointError> {
-        load_weights(Self::new(config, device), path, bytes, READ, &[])
+        load_weights(Self::new(config, device), path, bytes, READ, Leeway::default())
+    }
+
+    /// As [`UNet::load`], from a network that may have attention at fewer levels: the new blocks change nothing
+    /// until they are trained.
+    ///
+    /// # Errors
+    /// When the rest does not fit the configuration.
+    pub fn grow(config: &UNetConfig, path: &Path, bytes: Vec<u8>, device: &Device) -> Result<Self, CheckpointError> {
+        let leeway = Leeway { optional: &["attentions"], ..Leeway::default() };
+        load_weights(Self::new(config, device), path, bytes, READ, leeway)
     }
 
     /// Writes a `diffusion_pytorch_model.safetensors`.

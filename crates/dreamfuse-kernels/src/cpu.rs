@@ -5,7 +5,7 @@ mod matmul;
 mod shared;
 mod tensors;
 
-pub use math::{LANES, exp, sigmoid, statistics, sum};
+pub use math::{LANES, exp, maximum, sigmoid, statistics, sum};
 pub(crate) use matmul::{Matrix, multiply};
 pub(crate) use shared::SharedMut;
 pub(crate) use tensors::{contiguous, shape_of, slice_of, tensor_from};

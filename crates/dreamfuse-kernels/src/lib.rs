@@ -9,6 +9,7 @@
 //! that do not depend on it, and partial sums are folded in a fixed order.
 
 pub mod adam;
+pub mod attention;
 pub mod composite;
 pub mod conv2d;
 pub mod cpu;
@@ -21,6 +22,7 @@ pub mod march;
 mod testing;
 pub mod upsample;
 
+pub use attention::attention;
 pub use composite::composite;
 pub use conv2d::conv2d;
 pub use field::{FieldSpec, field};

@@ -5,6 +5,7 @@ use crate::denoiser::Denoiser;
 use crate::trainer::TrainError;
 use burn::tensor::DType;
 use dreamfuse_core::files::{create_folder, write_atomically};
+use dreamfuse_diffusion::pipeline::UNET_WEIGHTS;
 use dreamfuse_diffusion::tokenizer::TokenizerFiles;
 use dreamfuse_toybox::words;
 use serde::Serialize;
@@ -56,7 +57,7 @@ pub(crate) fn write(
     });
     text("model_index.json", &pretty(&index))?;
     text("words.txt", &(words::all().join("\n") + "\n"))?;
-    model.unet.save(&folder.join("unet/diffusion_pytorch_model.safetensors"), DType::F16)?;
+    model.unet.save(&folder.join(UNET_WEIGHTS), DType::F16)?;
     model.text_encoder.save(&folder.join("text_encoder/model.safetensors"), DType::F16)?;
     Ok(())
 }

@@ -10,6 +10,7 @@ use burn::module::Module;
 use burn::tensor::Device;
 use dreamfuse_core::files::FileError;
 use dreamfuse_diffusion::clip_text::ClipTextModel;
+use dreamfuse_diffusion::pipeline::UNET_WEIGHTS;
 use dreamfuse_diffusion::tokenizer::TokenizerFiles;
 use dreamfuse_diffusion::unet::UNet;
 use dreamfuse_diffusion::{CheckpointError, NoiseSchedule, Pipeline, Tokenizer};
@@ -125,13 +126,16 @@ impl Trainer {
         })
     }
 
-    /// Starts from the weights of a folder instead of random ones.
+    /// Starts from the weights of a folder instead of random ones. Its U-Net may have attention at fewer levels.
     ///
     /// # Errors
     /// When the folder's networks have other shapes than the configuration's.
     pub fn init_from(mut self, folder: &Path) -> Result<Self, TrainError> {
         let pipeline = Pipeline::load(folder, &self.device)?;
-        let model = Denoiser { unet: pipeline.unet, text_encoder: pipeline.text_encoder };
+        let path = folder.join(UNET_WEIGHTS);
+        let bytes = std::fs::read(&path).map_err(|source| CheckpointError::Read { path: path.clone(), source })?;
+        let unet = UNet::grow(&self.config.unet(), &path, bytes, &self.device)?;
+        let model = Denoiser { unet, text_encoder: pipeline.text_encoder };
         self.restore(0, parameters(&model), None)?;
         Ok(self)
     }

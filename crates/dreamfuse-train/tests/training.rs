@@ -66,3 +66,18 @@ fn the_loss_falls_and_the_weights_open_as_a_pipeline() {
     assert!(Trainer::new(other).unwrap().init_from(folder.path()).is_err());
     assert_eq!(Trainer::new(config()).unwrap().init_from(folder.path()).unwrap().step(), 0);
 }
+
+#[test]
+fn attention_that_is_added_changes_nothing_at_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut trainer = Trainer::new(config()).unwrap();
+    run(&mut trainer, 5, 5);
+    trainer.export(folder.path()).unwrap();
+    let first_loss = |text_from_level| {
+        let config = TrainConfig { text_from_level, ..config() };
+        let mut trainer = Trainer::new(config).unwrap().init_from(folder.path()).unwrap();
+        (trainer.parameter_count(), run(&mut trainer, 1, 1)[0])
+    };
+    let ((few, loss), (more, same)) = (first_loss(1), first_loss(0));
+    assert!(few < more && (loss - same).abs() < 1e-6 * loss, "{few} {loss}, {more} {same}");
+}

@@ -1,14 +1,12 @@
 //! Spatial transformers: pixels attend to each other and to the text.
 
 use super::config::UNetConfig;
-use super::resnet::{convolution, convolve, normalization, normalize};
+use super::resnet::{convolution, convolve, normalization, normalize, zeroed};
 use crate::project::{normalize_tokens, project};
 use burn::module::Module;
 use burn::nn::{GroupNorm, LayerNorm, LayerNormConfig, Linear, LinearConfig, conv::Conv2d};
-use burn::tensor::module::attention;
-use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Device, Tensor};
-use dreamfuse_kernels::geglu;
+use dreamfuse_kernels::{attention, geglu};
 
 /// What blocks are conditioned on.
 pub(super) struct Attend {
@@ -60,7 +58,7 @@ impl SpatialTransformer {
             norm: normalization(config, channels, 1e-6, device),
             proj_in: convolution([channels, channels], 1, 1, device),
             transformer_blocks: vec![TransformerBlock::new(channels, config.cross_attention_dim, heads, device)],
-            proj_out: convolution([channels, channels], 1, 1, device),
+            proj_out: zeroed(convolution([channels, channels], 1, 1, device)),
         }
     }
 
@@ -115,15 +113,9 @@ impl Attention {
 
     /// Queries from `x` `[batch, n, width]`, keys and values from `context` `[batch, m, …]`.
     fn forward(&self, x: Tensor<3>, context: Tensor<3>) -> Tensor<3> {
-        let [batch, queries, width] = x.dims();
-        let split = |x: Tensor<3>| {
-            let [_, tokens, _] = x.dims();
-            x.reshape([batch, tokens, self.heads, width / self.heads]).swap_dims(1, 2)
-        };
         let (k, v) = (project(&self.to_k, context.clone()), project(&self.to_v, context));
-        let q = split(project(&self.to_q, x));
-        let attended = attention(q, split(k), split(v), None, None, AttentionModuleOptions::default());
-        project(&self.to_out[0], attended.swap_dims(1, 2).reshape([batch, queries, width]))
+        let attended = attention(project(&self.to_q, x), k, v, self.heads);
+        project(&self.to_out[0], attended)
     }
 }
 

@@ -15,6 +15,13 @@ pub(super) fn convolution(channels: [usize; 2], kernel: usize, stride: usize, de
     Conv2dConfig::new(channels, [kernel, kernel]).with_stride([stride, stride]).with_padding(padding).init(device)
 }
 
+/// The convolution with zeros in place of random numbers: it ends a branch that adds nothing at first.
+pub(super) fn zeroed(mut layer: Conv2d) -> Conv2d {
+    layer.weight = layer.weight.map(|weight| weight.zeros_like());
+    layer.bias = layer.bias.map(|bias| bias.map(|bias| bias.zeros_like()));
+    layer
+}
+
 /// Runs a [`convolution`] by our kernel.
 pub(super) fn convolve(layer: &Conv2d, x: Tensor<4>) -> Tensor<4> {
     let bias = layer.bias.as_ref().expect("convolutions of the U-Net have a bias");

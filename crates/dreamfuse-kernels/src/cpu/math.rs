@@ -40,6 +40,20 @@ pub fn sum(values: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     lanes.iter().sum::<f32>() + rest.iter().map(|v| f(*v)).sum::<f32>()
 }
 
+/// The largest value, or −∞ of none.
+#[inline(always)]
+pub fn maximum(values: &[f32]) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let chunks = values.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane = if value > lane { *value } else { *lane };
+        }
+    }
+    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |highest, value| highest.max(*value))
+}
+
 /// Mean and reciprocal standard deviation.
 #[inline(always)]
 pub fn statistics(values: &[f32], epsilon: f32) -> (f32, f32) {
@@ -62,5 +76,16 @@ mod tests {
         }
         assert!(exp(1e4).is_finite() && exp(-1e4) >= 0.0);
         assert_eq!(sigmoid(0.0), 0.5);
+    }
+
+    #[test]
+    fn maximum_finds_the_largest_wherever_it_stands() {
+        let values: Vec<_> = (0..37).map(|i| -(i as f32)).collect();
+        for place in 0..values.len() {
+            let mut values = values.clone();
+            values[place] = 1.0;
+            assert_eq!(maximum(&values), 1.0);
+        }
+        assert_eq!(maximum(&[]), f32::NEG_INFINITY);
     }
 }
