@@ -1,4 +1,5 @@
-"""Opens a run's GLB and PLY in Blender: both have to lie alike, Z up, and show their colours."""
+"""Opens GLB and PLY in Blender: both have to lie alike and show their colours. Arguments: a run's folder, and a folder
+in which the colours say where each vertex is (examples/landmarks.rs), so that "alike" is the right way up."""
 
 import sys
 from pathlib import Path
@@ -29,15 +30,27 @@ def apart(a, b):
     return max(abs(x - y) for left, right in zip(a, b) for x, y in zip(left, right))
 
 
-run = Path(sys.argv[1])
-glb = load(bpy.ops.import_scene.gltf, run / "mesh.glb")
-nodes = [node.type for slot in glb.material_slots for node in slot.material.node_tree.nodes]
-assert "VERTEX_COLOR" in nodes, f"the material does not show the vertex colours: {nodes}"
-glb_places, glb_colors = describe(glb)
-ply_places, ply_colors = describe(load(bpy.ops.wm.ply_import, run / "mesh.ply"))
+def check(folder):
+    """The vertices and colours that both files have."""
+    glb = load(bpy.ops.import_scene.gltf, folder / "mesh.glb")
+    nodes = [node.type for slot in glb.material_slots for node in slot.material.node_tree.nodes]
+    assert "VERTEX_COLOR" in nodes, f"the material does not show the vertex colours: {nodes}"
+    places, colors = describe(glb)
+    ply_places, ply_colors = describe(load(bpy.ops.wm.ply_import, folder / "mesh.ply"))
+    assert len(places) == len(ply_places) > 100, (len(places), len(ply_places))
+    assert apart(places, ply_places) < 1e-4, "GLB and PLY lie differently"
+    assert apart(colors, ply_colors) < 0.02, "GLB and PLY have different colours"
+    assert max(max(color) for color in colors) > 0.01, "the mesh is black"
+    return places, colors
 
-assert len(glb_places) == len(ply_places) > 100, (len(glb_places), len(ply_places))
-assert apart(glb_places, ply_places) < 1e-4, "GLB and PLY lie differently"
-assert apart(glb_colors, ply_colors) < 0.02, "GLB and PLY have different colours"
-assert max(max(color) for color in glb_colors) > 0.01, "the mesh is black"
-print(f"Blender {bpy.app.version_string}: {len(glb_places)} vertices, alike in both, coloured")
+
+def linear(srgb):
+    return srgb / 12.92 if srgb <= 0.04045 else ((srgb + 0.055) / 1.055) ** 2.4
+
+
+run, landmarks = map(Path, sys.argv[1:])
+places, colors = check(landmarks)
+told = [tuple(linear(0.5 + 0.5 * coordinate) for coordinate in place) for place in places]
+assert apart(colors, told) < 0.02, "the vertices are not where their colours say: the mesh lies another way"
+places, colors = check(run)
+print(f"Blender {bpy.app.version_string}: {len(places)} vertices, alike in both, upright, coloured")

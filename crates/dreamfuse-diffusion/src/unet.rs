@@ -6,6 +6,7 @@ mod blocks;
 mod config;
 mod embeddings;
 mod resnet;
+mod upsample;
 
 use crate::checkpoint::{CheckpointError, Leeway, Renaming, load_weights, save_weights};
 use attention::Attend;

@@ -1,29 +1,12 @@
 //! The one configuration: command line, file and defaults. A run saves what it resolved to.
 
 use crate::EngineError;
+use crate::regularizers::LossWeights;
 use dreamfuse_core::{CameraRange, LightRange};
 use dreamfuse_distill::TimeSchedule;
 use dreamfuse_scene::SceneConfig;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-
-/// Weights of the regularisers, all means over rays.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LossWeights {
-    /// `√(α² + 0.01)` (DreamFusion, appendix A.2): against fog.
-    pub opacity: f64,
-    /// `α (1 − α)`: a ray should be empty or opaque.
-    pub binary: f64,
-    /// Normals that look away from the camera (DreamFusion, appendix A.2).
-    pub orientation: f64,
-}
-
-impl Default for LossWeights {
-    fn default() -> Self {
-        Self { opacity: 0.002, binary: 0.01, orientation: 0.001 }
-    }
-}
 
 /// Everything that decides a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

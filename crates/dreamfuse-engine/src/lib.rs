@@ -7,13 +7,15 @@ mod event;
 mod export;
 mod folder;
 mod optimizer;
+mod regularizers;
 mod run;
 mod session;
 
-pub use config::{LossWeights, RunConfig};
+pub use config::RunConfig;
 pub use event::{Event, Report};
 pub use export::{ExportOptions, export_mesh, pictures, preview_sheet, save_pictures};
 pub use folder::RunFolder;
+pub use regularizers::LossWeights;
 pub use run::Run;
 pub use session::{Outcome, export, load_prior, optimize};
 

@@ -4,11 +4,12 @@ use crate::EngineError;
 use crate::config::RunConfig;
 use crate::event::Report;
 use crate::optimizer::Optimizer;
+use crate::regularizers::regularizers;
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use dreamfuse_core::{Camera, Purpose, Shading, random_background, stream};
 use dreamfuse_diffusion::FrozenPrior;
 use dreamfuse_distill::{Ask, ViewPrompts, score_distillation};
-use dreamfuse_scene::{OccupancyGrid, Rendered, Renderer, SceneField, ViewSettings};
+use dreamfuse_scene::{OccupancyGrid, Renderer, SceneField, ViewSettings};
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
@@ -68,7 +69,8 @@ impl Run {
         let gradient = self.ask(prior, &views, rendered.color.clone().without_autodiff());
         let opacity = rendered.opacity.clone().mean();
         // The gradient enters as a constant: the derivative of the sum is its product with ∂x/∂θ.
-        let loss = (rendered.color.clone() * gradient).sum().reshape([1]) + self.regularizers(&rendered);
+        let loss =
+            (rendered.color.clone() * gradient).sum().reshape([1]) + regularizers(&self.config.losses, &rendered);
         let grads = self.gradients(&loss.backward());
         let norm = grads.iter().flatten().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
         if !norm.is_finite() {
@@ -151,13 +153,6 @@ impl Run {
             guidance_scale: self.config.guidance_scale,
         };
         score_distillation(prior, pictures, ask)
-    }
-
-    fn regularizers(&self, rendered: &Rendered) -> Tensor<1> {
-        let (weights, alpha) = (&self.config.losses, rendered.opacity.clone());
-        let opacity = (alpha.clone().powi_scalar(2) + 0.01).sqrt().mean() * weights.opacity;
-        let binary = (alpha.clone() * (alpha * -1.0 + 1.0)).mean() * weights.binary;
-        opacity + binary + rendered.orientation.clone() * weights.orientation
     }
 
     fn gradients(&self, grads: &Gradients) -> [Vec<f32>; 2] {

@@ -20,7 +20,6 @@ pub mod layer_norm;
 pub mod march;
 #[cfg(test)]
 mod testing;
-pub mod upsample;
 
 pub use attention::attention;
 pub use composite::composite;
@@ -29,4 +28,3 @@ pub use field::{FieldSpec, field};
 pub use geglu::geglu;
 pub use group_norm::group_norm;
 pub use layer_norm::layer_norm;
-pub use upsample::upsample_nearest2;

@@ -4,6 +4,7 @@
 mod config;
 mod field;
 mod occupancy;
+mod orientation;
 mod render;
 
 pub use config::SceneConfig;

@@ -3,6 +3,7 @@
 use crate::config::SceneConfig;
 use crate::field::{FieldSamples, SceneField};
 use crate::occupancy::OccupancyGrid;
+use crate::orientation::orientation;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use dreamfuse_core::{Camera, Light, Shading};
 use dreamfuse_kernels::composite;
@@ -39,8 +40,7 @@ pub struct Rendered {
     pub opacity: Tensor<4>,
     /// Distance from the camera, weighted by what hides it: `[views, 1, size, size]`.
     pub depth: Tensor<4>,
-    /// DreamFusion's orientation loss (appendix A.2, after Ref-NeRF): the mean over rays of
-    /// `Σ stopgrad(w) max(0, n · v)²`; zero where no view needed normals.
+    /// See [`orientation`]; zero where no view needed normals.
     pub orientation: Tensor<1>,
     /// Samples that were evaluated.
     pub samples: usize,
@@ -74,29 +74,13 @@ impl Renderer<'_> {
         let features = Tensor::cat(vec![color, distances], 1);
         let rows = composite(field.density.clone(), features, starts.clone(), self.config.step);
         let orientation = match field.normal {
-            Some(normal) => self.orientation(normal, field.density, starts, &rays, &samples),
+            Some(normal) => {
+                let directions = tensor(directions(&samples, &rays), [count, 3], &device);
+                orientation(normal, field.density, directions, starts, self.config.step)
+            }
             None => Tensor::zeros([1], &device),
         };
         self.assemble(rows, views, size, orientation, count)
-    }
-
-    fn orientation(
-        &self,
-        normal: Tensor<2>,
-        density: Tensor<1>,
-        starts: Tensor<1, Int>,
-        rays: &[JitteredRay],
-        samples: &Samples,
-    ) -> Tensor<1> {
-        let device = normal.device();
-        let mut directions = Vec::with_capacity(samples.positions.len());
-        for (ray, range) in rays.iter().zip(samples.starts.windows(2)) {
-            (range[0]..range[1]).for_each(|_| directions.extend(ray.direction));
-        }
-        let directions = tensor(directions, [samples.distances.len(), 3], &device);
-        let away = (normal * directions).sum_dim(1).clamp_min(0.0).powi_scalar(2);
-        let rows = composite(density.detach(), away, starts, self.config.step);
-        rows.slice([0..rays.len(), 0..1]).mean()
     }
 
     fn assemble(
@@ -142,6 +126,12 @@ fn rays(views: &[ViewSettings], size: usize, mut jitter: Option<&mut dyn Rng>) -
 fn owners(samples: &Samples, rays_a_view: usize) -> Vec<usize> {
     let ranges = samples.starts.windows(2).enumerate();
     ranges.flat_map(|(ray, range)| std::iter::repeat_n(ray / rays_a_view, range[1] - range[0])).collect()
+}
+
+/// The direction of each sample's ray.
+fn directions(samples: &Samples, rays: &[JitteredRay]) -> Vec<f32> {
+    let ranges = rays.iter().zip(samples.starts.windows(2));
+    ranges.flat_map(|(ray, range)| std::iter::repeat_n(ray.direction, range[1] - range[0])).flatten().collect()
 }
 
 /// Colours of samples by the formula of `dreamfuse_core::shading`: an albedo view is one with ambient

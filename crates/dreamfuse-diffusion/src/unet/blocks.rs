@@ -3,10 +3,10 @@
 use super::attention::{Attend, SpatialTransformer};
 use super::config::UNetConfig;
 use super::resnet::{ResnetBlock, convolution, convolve};
+use super::upsample::upsample_nearest2;
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::tensor::{Device, Tensor};
-use dreamfuse_kernels::upsample_nearest2;
 
 /// A convolution before or after a change of size, under the name that diffusers gives it.
 #[derive(Module, Debug)]

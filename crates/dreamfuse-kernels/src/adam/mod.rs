@@ -1,5 +1,7 @@
 //! Adam with decoupled weight decay, fused into one pass over the parameters.
 
+pub mod reference;
+
 use crate::cpu::vectorized;
 use rayon::prelude::*;
 
@@ -66,20 +68,37 @@ impl Adam {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{assert_close, narrow, numbers};
+
+    const ADAM: Adam = Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weight_decay: 0.01 };
+
+    /// The values after a step of rate 0.1 for each list of gradients.
+    fn stepped(mut values: Vec<f32>, scale: f32, grads: &[Vec<f32>]) -> Vec<f64> {
+        let mut moments = Moments::zeros(values.len());
+        for (i, grad) in grads.iter().enumerate() {
+            ADAM.step(i as u64 + 1, 0.1, scale, &mut values, grad, &mut moments);
+        }
+        values.into_iter().map(f64::from).collect()
+    }
+
+    #[test]
+    fn steps_agree_with_the_reference() {
+        let count = 2 * CHUNK + 5; // the last chunk is cut short
+        let start = numbers(1, count);
+        let grads: Vec<_> = (2..5).map(|seed| numbers(seed, count)).collect();
+        let ours = stepped(narrow(&start), 0.5, &grads.iter().map(|grad| narrow(grad)).collect::<Vec<_>>());
+        let of = |i: usize| grads.iter().map(|grad| 0.5 * grad[i]).collect::<Vec<_>>();
+        let right: Vec<_> = start.iter().enumerate().map(|(i, v)| reference::after(&ADAM, 0.1, *v, &of(i))).collect();
+        assert_close("values", &ours, &right);
+    }
 
     #[test]
     fn three_steps_agree_with_pytorch() {
         // torch.optim.AdamW([1., -2.], lr=0.1, betas=(0.9, 0.99), eps=1e-8, weight_decay=0.01) on the
         // gradients [0.5, -1], [0.1, 0.2], [-0.3, 0.4].
-        let adam = Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weight_decay: 0.01 };
-        let (mut values, mut moments) = ([1.0, -2.0], Moments::zeros(2));
-        for (i, grad) in [[0.5, -1.0], [0.1, 0.2], [-0.3, 0.4]].iter().enumerate() {
-            adam.step(i as u64 + 1, 0.1, 1.0, &mut values, grad, &mut moments);
-        }
-        for (ours, right) in values.iter().zip(PYTORCH) {
+        let ours = stepped(vec![1.0, -2.0], 1.0, &[vec![0.5, -1.0], vec![0.1, 0.2], vec![-0.3, 0.4]]);
+        for (ours, right) in ours.iter().zip([0.795_696_1, -1.829_580_9]) {
             assert!((ours - right).abs() < 2e-6, "{ours} for {right}");
         }
     }
-
-    const PYTORCH: [f32; 2] = [0.795_696_1, -1.829_580_9];
 }
