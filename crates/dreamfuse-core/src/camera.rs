@@ -2,6 +2,7 @@
 
 use crate::Vec3;
 use rand::{Rng, RngExt};
+use rand_distr::StandardNormal;
 use serde::{Deserialize, Serialize};
 use std::f32::consts::{PI, TAU};
 
@@ -44,6 +45,8 @@ pub struct Camera {
     /// Vertical field of view in radians.
     pub fov: f32,
     pub look_at: [f32; 3],
+    /// Radians by which the camera's up leans to its right.
+    pub roll: f32,
     pub crop: Crop,
 }
 
@@ -62,6 +65,7 @@ impl Camera {
             distance: middle(range.distance),
             fov: middle(range.fov).to_radians(),
             look_at: [0.0; 3],
+            roll: 0.0,
             crop: Crop::WHOLE,
         }
     }
@@ -84,8 +88,10 @@ impl Camera {
         let (sin_e, cos_e) = self.elevation.sin_cos();
         // Written out, so that the poles need no special case.
         let forward = Vec3::new(-sin_a * cos_e, cos_a * cos_e, -sin_e);
-        let right = Vec3::new(cos_a, sin_a, 0.0);
-        [right, right.cross(&forward), forward]
+        let level = Vec3::new(cos_a, sin_a, 0.0);
+        let up = level.cross(&forward);
+        let (sin, cos) = self.roll.sin_cos();
+        [cos * level - sin * up, cos * up + sin * level, forward]
     }
 
     /// The ray through the point `(x, y)` of a picture, both in `[0, 1]`, y downwards.
@@ -119,6 +125,10 @@ pub struct CameraRange {
     pub elevation: [f32; 2],
     pub distance: [f32; 2],
     pub fov: [f32; 2],
+    /// Standard deviations of the point looked at, along each axis, and of the roll: no prior is told of them, as
+    /// no caption tells where a photographer aimed.
+    pub look_at: f32,
+    pub roll: f32,
     /// Share of the pictures that are zoomed crops.
     pub crops: f32,
     /// Half-side of a crop, of the whole view.
@@ -127,7 +137,15 @@ pub struct CameraRange {
 
 impl Default for CameraRange {
     fn default() -> Self {
-        Self { elevation: [-10.0, 80.0], distance: [2.7, 3.1], fov: [36.0, 40.0], crops: 0.05, crop_scale: [0.4, 0.8] }
+        Self {
+            elevation: [-10.0, 80.0],
+            distance: [2.7, 3.1],
+            fov: [36.0, 40.0],
+            look_at: 0.02,
+            roll: 1.0,
+            crops: 0.05,
+            crop_scale: [0.4, 0.8],
+        }
     }
 }
 
@@ -141,6 +159,8 @@ impl CameraRange {
             ("elevation", self.elevation, [-90.0, 90.0]),
             ("distance", self.distance, [1.0, 100.0]),
             ("fov", self.fov, [1.0, 150.0]),
+            ("look_at", [self.look_at; 2], [0.0, 1.0]),
+            ("roll", [self.roll; 2], [0.0, 90.0]),
             ("crops", [self.crops, self.crops], [0.0, 1.0]),
             ("crop_scale", self.crop_scale, [0.01, 1.0]),
         ] {
@@ -150,7 +170,8 @@ impl CameraRange {
     }
 
     /// One random camera. The azimuth is uniform in stratum `index` of `count`. Half of the
-    /// elevations are uniform in angle, half uniform in area on the sphere (DreamFusion, app. A.2).
+    /// elevations are uniform in angle, half uniform in area on the sphere; the point looked at and the
+    /// up vector vary (DreamFusion, app. A.2).
     pub fn sample(&self, index: usize, count: usize, rng: &mut impl Rng) -> Camera {
         let uniform = |[low, high]: [f32; 2], rng: &mut dyn FnMut() -> f32| low + (high - low) * rng();
         let mut unit = || rng.random::<f32>();
@@ -166,7 +187,10 @@ impl CameraRange {
         let is_crop = unit() < self.crops;
         let scale = uniform(self.crop_scale, &mut unit);
         let crop = if is_crop { Crop::random(scale, rng) } else { Crop::WHOLE };
-        Camera { azimuth: wrap(azimuth), elevation, distance, fov, look_at: [0.0; 3], crop }
+        let mut normal = |deviation: f32| deviation * rng.sample::<f32, _>(StandardNormal);
+        let look_at = [0; 3].map(|_| normal(self.look_at));
+        let roll = normal(self.roll).to_radians();
+        Camera { azimuth: wrap(azimuth), elevation, distance, fov, look_at, roll, crop }
     }
 }
 
@@ -198,6 +222,9 @@ mod tests {
         assert!((up - Vec3::z()).norm() < 1e-6);
         assert!((forward - Vec3::y()).norm() < 1e-6);
         assert!(Camera::orbit(PI / 2.0, 0.0).position().x > 2.0);
+        // Leaning to the right turns up towards the right.
+        let [right, up, _] = Camera { roll: PI / 2.0, ..camera }.axes();
+        assert!((up - Vec3::x()).norm() < 1e-6 && (right + Vec3::z()).norm() < 1e-6);
     }
 
     #[test]
@@ -213,12 +240,17 @@ mod tests {
     fn random_cameras_keep_to_their_ranges_and_strata() {
         let range = CameraRange::default();
         let mut rng = stream(3, Purpose::Camera, 0, 0);
+        let (mut aims, mut rolls) = (0.0, 0.0);
         for i in 0..400 {
             let camera = range.sample(i % 4, 4, &mut rng);
+            aims += camera.look_at[i % 3].powi(2) / 400.0;
+            rolls += camera.roll.to_degrees().powi(2) / 400.0;
             let turn = camera.azimuth.rem_euclid(TAU) / TAU * 4.0;
             assert_eq!(turn.min(3.999) as usize, i % 4);
             assert!((-10.001..=80.001).contains(&camera.elevation.to_degrees()));
             assert!(camera.crop.center.iter().all(|c| c.abs() + camera.crop.scale <= 1.0 + 1e-6));
         }
+        assert!((aims.sqrt() / range.look_at - 1.0).abs() < 0.15, "{}", aims.sqrt());
+        assert!((rolls.sqrt() / range.roll - 1.0).abs() < 0.15, "{}", rolls.sqrt());
     }
 }

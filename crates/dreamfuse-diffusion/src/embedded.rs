@@ -23,6 +23,14 @@ const ASSETS: [&[u8]; 8] = [
     asset!("scheduler/scheduler_config.json"),
 ];
 
+/// The words of the captions that it was trained on.
+const KNOWN: &str = include_str!("../assets/embedded-prior/words.txt");
+
+/// The words that the embedded prior knows.
+pub fn words() -> Vec<&'static str> {
+    KNOWN.lines().collect()
+}
+
 /// Loads the embedded prior.
 ///
 /// # Errors
@@ -30,7 +38,7 @@ const ASSETS: [&[u8]; 8] = [
 pub fn load(device: &Device) -> Result<Pipeline, CheckpointError> {
     let read = |name: &str| {
         let index = FILES.iter().position(|file| *file == name);
-        let bytes = index.map(|index| ASSETS[index]).or_else(|| (name == WORDS).then_some(asset!("words.txt")));
+        let bytes = index.map(|index| ASSETS[index]).or_else(|| (name == WORDS).then_some(KNOWN.as_bytes()));
         Ok(bytes.unwrap_or_default().to_vec())
     };
     Pipeline::assemble(Path::new("<embedded prior>"), &read, device)

@@ -3,8 +3,8 @@
 
 pub mod checkpoint;
 pub mod clip_text;
+mod defaults;
 pub mod embedded;
-
 pub mod pipeline;
 pub mod prior;
 mod project;

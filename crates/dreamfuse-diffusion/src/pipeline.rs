@@ -2,12 +2,14 @@
 
 use crate::checkpoint::{CheckpointError, parse_json};
 use crate::clip_text::{ClipTextConfig, ClipTextModel};
+use crate::defaults;
 use crate::prior::FrozenPrior;
 use crate::schedule::{NoiseSchedule, ScheduleConfig};
 use crate::tokenizer::Tokenizer;
 use crate::unet::{UNet, UNetConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use dreamfuse_core::Camera;
+use serde_json::{Map, Value};
 use std::path::Path;
 
 /// Tokenizer, text encoder, U-Net and schedule of a pixel-space model.
@@ -67,6 +69,11 @@ impl Pipeline {
         config.check().map_err(|reason| CheckpointError::Unsupported { path: folder.join(unet_config), reason })?;
         let text_shape: ClipTextConfig = parse_json(&folder.join(text_config), &read(text_config)?)?;
         let schedule: ScheduleConfig = parse_json(&folder.join(scheduler), &read(scheduler)?)?;
+        for (file, defaults) in [(unet_config, defaults::unet()), (scheduler, defaults::scheduler())] {
+            let path = folder.join(file);
+            let read: Map<String, Value> = parse_json(&path, &read(file)?)?;
+            defaults::check(&read, &defaults).map_err(|reason| CheckpointError::Unsupported { path, reason })?;
+        }
         let string = |name: &str| read(name).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         let tokenizer = Tokenizer::from_texts(&string(vocab)?, &string(merges)?, &string(tokens)?)
             .map_err(|reason| CheckpointError::Malformed { path: folder.join("tokenizer"), reason })?;

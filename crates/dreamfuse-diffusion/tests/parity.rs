@@ -7,6 +7,7 @@ use dreamfuse_diffusion::clip_text::{ClipTextConfig, ClipTextModel};
 use dreamfuse_diffusion::unet::{UNet, UNetConfig};
 use dreamfuse_diffusion::{CheckpointError, Pipeline, Tokenizer};
 use safetensors::SafeTensors;
+use serde_json::json;
 use std::path::{Path, PathBuf};
 
 fn folder() -> PathBuf {
@@ -169,18 +170,23 @@ fn a_folder_is_loaded_whole_and_damage_is_named() {
     let linear = config.replace("\"use_linear_projection\": false", "\"use_linear_projection\": true");
     assert!(message("unet/config.json", Some(linear.as_bytes())).contains("use_linear_projection"));
     for (file, key, value) in [
-        ("unet/config.json", "cross_attention_dim", 24),
-        ("unet/config.json", "in_channels", 4),
-        ("unet/config.json", "sample_size", 15),
-        ("unet/config.json", "projection_class_embeddings_input_dim", 5),
-        ("text_encoder/config.json", "num_attention_heads", 3),
-        ("text_encoder/config.json", "vocab_size", 100),
-        ("tokenizer/tokenizer_config.json", "model_max_length", 99),
-        ("scheduler/scheduler_config.json", "num_train_timesteps", 0),
+        ("unet/config.json", "cross_attention_dim", json!(24)),
+        ("unet/config.json", "in_channels", json!(4)),
+        ("unet/config.json", "sample_size", json!(15)),
+        ("unet/config.json", "projection_class_embeddings_input_dim", json!(5)),
+        ("unet/config.json", "act_fn", json!("gelu")),
+        ("unet/config.json", "flip_sin_to_cos", json!(false)),
+        ("unet/config.json", "resnet_time_scale_shift", json!("scale_shift")),
+        ("text_encoder/config.json", "num_attention_heads", json!(3)),
+        ("text_encoder/config.json", "vocab_size", json!(100)),
+        ("tokenizer/tokenizer_config.json", "model_max_length", json!(99)),
+        ("scheduler/scheduler_config.json", "num_train_timesteps", json!(0)),
+        ("scheduler/scheduler_config.json", "rescale_betas_zero_snr", json!(true)),
+        ("scheduler/scheduler_config.json", "trained_betas", json!([0.1, 0.2])),
     ] {
         let text = std::fs::read(folder().join(file)).unwrap();
         let mut edited: serde_json::Value = serde_json::from_slice(&text).unwrap();
-        edited[key] = value.into();
+        edited[key] = value.clone();
         let path = if key == "vocab_size" { "tokenizer/vocab.json" } else { file };
         assert!(refused(file, edited.to_string().as_bytes(), path), "{key} = {value}");
     }

@@ -111,6 +111,11 @@ impl TrainConfig {
         self.unet().check()
     }
 
+    /// The configuration as TOML.
+    pub(crate) fn to_toml(&self) -> String {
+        toml::to_string(self).expect("every field has a place in TOML")
+    }
+
     /// The U-Net that the configuration describes.
     pub fn unet(&self) -> UNetConfig {
         let levels = self.channels.len();

@@ -11,6 +11,8 @@ use std::path::Path;
 
 /// What is saved.
 pub(crate) struct State {
+    /// The configuration as TOML.
+    pub config: String,
     pub step: u64,
     pub parameters: Vec<Vec<f32>>,
     pub slots: Vec<Slot>,
@@ -36,7 +38,8 @@ pub(crate) fn save(path: &Path, state: &State) -> Result<(), TrainError> {
         })
         .collect::<Result<_, _>>()
         .map_err(|e| TrainError::State(e.to_string()))?;
-    let metadata = HashMap::from([("step".to_owned(), state.step.to_string())]);
+    let metadata =
+        HashMap::from([("step".to_owned(), state.step.to_string()), ("config".to_owned(), state.config.clone())]);
     let bytes = serialize(views, Some(metadata)).map_err(|e| TrainError::State(e.to_string()))?;
     Ok(write_checked(path, &bytes)?)
 }
@@ -46,9 +49,12 @@ pub(crate) fn load(path: &Path) -> Result<State, TrainError> {
     let bad = |reason: String| TrainError::State(format!("{}: {reason}", path.display()));
     let tensors = SafeTensors::deserialize(&bytes).map_err(|e| bad(e.to_string()))?;
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| bad(e.to_string()))?;
-    let step = header.metadata().as_ref().and_then(|m| m.get("step")).and_then(|step| step.parse().ok());
-    let mut state =
-        State { step: step.ok_or_else(|| bad("no step".into()))?, parameters: Vec::new(), slots: Vec::new() };
+    let entry = |key: &str| {
+        let value = header.metadata().as_ref().and_then(|metadata| metadata.get(key));
+        value.cloned().ok_or_else(|| bad(format!("it has no {key}")))
+    };
+    let step = entry("step")?.parse().map_err(|_| bad("its step is no number".into()))?;
+    let mut state = State { config: entry("config")?, step, parameters: Vec::new(), slots: Vec::new() };
     for i in 0..tensors.len() / KINDS.len() {
         let list = |kind: &str| -> Result<Vec<f32>, TrainError> {
             let tensor = tensors.tensor(&format!("{i:05}.{kind}")).map_err(|e| bad(e.to_string()))?;

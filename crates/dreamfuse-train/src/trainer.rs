@@ -143,9 +143,15 @@ impl Trainer {
     /// Goes on from a state that [`Trainer::save`] wrote.
     ///
     /// # Errors
-    /// When the file is damaged or was written for other networks.
+    /// When the file is damaged or was written with another configuration.
     pub fn resume_from(mut self, path: &Path) -> Result<Self, TrainError> {
         let saved = state::load(path)?;
+        if saved.config != self.config.to_toml() {
+            return Err(TrainError::State(format!(
+                "{} was written with another configuration; start from its weights with --init-from instead",
+                path.display()
+            )));
+        }
         self.restore(saved.step, saved.parameters, Some(saved.slots))?;
         Ok(self)
     }
@@ -267,7 +273,8 @@ impl Trainer {
     pub fn save(&self, path: &Path) -> Result<(), TrainError> {
         let slots =
             self.slots.iter().map(|s| Slot { moments: s.moments.clone(), average: s.average.clone() }).collect();
-        state::save(path, &state::State { step: self.step, parameters: parameters(self.model()), slots })
+        let (config, parameters) = (self.config.to_toml(), parameters(self.model()));
+        state::save(path, &state::State { config, step: self.step, parameters, slots })
     }
 
     /// Writes the averaged weights as a folder in the diffusers layout.

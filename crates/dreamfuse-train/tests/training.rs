@@ -43,6 +43,9 @@ fn a_resumed_run_is_the_uninterrupted_one() {
     let mut first = Trainer::new(config()).unwrap();
     let mut again = run(&mut first, 6, 3);
     first.save(&parted).unwrap();
+    let other = TrainConfig { rate: 1e-3, ..config() };
+    let error = Trainer::new(other).unwrap().resume_from(&parted).err().unwrap().to_string();
+    assert!(error.contains("another configuration"), "{error}");
     let mut second = Trainer::new(config()).unwrap().resume_from(&parted).unwrap();
     assert_eq!(second.step(), 3);
     again.extend(run(&mut second, 6, 6));

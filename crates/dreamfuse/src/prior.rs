@@ -176,10 +176,12 @@ pub fn sample(args: &SampleArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `dreamfuse prior words`.
+/// `dreamfuse prior words`: of the grammar's words those that the prior was trained on.
 pub fn words() -> anyhow::Result<ExitCode> {
+    let known = embedded::words();
     for (topic, words) in by_topic() {
-        println!("{topic}: {}", words.join(" "));
+        let known: Vec<_> = words.iter().map(String::as_str).filter(|word| known.contains(word)).collect();
+        println!("{topic}: {}", known.join(" "));
     }
     Ok(ExitCode::SUCCESS)
 }

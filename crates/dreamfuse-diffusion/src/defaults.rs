@@ -1,0 +1,41 @@
+//! Keys of configurations that our networks do not read: they have to have the values that diffusers gives them by
+//! default, or a checkpoint would run and be another model.
+
+use serde_json::{Map, Value, json};
+
+/// What diffusers' `UNet2DConditionModel` (0.42) takes for the keys that [`crate::unet::UNetConfig`] leaves out, and
+/// that change what it computes.
+pub(crate) fn unet() -> Value {
+    json!({
+        "act_fn": "silu", "attention_type": "default", "addition_time_embed_dim": null, "center_input_sample": false,
+        "class_embeddings_concat": false, "conv_in_kernel": 3, "conv_out_kernel": 3, "cross_attention_norm": null,
+        "downsample_padding": 1, "dual_cross_attention": false, "encoder_hid_dim": null,
+        "encoder_hid_dim_type": null, "flip_sin_to_cos": true, "freq_shift": 0,
+        "mid_block_only_cross_attention": null, "mid_block_scale_factor": 1,
+        "mid_block_type": "UNetMidBlock2DCrossAttn", "num_attention_heads": null, "num_class_embeds": null,
+        "only_cross_attention": false, "resnet_out_scale_factor": 1.0, "resnet_skip_time_act": false,
+        "resnet_time_scale_shift": "default", "reverse_transformer_layers_per_block": null,
+        "time_cond_proj_dim": null, "time_embedding_act_fn": null, "time_embedding_dim": null,
+        "time_embedding_type": "positional", "timestep_post_act": null, "transformer_layers_per_block": 1,
+    })
+}
+
+/// The same for its schedulers.
+pub(crate) fn scheduler() -> Value {
+    json!({ "trained_betas": null, "rescale_betas_zero_snr": false, "thresholding": false })
+}
+
+/// Says which key has another value than its default, if any.
+pub(crate) fn check(config: &Map<String, Value>, defaults: &Value) -> Result<(), String> {
+    let differs = |value: &Value, default: &Value| match (value.as_f64(), default.as_f64()) {
+        (Some(value), Some(default)) => value != default,
+        // A key that is there and empty is as good as one that is not.
+        _ => !value.is_null() && value != default,
+    };
+    let defaults = defaults.as_object().into_iter().flatten();
+    let wrong = |(key, default): (&String, &Value)| {
+        let value = config.get(key).filter(|value| differs(value, default))?;
+        Some(format!("{key} is {value}; only {default} would do"))
+    };
+    defaults.map(wrong).find_map(|wrong| wrong).map_or(Ok(()), Err)
+}
