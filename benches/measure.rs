@@ -1,0 +1,52 @@
+//! Times one piece of work and prints its median as JSON: `peers/compare.py` runs it beside PyTorch's.
+#![allow(clippy::print_stdout, reason = "the figure is the output")]
+
+mod work;
+
+use std::time::Instant;
+use work::{DefaultRun, Evaluation, Render, Training, large, small};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    let [name, runs, rest @ ..] = &args[..] else { panic!("usage: measure WORK RUNS [KEEP]") };
+    let runs: usize = runs.parse().expect("RUNS is a number");
+    let keep = || rest.first().map_or(1.0, |keep| keep.parse().expect("KEEP is a number"));
+    let mut work: Box<dyn FnMut() -> usize> = match name.as_str() {
+        "render" | "render-lit" => {
+            let work = Render::new(keep(), name == "render-lit");
+            Box::new(move || work.step())
+        }
+        "evaluation" | "evaluation-embedded" => {
+            let config = if name == "evaluation" { large() } else { small() };
+            let work = Evaluation::new(&config.unet(), config.tokens);
+            Box::new(move || work.run().into_data().num_elements())
+        }
+        "training" | "training-embedded" => {
+            let config = if name == "training" { large() } else { small() };
+            let (batch, mut work) = (config.batch, Training::new(config));
+            Box::new(move || {
+                work.steps(1);
+                batch
+            })
+        }
+        "step" => {
+            let mut work = DefaultRun::new(100);
+            Box::new(move || work.step())
+        }
+        other => panic!("there is no work called {other}"),
+    };
+    work();
+    let mut times: Vec<(f64, usize)> = (0..runs)
+        .map(|_| {
+            let start = Instant::now();
+            let items = work();
+            (start.elapsed().as_secs_f64(), items)
+        })
+        .collect();
+    times.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (seconds, items) = times[runs / 2];
+    println!("{}", serde_json::json!({ "work": name, "milliseconds": 1e3 * seconds, "items": items }));
+}
