@@ -1,9 +1,11 @@
-//! The field on tiles of samples that stay in cache. The backward pass recomputes a tile; gradients of
-//! the table are added level by level, each level by one owner, so that no two threads meet and the
-//! order of additions is fixed.
+//! The field in three passes. The table is read level by level, over all samples, so that a level stays in a core's
+//! own cache: its reads are random, and further away they would be all of the time. The network runs on tiles of
+//! samples. Gradients of the table are added level by level again, each level by one owner, so that no two threads meet
+//! and the order of additions is fixed.
 
+use super::grid::{BLOCK, Block, Encoded, Entry};
 use super::spec::{FEATURES, FieldSpec, Level, MlpLayout, OUTPUTS, OUTPUTS_WITH_GRADIENT};
-use crate::cpu::{Matrix, multiply, vectorized};
+use crate::cpu::{LANES, Matrix, multiply, sum as lanes_sum, vectorized};
 use rayon::prelude::*;
 use std::cell::RefCell;
 
@@ -22,10 +24,6 @@ pub(super) struct Parameters<'a> {
 
 /// What a tile computes on the way; rows of `TILE` numbers.
 struct Scratch {
-    /// `[encoding, TILE]`.
-    encoding: Vec<f32>,
-    /// `[encoding · 3, TILE]`: derivative of the encoding by the position.
-    slopes: Vec<f32>,
     /// `[hidden, TILE]`: the hidden layer before the ReLU, later its gradient.
     hidden: Vec<f32>,
     /// `[hidden, TILE]`.
@@ -47,8 +45,6 @@ impl Scratch {
         let rows = |count: usize| vec![0.0; count * TILE];
         let (e, h) = (spec.encoding(), spec.hidden);
         Self {
-            encoding: rows(e),
-            slopes: rows(3 * e),
             hidden: rows(h),
             active: rows(h),
             density: rows(h),
@@ -78,63 +74,62 @@ fn tile(rows: usize) -> Matrix {
     Matrix::rows(rows, TILE, TILE)
 }
 
-/// The corner of a cell, and the weights below and above in each direction.
-struct Cell {
-    low: [u32; 3],
-    weights: [[f32; 2]; 3],
-}
-
+/// The level's part of the table.
 #[inline(always)]
-fn cell(level: &Level, p: [f32; 3]) -> Cell {
-    let mut cell = Cell { low: [0; 3], weights: [[0.0; 2]; 3] };
-    for (i, p) in p.into_iter().enumerate() {
-        let scaled = (p + 1.0) * 0.5 * level.cells as f32;
-        let low = scaled.floor().clamp(0.0, (level.cells - 1) as f32);
-        cell.low[i] = low as u32;
-        cell.weights[i] = [1.0 - (scaled - low), scaled - low];
-    }
-    cell
+fn entries<'a>(table: &'a [f32], level: &Level) -> &'a [Entry] {
+    table[level.first * FEATURES..][..level.points * FEATURES].as_chunks().0
 }
 
-/// Rows of the table and offsets (0 or 1 by direction) of a cell's eight corners.
-#[inline(always)]
-fn corners(level: &Level, cell: &Cell) -> [(usize, [usize; 3]); 8] {
-    std::array::from_fn(|corner| {
-        let offset = [corner & 1, corner >> 1 & 1, corner >> 2 & 1];
-        (level.row(std::array::from_fn(|i| cell.low[i] + offset[i] as u32)), offset)
-    })
+/// Rows of an encoded tile: the encoding `[encoding, TILE]`, with slopes also its derivative by the position
+/// `[encoding · 3, TILE]`.
+fn encoded_rows(spec: &FieldSpec, with_slopes: bool) -> usize {
+    spec.encoding() * if with_slopes { 4 } else { 1 }
 }
 
-/// Product of the weights, and its derivative by the position in units of cells.
-#[inline(always)]
-fn weight_and_slope(w: &[[f32; 2]; 3], [i, j, k]: [usize; 3]) -> (f32, [f32; 3]) {
-    let (x, y, z) = (w[0][i], w[1][j], w[2][k]);
-    let sign = |offset: usize| if offset == 1 { 1.0 } else { -1.0 };
-    (x * y * z, [sign(i) * y * z, x * sign(j) * z, x * y * sign(k)])
-}
-
-/// Fills encoding (and slopes, where asked) for the tile's positions.
-fn encode(p: &Parameters, layout: &[Level], positions: &[f32], with_slopes: bool, s: &mut Scratch) {
-    for (l, level) in layout.iter().enumerate() {
-        let scale = level.cells as f32 * 0.5;
-        for (n, position) in positions.chunks_exact(3).enumerate() {
-            let cell = cell(level, [position[0], position[1], position[2]]);
-            let (mut value, mut slope) = ([0.0f32; FEATURES], [[0.0f32; 3]; FEATURES]);
-            for (row, offset) in corners(level, &cell) {
-                let (weight, slopes) = weight_and_slope(&cell.weights, offset);
-                for f in 0..FEATURES {
-                    let entry = p.table[row * FEATURES + f];
-                    value[f] += weight * entry;
-                    if with_slopes {
-                        slope[f].iter_mut().zip(slopes).for_each(|(sum, by)| *sum += by * entry);
+/// The tiles of all positions, encoded.
+pub(super) fn encode(p: Parameters, positions: &[f32], with_slopes: bool) -> Vec<f32> {
+    let size = encoded_rows(&p.spec, with_slopes) * TILE;
+    let mut tiles = vec![0.0; (positions.len() / 3).div_ceil(TILE) * size];
+    for (l, level) in p.spec.layout().iter().enumerate() {
+        let entries = entries(p.table, level);
+        let pieces = tiles.par_chunks_mut(TILES_A_PART * size).zip(positions.par_chunks(TILES_A_PART * TILE * 3));
+        pieces.for_each(|(tiles, positions)| {
+            vectorized(
+                #[inline(always)]
+                || {
+                    for (tile, positions) in tiles.chunks_exact_mut(size).zip(positions.chunks(TILE * 3)) {
+                        if with_slopes {
+                            encode_level::<true>((l, level), entries, positions, tile);
+                        } else {
+                            encode_level::<false>((l, level), entries, positions, tile);
+                        }
                     }
-                }
-            }
-            for f in 0..FEATURES {
-                let i = l * FEATURES + f;
-                s.encoding[i * TILE + n] = value[f];
-                if with_slopes {
-                    (0..3).for_each(|d| s.slopes[(3 * i + d) * TILE + n] = scale * slope[f][d]);
+                },
+            );
+        });
+    }
+    tiles
+}
+
+/// Fills the rows of level number `l` of a tile.
+#[inline(always)]
+fn encode_level<const SLOPES: bool>(
+    (l, level): (usize, &Level),
+    entries: &[Entry],
+    positions: &[f32],
+    tile: &mut [f32],
+) {
+    let (mut block, mut encoded) = (Block::EMPTY, Encoded::EMPTY);
+    let (values, slopes) = tile.split_at_mut(if SLOPES { tile.len() / 4 } else { tile.len() });
+    for (b, positions) in positions.chunks(3 * BLOCK).enumerate() {
+        block.locate::<SLOPES>(level, positions);
+        block.gather::<SLOPES>(entries, &mut encoded);
+        for f in 0..FEATURES {
+            let row = l * FEATURES + f;
+            values[row * TILE + b * BLOCK..][..BLOCK].copy_from_slice(&encoded.values[f]);
+            if SLOPES {
+                for d in 0..3 {
+                    slopes[(3 * row + d) * TILE + b * BLOCK..][..BLOCK].copy_from_slice(&encoded.slopes[f][d]);
                 }
             }
         }
@@ -143,13 +138,15 @@ fn encode(p: &Parameters, layout: &[Level], positions: &[f32], with_slopes: bool
 
 /// The network on an encoded tile: fills hidden, active, out; with the gradient also density,
 /// adjoint and the gradient's rows of out.
-fn network(p: &Parameters, at: &MlpLayout, with_gradient: bool, s: &mut Scratch) {
+#[inline(always)]
+fn network(p: &Parameters, at: &MlpLayout, encoded: &[f32], with_gradient: bool, s: &mut Scratch) {
     let (e, h) = (p.spec.encoding(), p.spec.hidden);
+    let (encoding, slopes) = encoded.split_at(e * TILE);
     let (w1, w2) = (&p.mlp[at.w1.clone()], &p.mlp[at.w2.clone()]);
     for (row, bias) in s.hidden.chunks_exact_mut(TILE).zip(&p.mlp[at.b1.clone()]) {
         row.fill(*bias);
     }
-    multiply(&mut s.hidden, tile(h), (w1, Matrix::rows(e, h, h).transposed()), (&s.encoding, tile(e)), true);
+    multiply(&mut s.hidden, tile(h), (w1, Matrix::rows(e, h, h).transposed()), (encoding, tile(e)), true);
     s.active.iter_mut().zip(&s.hidden).for_each(|(active, value)| *active = value.max(0.0));
     for (row, bias) in s.out.chunks_exact_mut(TILE).zip(&p.mlp[at.b2.clone()]) {
         row.fill(*bias);
@@ -173,7 +170,7 @@ fn network(p: &Parameters, at: &MlpLayout, with_gradient: bool, s: &mut Scratch)
     gradient.fill(0.0);
     for (i, adjoint) in s.adjoint.chunks_exact(TILE).enumerate() {
         for (d, row) in gradient.chunks_exact_mut(TILE).enumerate() {
-            let slopes = &s.slopes[(3 * i + d) * TILE..][..TILE];
+            let slopes = &slopes[(3 * i + d) * TILE..][..TILE];
             row.iter_mut().zip(adjoint).zip(slopes).for_each(|((sum, a), slope)| *sum += a * slope);
         }
     }
@@ -183,20 +180,22 @@ fn outputs(with_gradient: bool) -> usize {
     if with_gradient { OUTPUTS_WITH_GRADIENT } else { OUTPUTS }
 }
 
-/// `[samples, 4 or 7]` for positions `[samples, 3]`.
-pub(super) fn forward(p: Parameters, positions: &[f32], with_gradient: bool) -> Vec<f32> {
-    let (layout, at) = (p.spec.layout(), p.spec.mlp_layout());
-    let columns = outputs(with_gradient);
-    let mut out = vec![0.0; positions.len() / 3 * columns];
-    out.par_chunks_mut(TILE * columns).zip(positions.par_chunks(TILE * 3)).for_each(|(out, positions)| {
+/// `[samples, 4 or 7]` for encoded tiles.
+pub(super) fn forward(p: Parameters, samples: usize, encoded: &[f32], with_gradient: bool) -> Vec<f32> {
+    let (at, columns) = (p.spec.mlp_layout(), outputs(with_gradient));
+    let mut out = vec![0.0; samples * columns];
+    let tiles = encoded.par_chunks(encoded_rows(&p.spec, with_gradient) * TILE);
+    out.par_chunks_mut(TILE * columns).zip(tiles).for_each(|(out, encoded)| {
         with_scratch(&p.spec, |s| {
-            vectorized(|| {
-                encode(&p, &layout, positions, with_gradient, s);
-                network(&p, &at, with_gradient, s);
-                for (n, sample) in out.chunks_exact_mut(columns).enumerate() {
-                    sample.iter_mut().enumerate().for_each(|(k, value)| *value = s.out[k * TILE + n]);
-                }
-            });
+            vectorized(
+                #[inline(always)]
+                || {
+                    network(&p, &at, encoded, with_gradient, s);
+                    for (n, sample) in out.chunks_exact_mut(columns).enumerate() {
+                        sample.iter_mut().enumerate().for_each(|(k, value)| *value = s.out[k * TILE + n]);
+                    }
+                },
+            );
         });
     });
     out
@@ -207,27 +206,35 @@ pub(super) fn forward(p: Parameters, positions: &[f32], with_gradient: bool) -> 
 struct ForTable(Vec<f32>);
 
 /// Gradients of table and network for the gradient of the output.
-pub(super) fn backward(p: Parameters, positions: &[f32], grad: &[f32], with_gradient: bool) -> (Vec<f32>, Vec<f32>) {
-    let (layout, at) = (p.spec.layout(), p.spec.mlp_layout());
-    let (e, columns) = (p.spec.encoding(), outputs(with_gradient));
-    let tiles = (positions.len() / 3).div_ceil(TILE);
-    let mut for_table = ForTable(vec![0.0; tiles * 2 * e * TILE]);
+pub(super) fn backward(
+    p: Parameters,
+    positions: &[f32],
+    encoded: &[f32],
+    grad: &[f32],
+    with_gradient: bool,
+) -> (Vec<f32>, Vec<f32>) {
+    let at = p.spec.mlp_layout();
+    let (kept_size, size) = (2 * p.spec.encoding() * TILE, encoded_rows(&p.spec, with_gradient) * TILE);
+    let columns = outputs(with_gradient);
+    let mut for_table = ForTable(vec![0.0; encoded.len() / size * kept_size]);
     let parts: Vec<Vec<f32>> = for_table
         .0
-        .par_chunks_mut(TILES_A_PART * 2 * e * TILE)
-        .zip(positions.par_chunks(TILES_A_PART * TILE * 3))
+        .par_chunks_mut(TILES_A_PART * kept_size)
+        .zip(encoded.par_chunks(TILES_A_PART * size))
         .zip(grad.par_chunks(TILES_A_PART * TILE * columns))
-        .map(|((kept, positions), grad)| {
+        .map(|((kept, encoded), grad)| {
             let mut of_mlp = vec![0.0; p.mlp.len()];
             let tiles =
-                kept.chunks_exact_mut(2 * e * TILE).zip(positions.chunks(TILE * 3)).zip(grad.chunks(TILE * columns));
-            for ((kept, positions), grad) in tiles {
+                kept.chunks_exact_mut(kept_size).zip(encoded.chunks_exact(size)).zip(grad.chunks(TILE * columns));
+            for ((kept, encoded), grad) in tiles {
                 with_scratch(&p.spec, |s| {
-                    vectorized(|| {
-                        encode(&p, &layout, positions, with_gradient, s);
-                        network(&p, &at, with_gradient, s);
-                        tile_backward(&p, &at, grad, with_gradient, s, (kept, &mut of_mlp));
-                    });
+                    vectorized(
+                        #[inline(always)]
+                        || {
+                            network(&p, &at, encoded, with_gradient, s);
+                            tile_backward(&p, &at, encoded, grad, with_gradient, s, (kept, &mut of_mlp));
+                        },
+                    );
                 });
             }
             of_mlp
@@ -237,13 +244,15 @@ pub(super) fn backward(p: Parameters, positions: &[f32], grad: &[f32], with_grad
     for part in parts {
         of_mlp.iter_mut().zip(part).for_each(|(sum, value)| *sum += value);
     }
-    (table_grad(&p, &layout, positions, grad, with_gradient, &for_table), of_mlp)
+    (table_grad(&p, positions, grad, with_gradient, &for_table), of_mlp)
 }
 
 /// Gradients of the network for a tile; `kept` receives what the table's owners need.
+#[inline(always)]
 fn tile_backward(
     p: &Parameters,
     at: &MlpLayout,
+    encoded: &[f32],
     grad: &[f32],
     with_gradient: bool,
     s: &mut Scratch,
@@ -266,19 +275,19 @@ fn tile_backward(
         true,
     );
     for (sum, row) in of_mlp[at.b2.clone()].iter_mut().zip(s.out.chunks_exact(TILE)) {
-        *sum += row.iter().sum::<f32>();
+        *sum += lanes_sum(row, |value| value);
     }
     if with_gradient {
-        gradient_backward(p, at, s, of_mlp);
+        gradient_backward(p, at, &encoded[e * TILE..], s, of_mlp);
     }
     // The mask of the ReLU, then the gradient of the hidden layer in its place.
     multiply(&mut s.tangent, tile(h), (w2, Matrix::rows(h, OUTPUTS, OUTPUTS)), (&s.out, tile(OUTPUTS)), false);
     s.hidden.iter_mut().zip(&s.tangent).for_each(|(hidden, value)| *hidden = if *hidden > 0.0 { *value } else { 0.0 });
     for (sum, row) in of_mlp[at.b1.clone()].iter_mut().zip(s.hidden.chunks_exact(TILE)) {
-        *sum += row.iter().sum::<f32>();
+        *sum += lanes_sum(row, |value| value);
     }
     let of_w1 = &mut of_mlp[at.w1.clone()];
-    multiply(of_w1, Matrix::rows(e, h, h), (&s.encoding, tile(e)), (&s.hidden, tile(h).transposed()), true);
+    multiply(of_w1, Matrix::rows(e, h, h), (encoded, tile(e)), (&s.hidden, tile(h).transposed()), true);
     let (of_encoding, adjoint) = kept.split_at_mut(e * TILE);
     multiply(of_encoding, tile(e), (w1, Matrix::rows(e, h, h)), (&s.hidden, tile(h)), false);
     if with_gradient {
@@ -288,67 +297,92 @@ fn tile_backward(
 
 /// The part of the network's gradient that comes from the density's gradient `g = Jᵀ w1 (w2 ⊙ step)`:
 /// with `q` the gradient of `g`, it is that of `w2 · (step ⊙ w1ᵀ (J q))`.
-fn gradient_backward(p: &Parameters, at: &MlpLayout, s: &mut Scratch, of_mlp: &mut [f32]) {
+#[inline(always)]
+fn gradient_backward(p: &Parameters, at: &MlpLayout, slopes: &[f32], s: &mut Scratch, of_mlp: &mut [f32]) {
     let (e, h) = (p.spec.encoding(), p.spec.hidden);
     let w1 = &p.mlp[at.w1.clone()];
     let q = &s.out[OUTPUTS * TILE..];
     for (i, along) in s.along.chunks_exact_mut(TILE).enumerate() {
         along.fill(0.0);
         for (d, q) in q.chunks_exact(TILE).enumerate() {
-            let slopes = &s.slopes[(3 * i + d) * TILE..][..TILE];
+            let slopes = &slopes[(3 * i + d) * TILE..][..TILE];
             along.iter_mut().zip(q).zip(slopes).for_each(|((sum, q), slope)| *sum += q * slope);
         }
     }
     multiply(&mut s.tangent, tile(h), (w1, Matrix::rows(e, h, h).transposed()), (&s.along, tile(e)), false);
     let of_w2 = &mut of_mlp[at.w2.clone()];
     for (j, (tangent, hidden)) in s.tangent.chunks_exact(TILE).zip(s.hidden.chunks_exact(TILE)).enumerate() {
-        let masked = tangent.iter().zip(hidden).map(|(t, hidden)| if *hidden > 0.0 { *t } else { 0.0 });
-        of_w2[j * OUTPUTS] += masked.sum::<f32>();
+        of_w2[j * OUTPUTS] += masked_sum(tangent, hidden);
     }
     let of_w1 = &mut of_mlp[at.w1.clone()];
     multiply(of_w1, Matrix::rows(e, h, h), (&s.along, tile(e)), (&s.density, tile(h).transposed()), true);
 }
 
+/// The sum of the values whose unit is active.
+#[inline(always)]
+fn masked_sum(values: &[f32], units: &[f32]) -> f32 {
+    let mut lanes = [0.0f32; LANES];
+    for (values, units) in values.chunks_exact(LANES).zip(units.chunks_exact(LANES)) {
+        for n in 0..LANES {
+            lanes[n] += if units[n] > 0.0 { values[n] } else { 0.0 };
+        }
+    }
+    lanes.iter().sum()
+}
+
 /// The gradient of the table: each level is one owner's, who walks the samples in order.
-fn table_grad(
-    p: &Parameters,
-    layout: &[Level],
-    positions: &[f32],
-    grad: &[f32],
-    with_gradient: bool,
-    kept: &ForTable,
-) -> Vec<f32> {
+fn table_grad(p: &Parameters, positions: &[f32], grad: &[f32], with_gradient: bool, kept: &ForTable) -> Vec<f32> {
     let mut out = vec![0.0; p.table.len()];
     let mut rest = out.as_mut_slice();
     let mut owners = Vec::new();
+    let layout = p.spec.layout();
     for (l, level) in layout.iter().enumerate() {
         let (own, others) = rest.split_at_mut(level.points * FEATURES);
         owners.push((l, level, own));
         rest = others;
     }
-    let (e, columns) = (p.spec.encoding(), outputs(with_gradient));
+    let encoding = p.spec.encoding();
     owners.into_par_iter().for_each(|(l, level, own)| {
-        vectorized(|| {
-            for (n, position) in positions.chunks_exact(3).enumerate() {
-                let tile = &kept.0[n / TILE * 2 * e * TILE..];
-                let of = |row: usize| tile[row * TILE + n % TILE];
-                let cell = cell(level, [position[0], position[1], position[2]]);
-                let of_value: [f32; FEATURES] = std::array::from_fn(|f| of(l * FEATURES + f));
-                let (mut of_slope, mut q) = ([0.0; FEATURES], [0.0; 3]);
+        let own = own.as_chunks_mut().0;
+        vectorized(
+            #[inline(always)]
+            || {
                 if with_gradient {
-                    of_slope = std::array::from_fn(|f| of(e + l * FEATURES + f));
-                    let scale = level.cells as f32 * 0.5;
-                    q = std::array::from_fn(|d| scale * grad[n * columns + OUTPUTS + d]);
+                    level_grad::<true>(encoding, (l, level), positions, grad, kept, own);
+                } else {
+                    level_grad::<false>(encoding, (l, level), positions, grad, kept, own);
                 }
-                for (row, offset) in corners(level, &cell) {
-                    let (weight, slopes) = weight_and_slope(&cell.weights, offset);
-                    let along: f32 = (0..3).map(|d| slopes[d] * q[d]).sum();
-                    for f in 0..FEATURES {
-                        own[(row - level.first) * FEATURES + f] += weight * of_value[f] + along * of_slope[f];
-                    }
-                }
-            }
-        });
+            },
+        );
     });
     out
+}
+
+/// Adds the gradients of all samples to the entries of level number `l`.
+#[inline(always)]
+fn level_grad<const SLOPES: bool>(
+    encoding: usize,
+    (l, level): (usize, &Level),
+    positions: &[f32],
+    grad: &[f32],
+    kept: &ForTable,
+    own: &mut [Entry],
+) {
+    let columns = outputs(SLOPES);
+    let (mut block, mut q) = (Block::EMPTY, [[0.0; BLOCK]; 3]);
+    let blocks = positions.chunks(3 * BLOCK).zip(grad.chunks(columns * BLOCK)).enumerate();
+    for (b, (positions, grad)) in blocks {
+        let (tile, n) = (b * BLOCK / TILE, b * BLOCK % TILE);
+        let tile = &kept.0[tile * 2 * encoding * TILE..];
+        let rows = |first: usize| std::array::from_fn(|f| &tile[(first + l * FEATURES + f) * TILE + n..][..BLOCK]);
+        if SLOPES {
+            for (n, sample) in grad.chunks_exact(columns).enumerate() {
+                for d in 0..3 {
+                    q[d][n] = sample[OUTPUTS + d];
+                }
+            }
+        }
+        block.locate::<SLOPES>(level, positions);
+        block.scatter::<SLOPES>(positions.len() / 3, own, rows(0), (rows(encoding), &q));
+    }
 }

@@ -2,6 +2,7 @@
 //! position (for normals), fused.
 
 mod cpu;
+mod grid;
 pub mod reference;
 mod spec;
 
@@ -33,20 +34,20 @@ pub fn field(
     assert_eq!(table.dims(), [spec.table_points(), FEATURES], "field: the table does not fit its specification");
     assert_eq!(mlp.dims(), [spec.mlp_parameters()], "field: the network does not fit its specification");
     let (table, mlp, positions) = (table.into_dispatch(), mlp.into_dispatch(), positions.into_dispatch());
-    Tensor::from_dispatch(Dispatch::field_op(table, mlp, positions, spec, with_gradient))
+    Tensor::from_dispatch(Dispatch::field_op(table, mlp, positions, spec, with_gradient).0)
 }
 
 /// The backends that have the operation.
 #[backend_extension(Autodiff, Flex)]
 pub trait FieldBackend: Backend {
-    /// See [`field`].
+    /// See [`field`]. The second tensor is the encoding in the body's own layout, for the way back.
     fn field_op(
         table: FloatTensor<Self>,
         mlp: FloatTensor<Self>,
         positions: FloatTensor<Self>,
         spec: FieldSpec,
         with_gradient: bool,
-    ) -> FloatTensor<Self>;
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     /// Gradients with respect to table and network.
     fn field_grad(
@@ -54,6 +55,7 @@ pub trait FieldBackend: Backend {
         table: FloatTensor<Self>,
         mlp: FloatTensor<Self>,
         positions: FloatTensor<Self>,
+        encoded: FloatTensor<Self>,
         spec: FieldSpec,
         with_gradient: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
@@ -66,12 +68,15 @@ impl FieldBackend for Flex {
         positions: FloatTensor<Self>,
         spec: FieldSpec,
         with_gradient: bool,
-    ) -> FloatTensor<Self> {
-        let (table, mlp, positions) = (contiguous(table), contiguous(mlp), contiguous(positions));
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let [table, mlp, positions] = [table, mlp, positions].map(contiguous);
         let [samples, _]: [usize; 2] = shape_of(&positions);
         let parameters = cpu::Parameters { spec, table: slice_of(&table), mlp: slice_of(&mlp) };
-        let out = cpu::forward(parameters, slice_of(&positions), with_gradient);
-        tensor_from(out, [samples, if with_gradient { OUTPUTS_WITH_GRADIENT } else { OUTPUTS }])
+        let encoded = cpu::encode(parameters, slice_of(&positions), with_gradient);
+        let out = cpu::forward(parameters, samples, &encoded, with_gradient);
+        let columns = if with_gradient { OUTPUTS_WITH_GRADIENT } else { OUTPUTS };
+        let length = encoded.len();
+        (tensor_from(out, [samples, columns]), tensor_from(encoded, [length]))
     }
 
     fn field_grad(
@@ -79,12 +84,14 @@ impl FieldBackend for Flex {
         table: FloatTensor<Self>,
         mlp: FloatTensor<Self>,
         positions: FloatTensor<Self>,
+        encoded: FloatTensor<Self>,
         spec: FieldSpec,
         with_gradient: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        let [grad, table, mlp, positions] = [grad, table, mlp, positions].map(contiguous);
+        let [grad, table, mlp, positions, encoded] = [grad, table, mlp, positions, encoded].map(contiguous);
         let parameters = cpu::Parameters { spec, table: slice_of(&table), mlp: slice_of(&mlp) };
-        let (of_table, of_mlp) = cpu::backward(parameters, slice_of(&positions), slice_of(&grad), with_gradient);
+        let (positions, encoded) = (slice_of(&positions), slice_of(&encoded));
+        let (of_table, of_mlp) = cpu::backward(parameters, positions, encoded, slice_of(&grad), with_gradient);
         (tensor_from(of_table, [spec.table_points(), FEATURES]), tensor_from(of_mlp, [spec.mlp_parameters()]))
     }
 }
@@ -94,12 +101,12 @@ impl FieldBackend for Flex {
 struct FieldBackward;
 
 impl<B: FieldBackend> Backward<B, 2> for FieldBackward {
-    type State = (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, FieldSpec, bool);
+    type State = ([FloatTensor<B>; 4], FieldSpec, bool);
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = grads.consume::<B>(&ops.node);
-        let (table, mlp, positions, spec, with_gradient) = ops.state;
-        let (of_table, of_mlp) = B::field_grad(grad, table, mlp, positions, spec, with_gradient);
+        let ([table, mlp, positions, encoded], spec, with_gradient) = ops.state;
+        let (of_table, of_mlp) = B::field_grad(grad, table, mlp, positions, encoded, spec, with_gradient);
         for (parent, of_parent) in ops.parents.into_iter().zip([of_table, of_mlp]) {
             if let Some(node) = parent {
                 grads.register::<B>(node.id, of_parent);
@@ -115,14 +122,16 @@ impl<B: FieldBackend, C: CheckpointStrategy> FieldBackend for Autodiff<B, C> {
         positions: FloatTensor<Self>,
         spec: FieldSpec,
         with_gradient: bool,
-    ) -> FloatTensor<Self> {
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let nodes = [table.node(), mlp.node()];
-        let (table, mlp, positions) = (table.into_primitive(), mlp.into_primitive(), positions.into_primitive());
-        let out = B::field_op(table.clone(), mlp.clone(), positions.clone(), spec, with_gradient);
-        match FieldBackward.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((table, mlp, positions, spec, with_gradient), out),
+        let [table, mlp, positions] = [table, mlp, positions].map(|tensor| tensor.into_primitive());
+        let (out, encoded) = B::field_op(table.clone(), mlp.clone(), positions.clone(), spec, with_gradient);
+        let state = ([table, mlp, positions, encoded.clone()], spec, with_gradient);
+        let out = match FieldBackward.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish(state, out),
             OpsKind::UnTracked(prep) => prep.finish(out),
-        }
+        };
+        (out, <FloatTensor<Self>>::new(encoded))
     }
 
     fn field_grad(
@@ -130,11 +139,13 @@ impl<B: FieldBackend, C: CheckpointStrategy> FieldBackend for Autodiff<B, C> {
         table: FloatTensor<Self>,
         mlp: FloatTensor<Self>,
         positions: FloatTensor<Self>,
+        encoded: FloatTensor<Self>,
         spec: FieldSpec,
         with_gradient: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        let [grad, table, mlp, positions] = [grad, table, mlp, positions].map(|tensor| tensor.into_primitive());
-        let (of_table, of_mlp) = B::field_grad(grad, table, mlp, positions, spec, with_gradient);
+        let tensors = [grad, table, mlp, positions, encoded];
+        let [grad, table, mlp, positions, encoded] = tensors.map(|tensor| tensor.into_primitive());
+        let (of_table, of_mlp) = B::field_grad(grad, table, mlp, positions, encoded, spec, with_gradient);
         (<FloatTensor<Self>>::new(of_table), <FloatTensor<Self>>::new(of_mlp))
     }
 }

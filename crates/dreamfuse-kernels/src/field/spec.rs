@@ -7,6 +7,9 @@ pub const OUTPUTS: usize = 4;
 /// Outputs with the gradient of the raw density by the position behind them.
 pub const OUTPUTS_WITH_GRADIENT: usize = OUTPUTS + 3;
 
+/// The hash's factors (Müller et al. 2022, equation 4).
+pub(super) const PRIMES: [u32; 3] = [1, 2_654_435_761, 805_459_861];
+
 /// Sizes of a hash-grid field (Müller et al. 2022) over the world's box `[−1, 1]³`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FieldSpec {
@@ -84,11 +87,9 @@ impl FieldSpec {
 
 impl Level {
     /// The table row of the grid point at integer coordinates.
-    #[inline(always)]
     pub fn row(&self, [x, y, z]: [u32; 3]) -> usize {
         let index = if self.is_hashed {
-            // The primes of instant-ngp (Müller et al. 2022, equation 4).
-            let hash = x ^ y.wrapping_mul(2_654_435_761) ^ z.wrapping_mul(805_459_861);
+            let hash = x.wrapping_mul(PRIMES[0]) ^ y.wrapping_mul(PRIMES[1]) ^ z.wrapping_mul(PRIMES[2]);
             hash as usize & (self.points - 1)
         } else {
             let side = self.cells as u32 + 1;
