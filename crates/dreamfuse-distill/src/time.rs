@@ -17,7 +17,7 @@ pub struct TimeSchedule {
 
 impl Default for TimeSchedule {
     fn default() -> Self {
-        Self { min: [0.5, 0.1], max: [0.98, 0.6], anneal: 0.8 }
+        Self { min: [0.85, 0.2], max: [0.98, 0.6], anneal: 0.8 }
     }
 }
 

@@ -18,7 +18,7 @@ pub struct LossWeights {
 
 impl Default for LossWeights {
     fn default() -> Self {
-        Self { opacity: 0.002, binary: 0.01, orientation: 0.001 }
+        Self { opacity: 0.001, binary: 0.005, orientation: 0.001 }
     }
 }
 

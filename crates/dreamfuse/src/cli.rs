@@ -69,7 +69,7 @@ pub struct RunArgs {
     /// `embedded`, or a folder in the diffusers layout.
     #[arg(long, value_name = "NAME-OR-DIR")]
     pub prior: Option<String>,
-    /// Strength of classifier-free guidance, in diffusers' convention [default: 5].
+    /// Strength of classifier-free guidance, in diffusers' convention [default: 8].
     #[arg(long, value_name = "S")]
     pub guidance_scale: Option<f64>,
     /// Views of a step [default: 4].
