@@ -32,10 +32,10 @@ pub(crate) fn check(config: &Map<String, Value>, defaults: &Value) -> Result<(),
         // A key that is there and empty is as good as one that is not.
         _ => !value.is_null() && value != default,
     };
-    let defaults = defaults.as_object().into_iter().flatten();
+    let mut defaults = defaults.as_object().into_iter().flatten();
     let wrong = |(key, default): (&String, &Value)| {
         let value = config.get(key).filter(|value| differs(value, default))?;
         Some(format!("{key} is {value}; only {default} would do"))
     };
-    defaults.map(wrong).find_map(|wrong| wrong).map_or(Ok(()), Err)
+    defaults.find_map(wrong).map_or(Ok(()), Err)
 }
