@@ -14,7 +14,7 @@ pub(crate) fn unet() -> Value {
         "mid_block_only_cross_attention": null, "mid_block_scale_factor": 1,
         "mid_block_type": "UNetMidBlock2DCrossAttn", "num_attention_heads": null, "num_class_embeds": null,
         "only_cross_attention": false, "resnet_out_scale_factor": 1.0, "resnet_skip_time_act": false,
-        "resnet_time_scale_shift": "default", "reverse_transformer_layers_per_block": null,
+        "reverse_transformer_layers_per_block": null,
         "time_cond_proj_dim": null, "time_embedding_act_fn": null, "time_embedding_dim": null,
         "time_embedding_type": "positional", "timestep_post_act": null, "transformer_layers_per_block": 1,
     })

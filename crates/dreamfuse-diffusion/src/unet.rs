@@ -14,7 +14,7 @@ use blocks::{DownBlock, MidBlock, UpBlock};
 use burn::module::Module;
 use burn::nn::{GroupNorm, conv::Conv2d};
 use burn::tensor::{DType, Device, Tensor};
-pub use config::{PerLevel, UNetConfig};
+pub use config::{PerLevel, TimeScaleShift, UNetConfig};
 use embeddings::{TextTimeEmbedding, TimestepEmbedding};
 use resnet::{convolution, convolve, normalization, normalize, zeroed};
 use std::path::Path;
@@ -56,6 +56,16 @@ impl UNet {
             conv_out: zeroed(convolution([first, config.out_channels], 3, 1, device)),
             config: config.clone(),
         }
+    }
+
+    /// With the class embedding drawn anew, number `i` of a class label weighted by `gains[i]`: the default, which
+    /// treats all alike, lets those that vary most or lie farthest from zero drown the others.
+    ///
+    /// # Panics
+    /// When the gains are not as many as the numbers of a class label.
+    pub fn with_class_gains(mut self, gains: &[f32], device: &Device) -> Self {
+        self.class_embedding = self.class_embedding.map(|embedding| embedding.with_gains(gains, device));
+        self
     }
 
     /// With the weights of a `diffusion_pytorch_model.safetensors`.

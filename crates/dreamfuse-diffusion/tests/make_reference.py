@@ -53,6 +53,14 @@ def tokenizer():
     return CLIPTokenizer.from_pretrained(folder), len(vocab)
 
 
+def unet_of(channels, **options):
+    return UNet2DConditionModel(
+        sample_size=16, in_channels=3, out_channels=3, block_out_channels=channels, layers_per_block=1, cross_attention_dim=16,
+        norm_num_groups=channels[0] // 2, attention_head_dim=4, class_embed_type="projection", projection_class_embeddings_input_dim=9,
+        addition_embed_type="text", addition_embed_type_num_heads=4, down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), **options).half().float().eval()
+
+
 def main():
     torch.manual_seed(0)
     tok, size = tokenizer()
@@ -62,11 +70,7 @@ def main():
     text = CLIPTextModel(CLIPTextConfig(
         vocab_size=size, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=TOKENS,
         projection_dim=16, hidden_act="quick_gelu", bos_token_id=size - 2, eos_token_id=size - 1, pad_token_id=size - 1)).half().float().eval()
-    unet = UNet2DConditionModel(
-        sample_size=16, in_channels=3, out_channels=3, block_out_channels=(16, 32), layers_per_block=1, cross_attention_dim=16,
-        norm_num_groups=8, attention_head_dim=4, class_embed_type="projection", projection_class_embeddings_input_dim=9,
-        addition_embed_type="text", addition_embed_type_num_heads=4,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D")).half().float().eval()
+    unet = unet_of((16, 32))
     scheduler = DDPMScheduler(beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction")
     text.half().save_pretrained(f"{OUT}/text_encoder")
     unet.half().save_pretrained(f"{OUT}/unet")
@@ -76,7 +80,12 @@ def main():
         embeddings = text(ids).last_hidden_state
         sample, timesteps, labels = torch.randn(3, 3, 16, 16), torch.tensor([37, 500, 801]), torch.randn(3, 9)
         output = unet(sample, timesteps, embeddings, class_labels=labels).sample
-    save_file(dict(input_ids=ids, text_embeddings=embeddings, sample=sample, timesteps=timesteps, class_labels=labels, output=output),
+        torch.manual_seed(1)
+        shifting = unet_of((8, 16), resnet_time_scale_shift="scale_shift")
+        shifted = shifting(sample, timesteps, embeddings, class_labels=labels).sample
+    shifting.half().save_pretrained(f"{OUT}/unet_scale_shift")
+    save_file(dict(input_ids=ids, text_embeddings=embeddings, sample=sample, timesteps=timesteps, class_labels=labels, output=output,
+                   output_scale_shift=shifted),
               f"{OUT}/reference.safetensors")
     schedules = {}
     for name in ["linear", "scaled_linear", "squaredcos_cap_v2"]:

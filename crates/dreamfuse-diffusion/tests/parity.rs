@@ -99,9 +99,11 @@ fn unet_output(unet: &UNet, reference: &Reference) -> Tensor<4> {
 #[test]
 fn the_unet_computes_what_diffusers_computes() {
     let reference = Reference::load();
-    let ours = unet_output(&load_unet(&folder().join("unet")), &reference);
-    let error = relative_error(ours, reference.floats("output"));
-    assert!(error <= 1e-4, "relative error {error:.2e}");
+    for (name, output) in [("unet", "output"), ("unet_scale_shift", "output_scale_shift")] {
+        let ours = unet_output(&load_unet(&folder().join(name)), &reference);
+        let error = relative_error(ours, reference.floats(output));
+        assert!(error <= 1e-4, "{name}: relative error {error:.2e}");
+    }
 }
 
 #[test]
@@ -176,7 +178,7 @@ fn a_folder_is_loaded_whole_and_damage_is_named() {
         ("unet/config.json", "projection_class_embeddings_input_dim", json!(5)),
         ("unet/config.json", "act_fn", json!("gelu")),
         ("unet/config.json", "flip_sin_to_cos", json!(false)),
-        ("unet/config.json", "resnet_time_scale_shift", json!("scale_shift")),
+        ("unet/config.json", "class_embeddings_concat", json!(true)),
         ("text_encoder/config.json", "num_attention_heads", json!(3)),
         ("text_encoder/config.json", "vocab_size", json!(100)),
         ("tokenizer/tokenizer_config.json", "model_max_length", json!(99)),

@@ -3,7 +3,7 @@
 use dreamfuse_core::{Camera, CameraRange, LightRange};
 use dreamfuse_diffusion::clip_text::{Activation, ClipTextConfig};
 use dreamfuse_diffusion::schedule::ScheduleConfig;
-use dreamfuse_diffusion::unet::UNetConfig;
+use dreamfuse_diffusion::unet::{TimeScaleShift, UNetConfig};
 use dreamfuse_toybox::CaptionShares;
 use serde::{Deserialize, Serialize};
 
@@ -136,6 +136,7 @@ impl TrainConfig {
             norm_num_groups: 8,
             norm_eps: 1e-5,
             use_linear_projection: false,
+            resnet_time_scale_shift: TimeScaleShift::ScaleShift,
             class_embed_type: Some("projection".into()),
             projection_class_embeddings_input_dim: Some(Camera::CONDITIONING),
             addition_embed_type: Some("text".into()),

@@ -33,3 +33,47 @@ impl Denoiser {
         (output - target).powi_scalar(2).mean()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::optimizer::{parameters, with_parameters};
+    use crate::{TrainConfig, Trainer};
+    use std::ops::ControlFlow;
+
+    #[test]
+    fn the_gradient_of_every_parameter_is_the_slope_of_the_loss() {
+        let config: TrainConfig = toml::from_str(include_str!("../configs/prior-32.toml")).unwrap();
+        let config = TrainConfig {
+            size: 8,
+            batch: 4,
+            channels: vec![8, 16],
+            text_width: 16,
+            text_layers: 1,
+            warmup_steps: 2,
+            rate: 4e-3,
+            ..config
+        };
+        let mut trainer = Trainer::new(config).unwrap();
+        // Some steps, because the layers that start at zero hide those behind them.
+        trainer.run(20, |_, _| ControlFlow::Continue(())).unwrap();
+        let batch = trainer.draw(100);
+        let (gradients, _) = trainer.gradients(&batch);
+        assert!(gradients.len() > 200);
+        let lists = parameters(trainer.model());
+        let loss = |lists: Vec<Vec<f32>>| {
+            let model = with_parameters(trainer.model().clone(), lists, &trainer.device);
+            f64::from(model.loss(&batch, &trainer.schedule, &trainer.device).into_scalar::<f32>())
+        };
+        for (index, gradient) in gradients.iter().enumerate() {
+            let norm = gradient.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+            let along = |step: f64| {
+                let mut moved = lists.clone();
+                moved[index].iter_mut().zip(gradient).for_each(|(v, g)| *v += (step / norm * f64::from(*g)) as f32);
+                loss(moved)
+            };
+            let slope = (along(1e-2) - along(-1e-2)) / 2e-2;
+            // The loss is a sum in f32: differences below its last digits say nothing.
+            assert!((slope - norm).abs() <= 0.02 * norm + 3e-5, "parameter {index}: {norm:.3e}, slope {slope:.3e}");
+        }
+    }
+}

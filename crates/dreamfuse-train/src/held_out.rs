@@ -1,10 +1,11 @@
-//! The loss by noise level on pictures that training never draws, with their own captions and with others':
-//! the gap between the two is what the words are worth.
+//! The loss by noise level on pictures that training never draws, as they are, with others' captions and with
+//! cameras a quarter turn further: the gaps are what the words and the view are worth.
 
 use crate::config::TrainConfig;
 use crate::data::{Batch, draw};
 use crate::denoiser::Denoiser;
 use burn::tensor::Device;
+use dreamfuse_core::Camera;
 use dreamfuse_diffusion::{NoiseSchedule, Tokenizer};
 use dreamfuse_toybox::CaptionSampler;
 
@@ -23,6 +24,8 @@ pub struct HeldOut {
     pub loss: f32,
     /// The same with each picture given another's caption.
     pub loss_other_caption: f32,
+    /// The same with each camera's azimuth told a quarter turn further.
+    pub loss_other_azimuth: f32,
 }
 
 /// The measured pictures: all with caption and camera, from a seed that training does not use.
@@ -40,5 +43,10 @@ pub(crate) fn measure(model: &Denoiser, batch: &Batch, level: f64, schedule: &No
     let own = loss(&batch);
     let tokens = batch.ids.len() / batch.len();
     batch.ids.rotate_right(tokens);
-    HeldOut { level, loss: own, loss_other_caption: loss(&batch) }
+    let other_caption = loss(&batch);
+    batch.ids.rotate_left(tokens);
+    for camera in batch.cameras.chunks_exact_mut(Camera::CONDITIONING) {
+        (camera[1], camera[2]) = (-camera[2], camera[1]);
+    }
+    HeldOut { level, loss: own, loss_other_caption: other_caption, loss_other_azimuth: loss(&batch) }
 }

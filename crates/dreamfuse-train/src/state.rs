@@ -18,6 +18,8 @@ pub(crate) struct State {
     pub slots: Vec<Slot>,
 }
 
+const STEP: &str = "step";
+
 /// The four lists of a parameter.
 const KINDS: [&str; 4] = ["value", "first", "second", "average"];
 
@@ -30,7 +32,8 @@ pub(crate) fn save(path: &Path, state: &State) -> Result<(), TrainError> {
         }
     }
     let view = |(name, bytes): &'_ (String, Vec<u8>)| (name.clone(), bytes.len() / 4);
-    let views: Vec<_> = lists
+    let step = state.step.to_le_bytes();
+    let mut views: Vec<_> = lists
         .iter()
         .map(|entry| {
             let (name, count) = view(entry);
@@ -38,8 +41,10 @@ pub(crate) fn save(path: &Path, state: &State) -> Result<(), TrainError> {
         })
         .collect::<Result<_, _>>()
         .map_err(|e| TrainError::State(e.to_string()))?;
-    let metadata =
-        HashMap::from([("step".to_owned(), state.step.to_string()), ("config".to_owned(), state.config.clone())]);
+    let number = TensorView::new(Dtype::U64, vec![1], &step).map_err(|e| TrainError::State(e.to_string()))?;
+    views.push((STEP.to_owned(), number));
+    // One entry only: they are written in an order that differs from run to run.
+    let metadata = HashMap::from([("config".to_owned(), state.config.clone())]);
     let bytes = serialize(views, Some(metadata)).map_err(|e| TrainError::State(e.to_string()))?;
     Ok(write_checked(path, &bytes)?)
 }
@@ -49,12 +54,11 @@ pub(crate) fn load(path: &Path) -> Result<State, TrainError> {
     let bad = |reason: String| TrainError::State(format!("{}: {reason}", path.display()));
     let tensors = SafeTensors::deserialize(&bytes).map_err(|e| bad(e.to_string()))?;
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| bad(e.to_string()))?;
-    let entry = |key: &str| {
-        let value = header.metadata().as_ref().and_then(|metadata| metadata.get(key));
-        value.cloned().ok_or_else(|| bad(format!("it has no {key}")))
-    };
-    let step = entry("step")?.parse().map_err(|_| bad("its step is no number".into()))?;
-    let mut state = State { config: entry("config")?, step, parameters: Vec::new(), slots: Vec::new() };
+    let config = header.metadata().as_ref().and_then(|metadata| metadata.get("config"));
+    let config = config.cloned().ok_or_else(|| bad("it has no config".into()))?;
+    let step = tensors.tensor(STEP).map_err(|e| bad(e.to_string()))?.data().try_into();
+    let step = u64::from_le_bytes(step.map_err(|_| bad("its step is no number".into()))?);
+    let mut state = State { config, step, parameters: Vec::new(), slots: Vec::new() };
     for i in 0..tensors.len() / KINDS.len() {
         let list = |kind: &str| -> Result<Vec<f32>, TrainError> {
             let tensor = tensors.tensor(&format!("{i:05}.{kind}")).map_err(|e| bad(e.to_string()))?;

@@ -93,9 +93,16 @@ fn keep(args: &TrainArgs, trainer: &Trainer, now: Progress, loss: f32) -> anyhow
         let options = SheetOptions { views: Some(3), steps: 25, sampler: Sampler::Ddim, guidance_scale: 3.0, seed: 0 };
         let picture = sheet(&prior, &prompts, &options)?;
         picture.save_png(&args.out.join(format!("samples-{:07}.png", now.step)))?;
-        let line = |h: &HeldOut| format!("{},{},{:.5},{:.5}", now.step, h.level, h.loss, h.loss_other_caption);
+        let line = |h: &HeldOut| {
+            let [own, caption, azimuth] = [h.loss, h.loss_other_caption, h.loss_other_azimuth];
+            format!("{},{},{own:.5},{caption:.5},{azimuth:.5}", now.step, h.level)
+        };
         let lines: Vec<String> = trainer.held_out().iter().map(line).collect();
-        append(&args.out.join("held-out.csv"), "step,t,loss,loss with another caption", &lines)?;
+        append(
+            &args.out.join("held-out.csv"),
+            "step,t,loss,loss with another caption,loss with another azimuth",
+            &lines,
+        )?;
     }
     Ok(())
 }

@@ -10,6 +10,27 @@ pub enum PerLevel {
     Each(Vec<usize>),
 }
 
+/// How the time embedding enters a residual block.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimeScaleShift {
+    /// Added before the second norm.
+    #[default]
+    Default,
+    /// Scales and shifts after it (Dhariwal & Nichol 2021's adaptive group norm).
+    ScaleShift,
+}
+
+impl TimeScaleShift {
+    /// Numbers that it takes for each channel.
+    pub(super) fn parts(self) -> usize {
+        match self {
+            Self::Default => 1,
+            Self::ScaleShift => 2,
+        }
+    }
+}
+
 /// Shape of the network. Fields and their defaults are those of diffusers 0.42's
 /// `UNet2DConditionModel`; what is not listed has to have its default there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,6 +53,8 @@ pub struct UNetConfig {
     pub norm_eps: f64,
     #[serde(default)]
     pub use_linear_projection: bool,
+    #[serde(default)]
+    pub resnet_time_scale_shift: TimeScaleShift,
     #[serde(default)]
     pub class_embed_type: Option<String>,
     #[serde(default)]

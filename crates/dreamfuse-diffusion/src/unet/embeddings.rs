@@ -21,6 +21,19 @@ impl TimestepEmbedding {
         Self { linear_1: LinearConfig::new(from, to).init(device), linear_2: LinearConfig::new(to, to).init(device) }
     }
 
+    /// Drawn anew for inputs of unlike sizes: weights of input `i` with deviation `gains[i]`, and an output as large as
+    /// the embeddings that it is added to.
+    pub(super) fn with_gains(mut self, gains: &[f32], device: &Device) -> Self {
+        let [from, to] = self.linear_1.weight.dims();
+        assert_eq!(from, gains.len(), "one gain for each input");
+        let normal =
+            |rows: usize, std: f64| Initializer::Normal { mean: 0.0, std }.init::<2, _>([rows, to], device).val();
+        let gains = Tensor::<1>::from_floats(gains, device).reshape([from, 1]);
+        self.linear_1.weight = Param::from_tensor((normal(from, 1.0) * gains).detach());
+        self.linear_2.weight = Param::from_tensor(normal(to, 1.5 / (to as f64).sqrt()).detach());
+        self
+    }
+
     /// `[batch, from]` to `[batch, to]`.
     pub(super) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         self.linear_2.forward(silu(self.linear_1.forward(x)))

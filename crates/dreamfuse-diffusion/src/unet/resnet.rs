@@ -1,6 +1,6 @@
 //! Residual blocks, and the convolutions and norms that all blocks use.
 
-use super::config::UNetConfig;
+use super::config::{TimeScaleShift, UNetConfig};
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{GroupNorm, GroupNormConfig, Linear, LinearConfig, PaddingConfig2d};
@@ -34,9 +34,25 @@ pub(super) fn normalization(config: &UNetConfig, channels: usize, epsilon: f64, 
 
 /// Runs a [`normalization`] by our kernel, followed by SiLU where asked.
 pub(super) fn normalize(layer: &GroupNorm, x: Tensor<4>, silu: bool) -> Tensor<4> {
-    let (Some(gamma), Some(beta)) = (&layer.gamma, &layer.beta) else { unreachable!("norms of the U-Net are affine") };
-    let settings = Settings { groups: layer.num_groups, epsilon: layer.epsilon as f32, silu };
-    group_norm(x, gamma.val(), beta.val(), settings)
+    let [gamma, beta] = affine(layer);
+    group_norm(x, gamma, beta, settings(layer, silu))
+}
+
+/// As [`normalize`] with SiLU, each picture scaled and shifted by its own `[batch, 2 · channels]` in between
+/// (diffusers' `scale_shift`; FiLM, Perez et al. 2018).
+fn modulate(layer: &GroupNorm, x: Tensor<4>, by: Tensor<2>) -> Tensor<4> {
+    let ([gamma, beta], channels) = (affine(layer), x.dims()[1]);
+    let scale = by.clone().narrow(1, 0, channels) + 1.0;
+    let shift = by.narrow(1, channels, channels);
+    group_norm(x, gamma * scale.clone(), beta * scale + shift, settings(layer, true))
+}
+
+fn affine(layer: &GroupNorm) -> [Tensor<2>; 2] {
+    [&layer.gamma, &layer.beta].map(|part| part.as_ref().expect("norms of the U-Net are affine").val().unsqueeze())
+}
+
+fn settings(layer: &GroupNorm, silu: bool) -> Settings {
+    Settings { groups: layer.num_groups, epsilon: layer.epsilon as f32, silu }
 }
 
 /// diffusers' `ResnetBlock2D`.
@@ -48,6 +64,8 @@ pub(super) struct ResnetBlock {
     norm2: GroupNorm,
     conv2: Conv2d,
     conv_shortcut: Option<Conv2d>,
+    #[module(skip)]
+    time_scale_shift: TimeScaleShift,
 }
 
 impl ResnetBlock {
@@ -55,20 +73,27 @@ impl ResnetBlock {
         Self {
             norm1: normalization(config, from, config.norm_eps, device),
             conv1: convolution([from, to], 3, 1, device),
-            time_emb_proj: LinearConfig::new(config.time_embed_dim(), to).init(device),
+            time_emb_proj: LinearConfig::new(config.time_embed_dim(), config.resnet_time_scale_shift.parts() * to)
+                .init(device),
             norm2: normalization(config, to, config.norm_eps, device),
             conv2: convolution([to, to], 3, 1, device),
             conv_shortcut: (from != to).then(|| convolution([from, to], 1, 1, device)),
+            time_scale_shift: config.resnet_time_scale_shift,
         }
     }
 
     /// `x` is `[batch, from, h, w]`; `time` is `[batch, time_embed_dim]`, after SiLU.
     pub(super) fn forward(&self, x: Tensor<4>, time: Tensor<2>) -> Tensor<4> {
         let h = convolve(&self.conv1, normalize(&self.norm1, x.clone(), true));
-        let shift = self.time_emb_proj.forward(time);
-        let [batch, channels] = shift.dims();
-        let h = h + shift.reshape([batch, channels, 1, 1]);
-        let h = convolve(&self.conv2, normalize(&self.norm2, h, true));
+        let time = self.time_emb_proj.forward(time);
+        let h = match self.time_scale_shift {
+            TimeScaleShift::Default => {
+                let [batch, channels] = time.dims();
+                normalize(&self.norm2, h + time.reshape([batch, channels, 1, 1]), true)
+            }
+            TimeScaleShift::ScaleShift => modulate(&self.norm2, h, time),
+        };
+        let h = convolve(&self.conv2, h);
         let shortcut = match &self.conv_shortcut {
             Some(layer) => convolve(layer, x),
             None => x,

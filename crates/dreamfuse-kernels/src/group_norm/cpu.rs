@@ -12,6 +12,13 @@ pub struct Settings {
     pub silu: bool,
 }
 
+/// The numbers of one picture and group, from `[channels]` for all pictures or `[batch, channels]`.
+fn of_group(affine: &[f32], channels: usize, s: Settings, group: usize) -> &[f32] {
+    let in_group = channels / s.groups;
+    let first = if affine.len() == channels { group % s.groups } else { group } * in_group;
+    &affine[first..first + in_group]
+}
+
 pub(super) fn forward(
     [_, channels, height, width]: [usize; 4],
     s: Settings,
@@ -23,13 +30,13 @@ pub(super) fn forward(
     let mut out = vec![0.0; input.len()];
     let groups = out.par_chunks_mut(in_group * area).zip(input.par_chunks(in_group * area)).enumerate();
     groups.for_each(|(group, (out, input))| {
-        let first = group % s.groups * in_group;
+        let [gamma, beta] = [gamma, beta].map(|affine| of_group(affine, channels, s, group));
         vectorized(
             #[inline(always)]
             || {
                 let (mean, scale) = statistics(input, s.epsilon);
                 for (c, (out, input)) in out.chunks_exact_mut(area).zip(input.chunks_exact(area)).enumerate() {
-                    let (factor, shift) = (scale * gamma[first + c], beta[first + c]);
+                    let (factor, shift) = (scale * gamma[c], beta[c]);
                     for (out, value) in out.iter_mut().zip(input) {
                         let normal = (value - mean) * factor + shift;
                         *out = if s.silu { normal * sigmoid(normal) } else { normal };
@@ -58,15 +65,14 @@ pub(super) fn backward(
     let groups = out.par_chunks_mut(members).zip(sums.par_chunks_mut(in_group));
     let groups = groups.zip(grad.par_chunks(members).zip(input.par_chunks(members))).enumerate();
     groups.for_each(|(group, ((out, sums), (grad, input)))| {
-        let first = group % s.groups * in_group;
-        let affine = (&gamma[first..first + in_group], &beta[first..first + in_group]);
+        let affine = [gamma, beta].map(|affine| of_group(affine, channels, s, group));
         vectorized(
             #[inline(always)]
             || group_backward(s, area, grad, input, affine, out, sums),
         );
     });
-    let (mut of_gamma, mut of_beta) = (vec![0.0; channels], vec![0.0; channels]);
-    for image in sums.chunks_exact(channels) {
+    let (mut of_gamma, mut of_beta) = (vec![0.0; gamma.len()], vec![0.0; gamma.len()]);
+    for image in sums.chunks_exact(gamma.len()) {
         for (c, [scaled, plain]) in image.iter().enumerate() {
             of_gamma[c] += scaled;
             of_beta[c] += plain;
@@ -81,7 +87,7 @@ fn group_backward(
     area: usize,
     grad: &[f32],
     input: &[f32],
-    (gamma, beta): (&[f32], &[f32]),
+    [gamma, beta]: [&[f32]; 2],
     out: &mut [f32],
     sums: &mut [[f32; 2]],
 ) {

@@ -13,16 +13,16 @@ use burn::tensor::Tensor;
 pub use cpu::Settings;
 
 /// Normalises `input` `[batch, channels, height, width]` over each group of channels (Wu & He 2018),
-/// scales by `gamma` `[channels]`, adds `beta` `[channels]`, and applies SiLU where
-/// `settings.silu` is set. Differentiable in all three.
+/// scales by `gamma`, adds `beta`, and applies SiLU where `settings.silu` is set. Both are `[1, channels]` for
+/// all pictures, or `[batch, channels]`. Differentiable in all three.
 ///
 /// # Panics
 /// When the channels are no multiple of the groups, or the shapes do not fit.
-pub fn group_norm(input: Tensor<4>, gamma: Tensor<1>, beta: Tensor<1>, settings: Settings) -> Tensor<4> {
-    let ([_, c, _, _], [g], [b]) = (input.dims(), gamma.dims(), beta.dims());
+pub fn group_norm(input: Tensor<4>, gamma: Tensor<2>, beta: Tensor<2>, settings: Settings) -> Tensor<4> {
+    let ([batch, channels, _, _], [rows, columns], b) = (input.dims(), gamma.dims(), beta.dims());
     assert!(
-        c == g && c == b && c % settings.groups == 0,
-        "group_norm: {c} channels, {} groups, gamma [{g}], beta [{b}]",
+        [1, batch].contains(&rows) && columns == channels && b == [rows, columns] && channels % settings.groups == 0,
+        "group_norm: {batch} pictures of {channels} channels, {} groups, gamma [{rows}, {columns}], beta {b:?}",
         settings.groups
     );
     Tensor::from_dispatch(Dispatch::group_norm_op(
@@ -77,7 +77,8 @@ impl GroupNormBackend for Flex {
         let shape: [usize; 4] = shape_of(&input);
         let (of_input, of_gamma, of_beta) =
             cpu::backward(shape, settings, slice_of(&grad), slice_of(&input), slice_of(&gamma), slice_of(&beta));
-        (tensor_from(of_input, shape), tensor_from(of_gamma, [shape[1]]), tensor_from(of_beta, [shape[1]]))
+        let rows = [of_gamma.len() / shape[1], shape[1]];
+        (tensor_from(of_input, shape), tensor_from(of_gamma, rows), tensor_from(of_beta, rows))
     }
 }
 
@@ -137,11 +138,11 @@ mod tests {
     #[test]
     fn value_and_gradients_agree_with_the_reference() {
         let shape = [2, 6, 3, 5];
-        for (groups, silu) in [(2, false), (3, true), (6, true)] {
+        for (groups, silu, rows) in [(2, false, 1), (3, true, 2), (6, true, 1), (2, true, 2)] {
             let settings = Settings { groups, epsilon: 1e-5, silu };
-            let (input, gamma, beta) = (numbers(1, 180), numbers(2, 6), numbers(3, 6));
+            let (input, gamma, beta) = (numbers(1, 180), numbers(2, 6 * rows), numbers(3, 6 * rows));
             let weights = numbers(4, 180);
-            let (x, g, b) = (tracked(&input, shape), tracked(&gamma, [6]), tracked(&beta, [6]));
+            let (x, g, b) = (tracked(&input, shape), tracked(&gamma, [rows, 6]), tracked(&beta, [rows, 6]));
             let out = group_norm(x.clone(), g.clone(), b.clone(), settings);
             assert_close("value", &values(out.clone()), &reference::forward(shape, settings, &input, &gamma, &beta));
             let grads = (out * tracked(&weights, shape).detach()).sum().backward();

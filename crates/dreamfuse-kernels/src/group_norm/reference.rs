@@ -2,6 +2,7 @@
 
 use super::Settings;
 
+/// `gamma` and `beta` are `[channels]` or `[batch, channels]`:
 /// `silu?((x − μ) / √(σ² + ε) · γ + β)` with mean and variance over a group's channels and pixels.
 pub fn forward(
     [batch, channels, height, width]: [usize; 4],
@@ -17,8 +18,9 @@ pub fn forward(
         let mean = values.iter().sum::<f64>() / members as f64;
         let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / members as f64;
         for (i, value) in values.iter().enumerate() {
-            let channel = group % s.groups * (channels / s.groups) + i / area;
-            let normal = (value - mean) / (variance + f64::from(s.epsilon)).sqrt() * gamma[channel] + beta[channel];
+            let channel = group * (channels / s.groups) + i / area; // counted through all pictures
+            let (gamma, beta) = (gamma[channel % gamma.len()], beta[channel % beta.len()]);
+            let normal = (value - mean) / (variance + f64::from(s.epsilon)).sqrt() * gamma + beta;
             out.push(if s.silu { normal / (1.0 + (-normal).exp()) } else { normal });
         }
     }
