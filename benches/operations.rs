@@ -4,7 +4,6 @@ mod work;
 
 use burn::tensor::{Device, Distribution, Tensor};
 use criterion::{Criterion, criterion_group, criterion_main};
-use dreamfuse_kernels::group_norm::Settings;
 use dreamfuse_kernels::{attention, conv2d, geglu, group_norm, layer_norm};
 use work::{DefaultRun, Evaluation, Render, Training, large, small};
 
@@ -33,7 +32,8 @@ fn operations(c: &mut Criterion) {
         both(c, &format!("conv2d {channels} at {size}x{size}"), |device| {
             let (x, b) = (random([BATCH, channels, size, size], device), random([channels], device));
             let w = random([channels, channels, 3, 3], device);
-            Box::new(move || conv2d(x.clone(), w.clone(), b.clone(), 1, 1))
+            let settings = conv2d::Settings { stride: 1, padding: 1, prepared: None };
+            Box::new(move || conv2d(x.clone(), w.clone(), b.clone(), settings.clone()))
         });
     }
     // Self-attention at 16 × 16 pixels.
@@ -42,8 +42,8 @@ fn operations(c: &mut Criterion) {
         Box::new(move || attention(q.clone(), k.clone(), v.clone(), 4))
     });
     both(c, "group_norm 32 at 32x32 with SiLU", |device| {
-        let (x, g, b) = (random([BATCH, 32, 32, 32], device), random([32], device), random([32], device));
-        let settings = Settings { groups: 8, epsilon: 1e-5, silu: true };
+        let (x, g, b) = (random([BATCH, 32, 32, 32], device), random([1, 32], device), random([1, 32], device));
+        let settings = group_norm::Settings { groups: 8, epsilon: 1e-5, silu: true };
         Box::new(move || group_norm(x.clone(), g.clone(), b.clone(), settings))
     });
     both(c, "layer_norm 256 tokens of 64", |device| {

@@ -79,7 +79,7 @@ impl Evaluation {
         let device = Device::flex();
         let size = config.sample_size;
         Self {
-            unet: UNet::new(config, &device),
+            unet: UNet::new(config, &device).frozen(),
             sample: Tensor::random([2, 3, size, size], Distribution::Default, &device),
             text: Tensor::random([2, tokens, config.cross_attention_dim], Distribution::Default, &device),
             camera: Tensor::zeros([2, Camera::CONDITIONING], &device),

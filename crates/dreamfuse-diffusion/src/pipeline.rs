@@ -9,7 +9,9 @@ use crate::tokenizer::Tokenizer;
 use crate::unet::{UNet, UNetConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use dreamfuse_core::Camera;
+use dreamfuse_kernels::cpu::Workers;
 use serde_json::{Map, Value};
+use std::ops::Range;
 use std::path::Path;
 
 /// Tokenizer, text encoder, U-Net and schedule of a pixel-space model.
@@ -21,7 +23,11 @@ pub struct Pipeline {
     /// Words that training used, if the folder says so.
     pub words: Vec<String>,
     device: Device,
+    workers: Workers,
 }
+
+/// Parts of a batch that are evaluated side by side, whatever the number of threads: they decide the last digits.
+const PARTS: usize = 2;
 
 /// The U-Net's tensors, by their path in a pipeline's folder.
 pub const UNET_WEIGHTS: &str = "unet/diffusion_pytorch_model.safetensors";
@@ -83,10 +89,11 @@ impl Pipeline {
         Ok(Self {
             tokenizer,
             text_encoder: ClipTextModel::load(&text_shape, &folder.join(text), read(text)?, device)?,
-            unet: UNet::load(&config, &folder.join(unet), read(unet)?, device)?,
+            unet: UNet::load(&config, &folder.join(unet), read(unet)?, device)?.frozen(),
             schedule: NoiseSchedule::new(schedule),
             words,
             device: device.clone(),
+            workers: Workers::new(PARTS),
         })
     }
 
@@ -98,6 +105,21 @@ impl Pipeline {
         let ids = prompts.iter().map(|prompt| self.tokenizer.encode(prompt)).collect::<Result<Vec<_>, _>>()?;
         let shape = [prompts.len(), self.tokenizer.max_length()];
         Ok(Tensor::from_data(TensorData::new(ids.concat(), shape), &self.device))
+    }
+
+    /// The U-Net's output for pictures `range` of a batch.
+    fn output(
+        &self,
+        range: Range<usize>,
+        noisy: &Tensor<4>,
+        timesteps: &[usize],
+        text: &Tensor<3>,
+        cameras: Option<&[Camera]>,
+    ) -> Tensor<4> {
+        let (noisy, text) = (noisy.clone().slice_dim(0, range.clone()), text.clone().slice_dim(0, range.clone()));
+        let cameras = cameras.map(|cameras| &cameras[range.clone()]);
+        let camera = self.takes_camera().then(|| camera_tensor(cameras, range.len(), &self.device));
+        self.unet.forward(noisy, &timesteps[range], text, camera)
     }
 
     /// Whether it is told where the camera stands.
@@ -164,8 +186,13 @@ impl FrozenPrior for Pipeline {
     }
 
     fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], text: Tensor<3>, cameras: Option<&[Camera]>) -> Tensor<4> {
-        let camera = self.takes_camera().then(|| camera_tensor(cameras, timesteps.len(), &noisy.device()));
-        let output = self.unet.forward(noisy.clone(), timesteps, text, camera);
-        self.schedule.noise_of(noisy, output, timesteps)
+        // Pictures do not depend on each other: threads that have some to themselves wait for each other once, not
+        // at every operation.
+        let count = timesteps.len();
+        let part = |index: usize| index * count / PARTS..(index + 1) * count / PARTS;
+        let parts: Vec<_> = (0..PARTS).map(part).filter(|part| !part.is_empty()).collect();
+        let outputs =
+            self.workers.map(parts.len(), |index| self.output(parts[index].clone(), &noisy, timesteps, &text, cameras));
+        self.schedule.noise_of(noisy, Tensor::cat(outputs, 0), timesteps)
     }
 }

@@ -4,6 +4,7 @@
 mod attention;
 mod blocks;
 mod config;
+mod convolution;
 mod embeddings;
 mod resnet;
 mod upsample;
@@ -12,17 +13,18 @@ use crate::checkpoint::{CheckpointError, Leeway, Renaming, load_weights, save_we
 use attention::Attend;
 use blocks::{DownBlock, MidBlock, UpBlock};
 use burn::module::Module;
-use burn::nn::{GroupNorm, conv::Conv2d};
+use burn::nn::GroupNorm;
 use burn::tensor::{DType, Device, Tensor};
 pub use config::{PerLevel, TimeScaleShift, UNetConfig};
+use convolution::Convolution;
 use embeddings::{TextTimeEmbedding, TimestepEmbedding};
-use resnet::{convolution, convolve, normalization, normalize, zeroed};
+use resnet::{normalization, normalize};
 use std::path::Path;
 
 /// Predicts the noise (or v) in noisy pictures, given timesteps, text and perhaps a camera.
 #[derive(Module, Debug)]
 pub struct UNet {
-    conv_in: Conv2d,
+    conv_in: Convolution,
     time_embedding: TimestepEmbedding,
     class_embedding: Option<TimestepEmbedding>,
     add_embedding: Option<TextTimeEmbedding>,
@@ -30,7 +32,7 @@ pub struct UNet {
     mid_block: MidBlock,
     up_blocks: Vec<UpBlock>,
     conv_norm_out: GroupNorm,
-    conv_out: Conv2d,
+    conv_out: Convolution,
     #[module(skip)]
     config: UNetConfig,
 }
@@ -45,7 +47,7 @@ impl UNet {
         let (first, last) = (channels[0], channels[channels.len() - 1]);
         let embedding = |from: usize| TimestepEmbedding::new(from, config.time_embed_dim(), device);
         Self {
-            conv_in: convolution([config.in_channels, first], 3, 1, device),
+            conv_in: Convolution::new([config.in_channels, first], 3, 1, device),
             time_embedding: embedding(first),
             class_embedding: config.projection_class_embeddings_input_dim.map(embedding),
             add_embedding: config.addition_embed_type.as_ref().map(|_| TextTimeEmbedding::new(config, device)),
@@ -53,7 +55,7 @@ impl UNet {
             mid_block: MidBlock::new(config, last, device),
             up_blocks: (0..channels.len()).map(|step| UpBlock::new(config, step, device)).collect(),
             conv_norm_out: normalization(config, first, config.norm_eps, device),
-            conv_out: zeroed(convolution([first, config.out_channels], 3, 1, device)),
+            conv_out: Convolution::new([first, config.out_channels], 3, 1, device).zeroed(),
             config: config.clone(),
         }
     }
@@ -84,6 +86,14 @@ impl UNet {
     pub fn grow(config: &UNetConfig, path: &Path, bytes: Vec<u8>, device: &Device) -> Result<Self, CheckpointError> {
         let leeway = Leeway { optional: &["attentions"], ..Leeway::default() };
         load_weights(Self::new(config, device), path, bytes, READ, leeway)
+    }
+
+    /// Ready for many evaluations: what depends on the weights alone is done once. They must not change any more.
+    pub fn frozen(mut self) -> Self {
+        self.down_blocks.iter_mut().for_each(DownBlock::prepare);
+        self.mid_block.prepare();
+        self.up_blocks.iter_mut().for_each(UpBlock::prepare);
+        self
     }
 
     /// Writes a `diffusion_pytorch_model.safetensors`.
@@ -127,7 +137,7 @@ impl UNet {
             time = time + embedding.forward(text.clone());
         }
         let context = Attend { time: burn::tensor::activation::silu(time), text };
-        let mut x = convolve(&self.conv_in, sample);
+        let mut x = self.conv_in.forward(sample);
         let mut skips = vec![x.clone()];
         for block in &self.down_blocks {
             x = block.forward(x, &context, &mut skips);
@@ -136,6 +146,6 @@ impl UNet {
         for block in &self.up_blocks {
             x = block.forward(x, &context, &mut skips);
         }
-        convolve(&self.conv_out, normalize(&self.conv_norm_out, x, true))
+        self.conv_out.forward(normalize(&self.conv_norm_out, x, true))
     }
 }

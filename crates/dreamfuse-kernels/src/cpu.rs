@@ -4,11 +4,13 @@ mod math;
 mod matmul;
 mod shared;
 mod tensors;
+mod workers;
 
 pub use math::{LANES, exp, maximum, sigmoid, statistics, sum};
 pub(crate) use matmul::{Matrix, multiply};
 pub(crate) use shared::SharedMut;
 pub(crate) use tensors::{contiguous, shape_of, slice_of, tensor_from};
+pub use workers::Workers;
 
 /// Runs `body` compiled for the best instruction set that the processor has (AVX-512, AVX2 with FMA,
 /// NEON, or portable code); what it calls must be `#[inline(always)]` to profit.

@@ -16,12 +16,11 @@ use dreamfuse_diffusion::tokenizer::TokenizerFiles;
 use dreamfuse_diffusion::unet::UNet;
 use dreamfuse_diffusion::{CheckpointError, NoiseSchedule, Pipeline, Tokenizer};
 use dreamfuse_kernels::adam::Adam;
+use dreamfuse_kernels::cpu::Workers;
 use dreamfuse_toybox::CaptionSampler;
-use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Training cannot go on; the message says why.
 #[derive(Debug, thiserror::Error)]
@@ -72,31 +71,6 @@ pub struct Trainer {
     workers: Workers,
 }
 
-/// Threads that each work on a shard of their own. Each is a pool of one thread: operations inside a shard
-/// find themselves in that pool and run where they are, instead of waking the other threads hundreds of times
-/// a step, and a thread that waits cannot take up another shard while it holds the lock of its graph.
-struct Workers(Vec<ThreadPool>);
-
-impl Workers {
-    fn new() -> Self {
-        let one = || ThreadPoolBuilder::new().num_threads(1).build().expect("a thread can be started");
-        Self((0..rayon::current_num_threads()).map(|_| one()).collect())
-    }
-
-    /// `work(0..count)`, in order.
-    fn map<R: Send>(&self, count: usize, work: impl Fn(usize) -> R + Sync) -> Vec<R> {
-        let next = AtomicUsize::new(0);
-        let take = || std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)).filter(|index| *index < count));
-        let run = || take().map(|index| (index, work(index))).collect::<Vec<_>>();
-        let mut results: Vec<(usize, R)> = std::thread::scope(|scope| {
-            let threads: Vec<_> = self.0.iter().map(|worker| scope.spawn(|| worker.install(run))).collect();
-            threads.into_iter().flat_map(|thread| thread.join().expect("training does not panic")).collect()
-        });
-        results.sort_by_key(|(index, _)| *index);
-        results.into_iter().map(|(_, result)| result).collect()
-    }
-}
-
 impl Trainer {
     /// A run from random weights.
     ///
@@ -127,7 +101,7 @@ impl Trainer {
             captions: CaptionSampler::new(config.captions),
             config,
             device,
-            workers: Workers::new(),
+            workers: Workers::single(),
         })
     }
 

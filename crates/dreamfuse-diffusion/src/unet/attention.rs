@@ -1,10 +1,11 @@
 //! Spatial transformers: pixels attend to each other and to the text.
 
 use super::config::UNetConfig;
-use super::resnet::{convolution, convolve, normalization, normalize, zeroed};
+use super::convolution::Convolution;
+use super::resnet::{normalization, normalize};
 use crate::project::{normalize_tokens, project};
 use burn::module::Module;
-use burn::nn::{GroupNorm, LayerNorm, LayerNormConfig, Linear, LinearConfig, conv::Conv2d};
+use burn::nn::{GroupNorm, LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 use dreamfuse_kernels::{attention, geglu};
 
@@ -20,9 +21,9 @@ pub(super) struct Attend {
 #[derive(Module, Debug)]
 pub(super) struct SpatialTransformer {
     norm: GroupNorm,
-    proj_in: Conv2d,
+    proj_in: Convolution,
     transformer_blocks: Vec<TransformerBlock>,
-    proj_out: Conv2d,
+    proj_out: Convolution,
 }
 
 #[derive(Module, Debug)]
@@ -56,22 +57,22 @@ impl SpatialTransformer {
     pub(super) fn new(config: &UNetConfig, channels: usize, heads: usize, device: &Device) -> Self {
         Self {
             norm: normalization(config, channels, 1e-6, device),
-            proj_in: convolution([channels, channels], 1, 1, device),
+            proj_in: Convolution::new([channels, channels], 1, 1, device),
             transformer_blocks: vec![TransformerBlock::new(channels, config.cross_attention_dim, heads, device)],
-            proj_out: zeroed(convolution([channels, channels], 1, 1, device)),
+            proj_out: Convolution::new([channels, channels], 1, 1, device).zeroed(),
         }
     }
 
     /// `[batch, channels, h, w]` to the same.
     pub(super) fn forward(&self, x: Tensor<4>, text: &Tensor<3>) -> Tensor<4> {
         let [batch, channels, height, width] = x.dims();
-        let h = convolve(&self.proj_in, normalize(&self.norm, x.clone(), false));
+        let h = self.proj_in.forward(normalize(&self.norm, x.clone(), false));
         let mut tokens = h.reshape([batch, channels, height * width]).swap_dims(1, 2);
         for block in &self.transformer_blocks {
             tokens = block.forward(tokens, text);
         }
         let h = tokens.swap_dims(1, 2).reshape([batch, channels, height, width]);
-        x + convolve(&self.proj_out, h)
+        x + self.proj_out.forward(h)
     }
 }
 

@@ -2,16 +2,16 @@
 
 use super::attention::{Attend, SpatialTransformer};
 use super::config::UNetConfig;
-use super::resnet::{ResnetBlock, convolution, convolve};
+use super::convolution::Convolution;
+use super::resnet::ResnetBlock;
 use super::upsample::upsample_nearest2;
 use burn::module::Module;
-use burn::nn::conv::Conv2d;
 use burn::tensor::{Device, Tensor};
 
 /// A convolution before or after a change of size, under the name that diffusers gives it.
 #[derive(Module, Debug)]
 pub(super) struct Resampler {
-    conv: Conv2d,
+    conv: Convolution,
 }
 
 /// `DownBlock2D` and `CrossAttnDownBlock2D`.
@@ -37,6 +37,12 @@ pub(super) struct UpBlock {
     upsamplers: Vec<Resampler>,
 }
 
+/// See [`Convolution::prepare`].
+fn prepare(resnets: &mut [ResnetBlock], resamplers: &mut [Resampler]) {
+    resnets.iter_mut().for_each(ResnetBlock::prepare);
+    resamplers.iter_mut().for_each(|resampler| resampler.conv.prepare());
+}
+
 /// `count` transformers, or none where the block type has none.
 fn transformers(
     config: &UNetConfig,
@@ -51,7 +57,7 @@ fn transformers(
 }
 
 fn resampler(wanted: bool, channels: usize, stride: usize, device: &Device) -> Vec<Resampler> {
-    let make = || Resampler { conv: convolution([channels, channels], 3, stride, device) };
+    let make = || Resampler { conv: Convolution::new([channels, channels], 3, stride, device) };
     wanted.then(make).into_iter().collect()
 }
 
@@ -78,6 +84,10 @@ impl DownBlock {
         }
     }
 
+    pub(super) fn prepare(&mut self) {
+        prepare(&mut self.resnets, &mut self.downsamplers);
+    }
+
     /// Pushes what the way up will take again.
     pub(super) fn forward(&self, mut x: Tensor<4>, context: &Attend, skips: &mut Vec<Tensor<4>>) -> Tensor<4> {
         for (i, resnet) in self.resnets.iter().enumerate() {
@@ -85,7 +95,7 @@ impl DownBlock {
             skips.push(x.clone());
         }
         for downsampler in &self.downsamplers {
-            x = convolve(&downsampler.conv, x);
+            x = downsampler.conv.forward(x);
             skips.push(x.clone());
         }
         x
@@ -99,6 +109,10 @@ impl MidBlock {
             resnets: (0..2).map(|_| ResnetBlock::new(config, [channels, channels], device)).collect(),
             attentions: vec![SpatialTransformer::new(config, channels, heads, device)],
         }
+    }
+
+    pub(super) fn prepare(&mut self) {
+        prepare(&mut self.resnets, &mut []);
     }
 
     pub(super) fn forward(&self, x: Tensor<4>, context: &Attend) -> Tensor<4> {
@@ -127,13 +141,17 @@ impl UpBlock {
         }
     }
 
+    pub(super) fn prepare(&mut self) {
+        prepare(&mut self.resnets, &mut self.upsamplers);
+    }
+
     pub(super) fn forward(&self, mut x: Tensor<4>, context: &Attend, skips: &mut Vec<Tensor<4>>) -> Tensor<4> {
         for (i, resnet) in self.resnets.iter().enumerate() {
             let skip = skips.pop().expect("as many skips as the way down pushed");
             x = layer(resnet, self.attentions.get(i), Tensor::cat(vec![x, skip], 1), context);
         }
         for upsampler in &self.upsamplers {
-            x = convolve(&upsampler.conv, upsample_nearest2(x));
+            x = upsampler.conv.forward(upsample_nearest2(x));
         }
         x
     }

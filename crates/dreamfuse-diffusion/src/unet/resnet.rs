@@ -1,32 +1,12 @@
-//! Residual blocks, and the convolutions and norms that all blocks use.
+//! Residual blocks, and the norms that all blocks use.
 
 use super::config::{TimeScaleShift, UNetConfig};
+use super::convolution::Convolution;
 use burn::module::Module;
-use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::nn::{GroupNorm, GroupNormConfig, Linear, LinearConfig, PaddingConfig2d};
+use burn::nn::{GroupNorm, GroupNormConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
+use dreamfuse_kernels::group_norm;
 use dreamfuse_kernels::group_norm::Settings;
-use dreamfuse_kernels::{conv2d, group_norm};
-
-/// A convolution that keeps the size at stride 1.
-pub(super) fn convolution(channels: [usize; 2], kernel: usize, stride: usize, device: &Device) -> Conv2d {
-    let pad = kernel / 2;
-    let padding = PaddingConfig2d::Explicit(pad, pad, pad, pad);
-    Conv2dConfig::new(channels, [kernel, kernel]).with_stride([stride, stride]).with_padding(padding).init(device)
-}
-
-/// The convolution with zeros in place of random numbers: it ends a branch that adds nothing at first.
-pub(super) fn zeroed(mut layer: Conv2d) -> Conv2d {
-    layer.weight = layer.weight.map(|weight| weight.zeros_like());
-    layer.bias = layer.bias.map(|bias| bias.map(|bias| bias.zeros_like()));
-    layer
-}
-
-/// Runs a [`convolution`] by our kernel.
-pub(super) fn convolve(layer: &Conv2d, x: Tensor<4>) -> Tensor<4> {
-    let bias = layer.bias.as_ref().expect("convolutions of the U-Net have a bias");
-    conv2d(x, layer.weight.val(), bias.val(), layer.stride[0], layer.kernel_size[0] / 2)
-}
 
 pub(super) fn normalization(config: &UNetConfig, channels: usize, epsilon: f64, device: &Device) -> GroupNorm {
     GroupNormConfig::new(config.norm_num_groups, channels).with_epsilon(epsilon).init(device)
@@ -59,11 +39,11 @@ fn settings(layer: &GroupNorm, silu: bool) -> Settings {
 #[derive(Module, Debug)]
 pub(super) struct ResnetBlock {
     norm1: GroupNorm,
-    conv1: Conv2d,
+    conv1: Convolution,
     time_emb_proj: Linear,
     norm2: GroupNorm,
-    conv2: Conv2d,
-    conv_shortcut: Option<Conv2d>,
+    conv2: Convolution,
+    conv_shortcut: Option<Convolution>,
     #[module(skip)]
     time_scale_shift: TimeScaleShift,
 }
@@ -72,19 +52,27 @@ impl ResnetBlock {
     pub(super) fn new(config: &UNetConfig, [from, to]: [usize; 2], device: &Device) -> Self {
         Self {
             norm1: normalization(config, from, config.norm_eps, device),
-            conv1: convolution([from, to], 3, 1, device),
+            conv1: Convolution::new([from, to], 3, 1, device),
             time_emb_proj: LinearConfig::new(config.time_embed_dim(), config.resnet_time_scale_shift.parts() * to)
                 .init(device),
             norm2: normalization(config, to, config.norm_eps, device),
-            conv2: convolution([to, to], 3, 1, device),
-            conv_shortcut: (from != to).then(|| convolution([from, to], 1, 1, device)),
+            conv2: Convolution::new([to, to], 3, 1, device),
+            conv_shortcut: (from != to).then(|| Convolution::new([from, to], 1, 1, device)),
             time_scale_shift: config.resnet_time_scale_shift,
         }
     }
 
+    /// See [`Convolution::prepare`].
+    pub(super) fn prepare(&mut self) {
+        [Some(&mut self.conv1), Some(&mut self.conv2), self.conv_shortcut.as_mut()]
+            .into_iter()
+            .flatten()
+            .for_each(Convolution::prepare);
+    }
+
     /// `x` is `[batch, from, h, w]`; `time` is `[batch, time_embed_dim]`, after SiLU.
     pub(super) fn forward(&self, x: Tensor<4>, time: Tensor<2>) -> Tensor<4> {
-        let h = convolve(&self.conv1, normalize(&self.norm1, x.clone(), true));
+        let h = self.conv1.forward(normalize(&self.norm1, x.clone(), true));
         let time = self.time_emb_proj.forward(time);
         let h = match self.time_scale_shift {
             TimeScaleShift::Default => {
@@ -93,9 +81,9 @@ impl ResnetBlock {
             }
             TimeScaleShift::ScaleShift => modulate(&self.norm2, h, time),
         };
-        let h = convolve(&self.conv2, h);
+        let h = self.conv2.forward(h);
         let shortcut = match &self.conv_shortcut {
-            Some(layer) => convolve(layer, x),
+            Some(layer) => layer.forward(x),
             None => x,
         };
         shortcut + h

@@ -12,6 +12,35 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 pub use cpu::Geometry;
+use std::sync::Arc;
+
+/// How a convolution is done.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    pub stride: usize,
+    pub padding: usize,
+    /// Of the same weights; results are the same without.
+    pub prepared: Option<Prepared>,
+}
+
+/// Weights of a convolution in the form that the body for speed multiplies with.
+#[derive(Clone, Debug)]
+pub struct Prepared(Arc<Vec<f32>>);
+
+impl Prepared {
+    /// `None` where the convolution `[channels_out, channels_in, kernel, kernel]` is done with the weights as they are.
+    pub fn new(weight: Tensor<4>, settings: &Settings) -> Option<Self> {
+        let [channels_out, channels_in, kernel, _] = weight.dims();
+        let Settings { stride, padding, .. } = *settings;
+        // The size of the pictures does not matter to the weights.
+        let g = Geometry { batch: 1, channels_in, channels_out, height: 64, width: 64, kernel, stride, padding };
+        let values = || weight.into_data().try_to_vec::<f32>().ok();
+        winograd::fits(&g)
+            .then(values)
+            .flatten()
+            .map(|values| Self(Arc::new(winograd::transform_weights(&g, &values, false))))
+    }
+}
 
 /// Convolves `input` `[batch, channels_in, height, width]` with `weight` `[channels_out, channels_in,
 /// kernel, kernel]` and adds `bias` `[channels_out]`; zero padding. The result is `[batch,
@@ -19,7 +48,7 @@ pub use cpu::Geometry;
 ///
 /// # Panics
 /// When the shapes do not fit.
-pub fn conv2d(input: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, stride: usize, padding: usize) -> Tensor<4> {
+pub fn conv2d(input: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, settings: Settings) -> Tensor<4> {
     let ([_, c, _, _], [o, wc, kh, kw], [b]) = (input.dims(), weight.dims(), bias.dims());
     assert!(
         c == wc && b == o && kh == kw,
@@ -29,8 +58,7 @@ pub fn conv2d(input: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, stride: usiz
         input.into_dispatch(),
         weight.into_dispatch(),
         bias.into_dispatch(),
-        stride,
-        padding,
+        settings,
     ))
 }
 
@@ -42,8 +70,7 @@ pub trait Conv2dBackend: Backend {
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        stride: usize,
-        padding: usize,
+        settings: Settings,
     ) -> FloatTensor<Self>;
 
     /// Gradient with respect to the input, of shape `[batch, channels_in, height, width]`.
@@ -51,8 +78,7 @@ pub trait Conv2dBackend: Backend {
         grad: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         input: FloatTensor<Self>,
-        stride: usize,
-        padding: usize,
+        settings: Settings,
     ) -> FloatTensor<Self>;
 
     /// Gradients with respect to weight and bias.
@@ -60,12 +86,12 @@ pub trait Conv2dBackend: Backend {
         grad: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         input: FloatTensor<Self>,
-        stride: usize,
-        padding: usize,
+        settings: Settings,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 }
 
-fn geometry(input: &FloatTensor<Flex>, weight: &FloatTensor<Flex>, stride: usize, padding: usize) -> Geometry {
+fn geometry(input: &FloatTensor<Flex>, weight: &FloatTensor<Flex>, settings: &Settings) -> Geometry {
+    let Settings { stride, padding, .. } = *settings;
     let ([batch, channels_in, height, width], [channels_out, _, kernel, _]) = (shape_of(input), shape_of(weight));
     Geometry { batch, channels_in, channels_out, height, width, kernel, stride, padding }
 }
@@ -75,13 +101,16 @@ impl Conv2dBackend for Flex {
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        stride: usize,
-        padding: usize,
+        settings: Settings,
     ) -> FloatTensor<Self> {
         let (input, weight, bias) = (contiguous(input), contiguous(weight), contiguous(bias));
-        let g = geometry(&input, &weight, stride, padding);
-        let forward = if winograd::fits(&g) { winograd::forward } else { cpu::forward };
-        let out = forward(&g, slice_of(&input), slice_of(&weight), slice_of(&bias));
+        let g = geometry(&input, &weight, &settings);
+        let [input, weight, bias] = [slice_of(&input), slice_of(&weight), slice_of(&bias)];
+        let out = match &settings.prepared {
+            _ if !winograd::fits(&g) => cpu::forward(&g, input, weight, bias),
+            Some(Prepared(transformed)) => winograd::forward(&g, input, transformed, bias),
+            None => winograd::forward(&g, input, &winograd::transform_weights(&g, weight, false), bias),
+        };
         tensor_from(out, [g.batch, g.channels_out, g.out_height(), g.out_width()])
     }
 
@@ -89,11 +118,10 @@ impl Conv2dBackend for Flex {
         grad: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         input: FloatTensor<Self>,
-        stride: usize,
-        padding: usize,
+        settings: Settings,
     ) -> FloatTensor<Self> {
         let (grad, weight) = (contiguous(grad), contiguous(weight));
-        let g = geometry(&input, &weight, stride, padding);
+        let g = geometry(&input, &weight, &settings);
         let input_grad = if winograd::fits(&g) { winograd::input_grad } else { cpu::input_grad };
         let out = input_grad(&g, slice_of(&grad), slice_of(&weight));
         tensor_from(out, [g.batch, g.channels_in, g.height, g.width])
@@ -103,11 +131,10 @@ impl Conv2dBackend for Flex {
         grad: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         input: FloatTensor<Self>,
-        stride: usize,
-        padding: usize,
+        settings: Settings,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let (grad, input) = (contiguous(grad), contiguous(input));
-        let g = geometry(&input, &weight, stride, padding);
+        let g = geometry(&input, &weight, &settings);
         let weight_grad = if winograd::fits(&g) { winograd::weight_grad } else { cpu::weight_grad };
         let of_weight = weight_grad(&g, slice_of(&grad), slice_of(&input));
         let of_bias = cpu::bias_grad(&g, slice_of(&grad));
@@ -121,18 +148,18 @@ impl Conv2dBackend for Flex {
 struct Conv2dBackward;
 
 impl<B: Conv2dBackend> Backward<B, 3> for Conv2dBackward {
-    type State = (FloatTensor<B>, FloatTensor<B>, usize, usize);
+    type State = (FloatTensor<B>, FloatTensor<B>, Settings);
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _: &mut Checkpointer) {
         let [input_parent, weight_parent, bias_parent] = ops.parents;
         let grad = grads.consume::<B>(&ops.node);
-        let (input, weight, stride, padding) = ops.state;
+        let (input, weight, settings) = ops.state;
         if let Some(node) = input_parent {
-            let of_input = B::conv2d_input_grad(grad.clone(), weight.clone(), input.clone(), stride, padding);
+            let of_input = B::conv2d_input_grad(grad.clone(), weight.clone(), input.clone(), settings.clone());
             grads.register::<B>(node.id, of_input);
         }
         if weight_parent.is_some() || bias_parent.is_some() {
-            let (of_weight, of_bias) = B::conv2d_weight_grad(grad, weight, input, stride, padding);
+            let (of_weight, of_bias) = B::conv2d_weight_grad(grad, weight, input, settings);
             if let Some(node) = weight_parent {
                 grads.register::<B>(node.id, of_weight);
             }
@@ -148,14 +175,13 @@ impl<B: Conv2dBackend, C: CheckpointStrategy> Conv2dBackend for Autodiff<B, C> {
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        stride: usize,
-        padding: usize,
+        settings: Settings,
     ) -> FloatTensor<Self> {
         let nodes = [input.node(), weight.node(), bias.node()];
         let (input, weight, bias) = (input.into_primitive(), weight.into_primitive(), bias.into_primitive());
-        let out = B::conv2d_op(input.clone(), weight.clone(), bias, stride, padding);
+        let out = B::conv2d_op(input.clone(), weight.clone(), bias, settings.clone());
         match Conv2dBackward.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((input, weight, stride, padding), out),
+            OpsKind::Tracked(prep) => prep.finish((input, weight, settings), out),
             OpsKind::UnTracked(prep) => prep.finish(out),
         }
     }
@@ -164,22 +190,20 @@ impl<B: Conv2dBackend, C: CheckpointStrategy> Conv2dBackend for Autodiff<B, C> {
         grad: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         input: FloatTensor<Self>,
-        stride: usize,
-        padding: usize,
+        settings: Settings,
     ) -> FloatTensor<Self> {
         let (grad, weight, input) = (grad.into_primitive(), weight.into_primitive(), input.into_primitive());
-        <FloatTensor<Self>>::new(B::conv2d_input_grad(grad, weight, input, stride, padding))
+        <FloatTensor<Self>>::new(B::conv2d_input_grad(grad, weight, input, settings))
     }
 
     fn conv2d_weight_grad(
         grad: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         input: FloatTensor<Self>,
-        stride: usize,
-        padding: usize,
+        settings: Settings,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let (grad, weight, input) = (grad.into_primitive(), weight.into_primitive(), input.into_primitive());
-        let (of_weight, of_bias) = B::conv2d_weight_grad(grad, weight, input, stride, padding);
+        let (of_weight, of_bias) = B::conv2d_weight_grad(grad, weight, input, settings);
         (<FloatTensor<Self>>::new(of_weight), <FloatTensor<Self>>::new(of_bias))
     }
 }

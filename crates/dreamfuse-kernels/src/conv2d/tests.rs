@@ -1,4 +1,4 @@
-use super::{Geometry, conv2d, reference, winograd};
+use super::{Geometry, Prepared, Settings, conv2d, reference, winograd};
 use crate::testing::{assert_close, central_differences, numbers, tracked, values, weighted_sum};
 
 const CASES: [Geometry; 8] = [
@@ -20,6 +20,8 @@ fn both_forms_are_tested() {
     let forms = CASES.map(|g| winograd::fits(&g));
     assert_eq!(forms, [false, false, false, false, false, true, true, true]);
 }
+
+const SAME: Settings = Settings { stride: 1, padding: 1, prepared: None };
 
 struct Case {
     input: Vec<f64>,
@@ -45,7 +47,11 @@ fn value_and_gradients_agree_with_the_reference() {
         let x = tracked(&input, [g.batch, g.channels_in, g.height, g.width]);
         let w = tracked(&weight, [g.channels_out, g.channels_in, g.kernel, g.kernel]);
         let b = tracked(&bias, [g.channels_out]);
-        let out = conv2d(x.clone(), w.clone(), b.clone(), g.stride, g.padding);
+        let settings = Settings { stride: g.stride, padding: g.padding, prepared: None };
+        let prepared = Prepared::new(w.clone(), &settings);
+        let out = conv2d(x.clone(), w.clone(), b.clone(), settings.clone());
+        let again = conv2d(x.clone(), w.clone(), b.clone(), Settings { prepared, ..settings });
+        assert_eq!(values(out.clone()), values(again));
         assert_close("value", &values(out.clone()), &reference::forward(g, &input, &weight, &bias));
         let target = tracked(&weights, out.dims()).detach();
         let grads = (out * target).sum().backward();
@@ -70,7 +76,7 @@ fn gradients_are_adjoint_to_the_forward_pass_over_several_tiles() {
         let zero = vec![0.0; g.channels_out];
         let x = tracked(&input, [g.batch, g.channels_in, g.height, g.width]);
         let w = tracked(&weight, [g.channels_out, g.channels_in, 3, 3]);
-        let out = conv2d(x.clone(), w.clone(), tracked(&zero, [g.channels_out]), 1, 1);
+        let out = conv2d(x.clone(), w.clone(), tracked(&zero, [g.channels_out]), SAME);
         let target = tracked(&weights, out.dims()).detach();
         let grads = (out * target).sum().backward();
         // <conv(x', w), g> = <x', grad_x> and <conv(x, w'), g> = <w', grad_w> for any x' and w', as the operation
@@ -103,7 +109,7 @@ fn one_and_two_threads_give_the_same_bytes() {
         pool.install(|| {
             let x = tracked(&input, [g.batch, g.channels_in, g.height, g.width]);
             let w = tracked(&weight, [g.channels_out, g.channels_in, 3, 3]);
-            let out = conv2d(x.clone(), w.clone(), tracked(&bias, [g.channels_out]), 1, 1);
+            let out = conv2d(x.clone(), w.clone(), tracked(&bias, [g.channels_out]), SAME);
             let target = tracked(&weights, out.dims()).detach();
             let grads = (out.clone() * target).sum().backward();
             [values(out), values(x.grad(&grads).unwrap()), values(w.grad(&grads).unwrap())]

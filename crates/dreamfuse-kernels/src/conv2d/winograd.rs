@@ -135,10 +135,10 @@ fn with_buffers(lengths: [usize; 2], body: impl FnOnce(&mut [f32], &mut [f32])) 
     BUFFERS.set(buffers);
 }
 
-/// The result, `[batch, channels_out, out_height, out_width]`.
-pub(super) fn forward(g: &Geometry, input: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
+/// The result, `[batch, channels_out, out_height, out_width]`, from [`transform_weights`].
+pub(super) fn forward(g: &Geometry, input: &[f32], transformed: &[f32], bias: &[f32]) -> Vec<f32> {
     let shape = Matrix::rows(g.channels_in, g.channels_out, g.channels_out);
-    convolve(&Pass::new(g), input, (&transform_weights(g, weight, false), shape), bias)
+    convolve(&Pass::new(g), input, (transformed, shape), bias)
 }
 
 /// The gradient of the input.
@@ -283,7 +283,7 @@ fn transform_back(p: &Pass, chunk: Range<usize>, products: &[f32], bias: &[f32],
 }
 
 /// `[POINTS, channels_in, channels_out]`; with `turned`, of the weights turned by half a turn.
-fn transform_weights(g: &Geometry, weight: &[f32], turned: bool) -> Vec<f32> {
+pub(super) fn transform_weights(g: &Geometry, weight: &[f32], turned: bool) -> Vec<f32> {
     let mut out = vec![0.0; POINTS * g.channels_in * g.channels_out];
     let shared = SharedMut::new(&mut out);
     for_each_lanes_of_weights(

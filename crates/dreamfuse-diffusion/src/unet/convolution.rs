@@ -1,0 +1,42 @@
+//! The U-Net's convolutions, by our kernel.
+
+use burn::module::{Module, Param};
+use burn::nn::PaddingConfig2d;
+use burn::nn::conv::Conv2dConfig;
+use burn::tensor::{Device, Tensor};
+use dreamfuse_kernels::conv2d;
+use dreamfuse_kernels::conv2d::{Prepared, Settings};
+
+/// A convolution with a bias that keeps the size at stride 1.
+#[derive(Module, Debug)]
+pub(super) struct Convolution {
+    weight: Param<Tensor<4>>,
+    bias: Param<Tensor<1>>,
+    #[module(skip)]
+    settings: Settings,
+}
+
+impl Convolution {
+    pub(super) fn new(channels: [usize; 2], kernel: usize, stride: usize, device: &Device) -> Self {
+        let padding = PaddingConfig2d::Explicit(0, 0, 0, 0);
+        let layer = Conv2dConfig::new(channels, [kernel, kernel]).with_padding(padding).init(device);
+        let bias = layer.bias.expect("convolutions have a bias unless told otherwise");
+        Self { weight: layer.weight, bias, settings: Settings { stride, padding: kernel / 2, prepared: None } }
+    }
+
+    /// With zeros in place of random numbers: it ends a branch that adds nothing at first.
+    pub(super) fn zeroed(mut self) -> Self {
+        self.weight = self.weight.map(|weight| weight.zeros_like());
+        self.bias = self.bias.map(|bias| bias.zeros_like());
+        self
+    }
+
+    /// Does what depends on the weights alone, which must not change any more.
+    pub(super) fn prepare(&mut self) {
+        self.settings.prepared = Prepared::new(self.weight.val(), &self.settings);
+    }
+
+    pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        conv2d(x, self.weight.val(), self.bias.val(), self.settings.clone())
+    }
+}
