@@ -1,6 +1,8 @@
 //! Times one piece of work and prints its median as JSON: `peers/compare.py` runs it beside PyTorch's.
 #![allow(clippy::print_stdout, reason = "the figure is the output")]
 
+#[path = "work/ceilings.rs"]
+mod ceilings;
 mod work;
 
 use std::time::Instant;
@@ -36,6 +38,10 @@ fn main() {
             let mut work = DefaultRun::new(100);
             Box::new(move || work.step())
         }
+        "sgemm" => Box::new(ceilings::sgemm()),
+        "copy" => Box::new(ceilings::copy()),
+        "gather" => Box::new(ceilings::gather()),
+        "scatter" => Box::new(ceilings::scatter()),
         other => panic!("there is no work called {other}"),
     };
     work();

@@ -18,6 +18,7 @@ pub mod geglu;
 pub mod group_norm;
 pub mod layer_norm;
 pub mod march;
+pub mod surface;
 #[cfg(test)]
 mod testing;
 
@@ -28,3 +29,4 @@ pub use field::{FieldSpec, field};
 pub use geglu::geglu;
 pub use group_norm::group_norm;
 pub use layer_norm::layer_norm;
+pub use surface::{lit_surface, surface};

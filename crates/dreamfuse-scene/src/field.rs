@@ -1,11 +1,11 @@
 //! Density and colour of the scene at any point.
 
 use crate::config::SceneConfig;
-use burn::tensor::activation::{sigmoid, softplus};
 use burn::tensor::{Device, Tensor, TensorData};
 use dreamfuse_core::{Purpose, stream};
-use dreamfuse_kernels::field::{FEATURES, OUTPUTS};
-use dreamfuse_kernels::{FieldSpec, field};
+use dreamfuse_kernels::field::FEATURES;
+use dreamfuse_kernels::surface::{ALBEDO, Lighting, Settings};
+use dreamfuse_kernels::{field, lit_surface, surface};
 use rand::RngExt;
 
 /// The scene's parameters θ and what turns them into density and colour.
@@ -16,16 +16,6 @@ pub struct SceneField {
     /// Packed network `[parameters]`.
     pub mlp: Tensor<1>,
     config: SceneConfig,
-}
-
-/// What the field says of samples.
-pub(crate) struct FieldSamples {
-    /// Per unit length, `[samples]`.
-    pub density: Tensor<1>,
-    /// `[samples, 3]`.
-    pub albedo: Tensor<2>,
-    /// Unit normal `[samples, 3]`, where asked for.
-    pub normal: Option<Tensor<2>>,
 }
 
 impl SceneField {
@@ -68,57 +58,39 @@ impl SceneField {
         }
     }
 
-    fn spec(&self) -> FieldSpec {
-        self.config.spec()
-    }
-
-    /// The raw density that is there before anything is learned, `[samples]`, and its gradient
-    /// `[samples, 3]` (Magic3D's cone in place of DreamFusion's Gaussian).
-    fn blob(&self, positions: Tensor<2>) -> (Tensor<1>, Tensor<2>) {
-        let radius = (positions.clone().powi_scalar(2).sum_dim(1) + 1e-12).sqrt();
-        let slope = self.config.blob / self.config.blob_radius;
-        let raw = radius.clone() * -slope + self.config.blob;
-        (raw.squeeze_dim(1), positions / radius * -slope)
-    }
-
-    /// Evaluates `[samples, 3]` positions.
-    pub(crate) fn sample(&self, positions: Tensor<2>, with_normal: bool) -> FieldSamples {
-        let out = field(self.table.clone(), self.mlp.clone(), positions.clone(), self.spec(), with_normal);
-        let (blob, blob_slope) = self.blob(positions);
-        let [samples, _] = out.dims();
-        let raw: Tensor<1> = out.clone().slice([0..samples, 0..1]).squeeze_dim(1) + blob;
-        let normal = with_normal.then(|| {
-            let slope = out.clone().slice([0..samples, OUTPUTS..OUTPUTS + 3]) + blob_slope;
-            let length = (slope.clone().powi_scalar(2).sum_dim(1) + 1e-6).sqrt();
-            -slope / length
-        });
-        FieldSamples {
-            density: softplus(raw, 1.0) * self.config.density_scale,
-            albedo: sigmoid(out.slice([0..samples, 1..OUTPUTS])),
-            normal,
+    /// Density and colour of samples at positions `[samples, 3]`, `[samples, columns]`: the columns of a
+    /// [`surface`], lit where there is lighting.
+    pub(crate) fn sample(&self, positions: Tensor<2>, lighting: Option<Lighting>) -> Tensor<2> {
+        let (table, mlp) = (self.table.clone(), self.mlp.clone());
+        let raw = field(table, mlp, positions.clone(), self.config.spec(), lighting.is_some());
+        let SceneConfig { blob, blob_radius, density_scale, .. } = self.config;
+        let settings = Settings { blob, blob_radius, density_scale };
+        match lighting {
+            None => surface(raw, positions, settings),
+            Some(lighting) => lit_surface(raw, positions, lighting, settings),
         }
     }
 
     /// Densities at points, without gradients.
     pub fn densities(&self, points: &[[f32; 3]]) -> Vec<f32> {
-        self.evaluate(points, |samples| samples.density.into_data())
+        self.evaluate(points, |[density, ..]| density)
     }
 
     /// Albedo at points, without gradients.
     pub fn albedos(&self, points: &[[f32; 3]]) -> Vec<[f32; 3]> {
-        let flat = self.evaluate(points, |samples| samples.albedo.into_data());
-        flat.chunks_exact(3).map(|c| [c[0], c[1], c[2]]).collect()
+        self.evaluate(points, |[_, color @ ..]| color)
     }
 
-    fn evaluate(&self, points: &[[f32; 3]], pick: impl Fn(FieldSamples) -> TensorData) -> Vec<f32> {
+    fn evaluate<T>(&self, points: &[[f32; 3]], pick: impl Fn([f32; ALBEDO]) -> T) -> Vec<T> {
         // In parts, so that a fine grid does not need its memory several times over.
         const PART: usize = 1 << 17;
         let frozen = self.frozen();
         let device = frozen.table.device();
-        let part = |points: &[[f32; 3]]| {
+        let part = |points: &[[f32; 3]]| -> Vec<T> {
             let positions =
                 Tensor::from_data(TensorData::new(points.as_flattened().to_vec(), [points.len(), 3]), &device);
-            pick(frozen.sample(positions, false)).try_to_vec::<f32>().expect("the field is f32")
+            let rows = frozen.sample(positions, None).into_data().try_to_vec::<f32>().expect("the field is f32");
+            rows.as_chunks::<ALBEDO>().0.iter().map(|row| pick(*row)).collect()
         };
         points.chunks(PART).flat_map(part).collect()
     }

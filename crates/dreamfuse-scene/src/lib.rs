@@ -4,7 +4,6 @@
 mod config;
 mod field;
 mod occupancy;
-mod orientation;
 mod render;
 
 pub use config::SceneConfig;

@@ -1,13 +1,13 @@
 //! The volume renderer.
 
 use crate::config::SceneConfig;
-use crate::field::{FieldSamples, SceneField};
+use crate::field::SceneField;
 use crate::occupancy::OccupancyGrid;
-use crate::orientation::orientation;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use dreamfuse_core::{Camera, Light, Shading};
 use dreamfuse_kernels::composite;
 use dreamfuse_kernels::march::{JitteredRay, Samples, march};
+use dreamfuse_kernels::surface::{ALBEDO, LIGHT, Lighting};
 use rand::{Rng, RngExt};
 
 /// How one view of a batch is drawn.
@@ -40,11 +40,15 @@ pub struct Rendered {
     pub opacity: Tensor<4>,
     /// Distance from the camera, weighted by what hides it: `[views, 1, size, size]`.
     pub depth: Tensor<4>,
-    /// See [`orientation`]; zero where no view needed normals.
+    /// The orientation loss (DreamFusion, appendix A.2, after Ref-NeRF), the mean over rays of `Σ stopgrad(w)
+    /// max(0, n · v)²`: what is seen should face the camera. Zero where no view needed normals.
     pub orientation: Tensor<1>,
     /// Samples that were evaluated.
     pub samples: usize,
 }
+
+/// Columns of a composited row of unlit samples: colour, depth, opacity.
+const UNLIT: usize = ALBEDO + 1;
 
 /// Renders a field through its occupancy.
 pub struct Renderer<'a> {
@@ -64,39 +68,27 @@ impl Renderer<'_> {
         if count == 0 {
             return empty(views, size, &device);
         }
-        let positions = tensor(samples.positions.clone(), [count, 3], &device);
-        let with_normal = views.iter().any(|view| view.shading != Shading::Albedo);
-        let field = self.field.sample(positions.clone(), with_normal);
-        let owners = owners(&samples, size * size);
-        let color = shade(&field, positions, views, &owners, &device);
-        let starts = starts_tensor(&samples, &device);
-        let distances = tensor(samples.distances.clone(), [count, 1], &device);
-        let features = Tensor::cat(vec![color, distances], 1);
-        let rows = composite(field.density.clone(), features, starts.clone(), self.config.step);
-        let orientation = match field.normal {
-            Some(normal) => {
-                let directions = tensor(directions(&samples, &rays), [count, 3], &device);
-                orientation(normal, field.density, directions, starts, self.config.step)
-            }
-            None => Tensor::zeros([1], &device),
-        };
-        self.assemble(rows, views, size, orientation, count)
+        let starts = starts(&samples, &device);
+        let is_lit = views.iter().any(|view| view.shading != Shading::Albedo);
+        let lighting = is_lit.then(|| lighting(views, &rays, starts.clone(), &device));
+        let positions = tensor(samples.positions, [count, 3], &device);
+        let surface = self.field.sample(positions, lighting);
+        let settings = composite::Settings { step: self.config.step, detached: usize::from(is_lit) };
+        let rows = composite(surface, tensor(samples.distances, [count], &device), starts, settings);
+        assemble(rows, views, size, count)
     }
+}
 
-    fn assemble(
-        &self,
-        rows: Tensor<2>,
-        views: &[ViewSettings],
-        size: usize,
-        orientation: Tensor<1>,
-        samples: usize,
-    ) -> Rendered {
-        let planes = rows.reshape([views.len(), size, size, 5]).permute([0, 3, 1, 2]);
-        let channel = |range: std::ops::Range<usize>| planes.clone().slice([0..views.len(), range, 0..size, 0..size]);
-        let (color, depth, opacity) = (channel(0..3), channel(3..4), channel(4..5));
-        let background = backgrounds(views, &color.device());
-        Rendered { color: color + (opacity.clone() * -1.0 + 1.0) * background, opacity, depth, orientation, samples }
-    }
+/// Splits rows of colour, orientation where views are lit, depth and opacity into pictures.
+fn assemble(rows: Tensor<2>, views: &[ViewSettings], size: usize, samples: usize) -> Rendered {
+    let [_, columns] = rows.dims();
+    let planes = rows.reshape([views.len(), size, size, columns]).permute([0, 3, 1, 2]);
+    let channel = |range: std::ops::Range<usize>| planes.clone().slice_dim(1, range);
+    let (color, depth) = (channel(0..3), channel(columns - 2..columns - 1));
+    let opacity = channel(columns - 1..columns);
+    let orientation = if columns > UNLIT { channel(3..4).mean() } else { Tensor::zeros([1], &color.device()) };
+    let background = backgrounds(views, &color.device());
+    Rendered { color: color + (opacity.clone() * -1.0 + 1.0) * background, opacity, depth, orientation, samples }
 }
 
 fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {
@@ -107,9 +99,25 @@ fn backgrounds(views: &[ViewSettings], device: &Device) -> Tensor<4> {
     tensor(views.iter().flat_map(|view| view.background).collect(), [views.len(), 3, 1, 1], device)
 }
 
-fn starts_tensor(samples: &Samples, device: &Device) -> Tensor<1, Int> {
+fn starts(samples: &Samples, device: &Device) -> Tensor<1, Int> {
     let values: Vec<i64> = samples.starts.iter().map(|start| *start as i64).collect();
     Tensor::from_data(TensorData::new(values, [samples.starts.len()]), device)
+}
+
+/// What lights the samples. An albedo view among lit ones is one with ambient light alone, a textureless one has a
+/// white surface.
+fn lighting(views: &[ViewSettings], rays: &[JitteredRay], starts: Tensor<1, Int>, device: &Device) -> Lighting {
+    let light = |view: &ViewSettings| {
+        let Light { position: [x, y, z], ambient, diffuse } = view.light;
+        let white = if view.shading == Shading::Textureless { 1.0 } else { 0.0 };
+        let [ambient, diffuse] = if view.shading == Shading::Albedo { [1.0, 0.0] } else { [ambient, diffuse] };
+        [x, y, z, ambient, diffuse, white]
+    };
+    Lighting {
+        starts,
+        directions: tensor(rays.iter().flat_map(|ray| ray.direction).collect(), [rays.len(), 3], device),
+        lights: tensor(views.iter().flat_map(light).collect(), [views.len(), LIGHT], device),
+    }
 }
 
 fn rays(views: &[ViewSettings], size: usize, mut jitter: Option<&mut dyn Rng>) -> Vec<JitteredRay> {
@@ -120,44 +128,6 @@ fn rays(views: &[ViewSettings], size: usize, mut jitter: Option<&mut dyn Rng>) -
         jitter: jitter.as_mut().map_or(0.5, |rng| rng.random()),
     })
     .collect()
-}
-
-/// The view of each sample.
-fn owners(samples: &Samples, rays_a_view: usize) -> Vec<usize> {
-    let ranges = samples.starts.windows(2).enumerate();
-    ranges.flat_map(|(ray, range)| std::iter::repeat_n(ray / rays_a_view, range[1] - range[0])).collect()
-}
-
-/// The direction of each sample's ray.
-fn directions(samples: &Samples, rays: &[JitteredRay]) -> Vec<f32> {
-    let ranges = rays.iter().zip(samples.starts.windows(2));
-    ranges.flat_map(|(ray, range)| std::iter::repeat_n(ray.direction, range[1] - range[0])).flatten().collect()
-}
-
-/// Colours of samples by the formula of `dreamfuse_core::shading`: an albedo view is one with ambient
-/// light alone, a textureless one has a white albedo.
-fn shade(
-    field: &FieldSamples,
-    positions: Tensor<2>,
-    views: &[ViewSettings],
-    owners: &[usize],
-    device: &Device,
-) -> Tensor<2> {
-    let Some(normal) = &field.normal else { return field.albedo.clone() };
-    let per_sample = |width: usize, of: &dyn Fn(&ViewSettings) -> Vec<f32>| {
-        let table: Vec<Vec<f32>> = views.iter().map(of).collect();
-        tensor(owners.iter().flat_map(|view| table[*view].iter().copied()).collect(), [owners.len(), width], device)
-    };
-    let is_lit = |view: &ViewSettings| view.shading != Shading::Albedo;
-    let light = per_sample(3, &|view| view.light.position.to_vec());
-    let ambient = per_sample(1, &|view| vec![if is_lit(view) { view.light.ambient } else { 1.0 }]);
-    let diffuse = per_sample(1, &|view| vec![if is_lit(view) { view.light.diffuse } else { 0.0 }]);
-    let white = per_sample(1, &|view| vec![if view.shading == Shading::Textureless { 1.0 } else { 0.0 }]);
-    let towards = light - positions;
-    let towards = towards.clone() / towards.powi_scalar(2).sum_dim(1).sqrt();
-    let irradiance = ambient + diffuse * (normal.clone() * towards).sum_dim(1).clamp_min(0.0);
-    let albedo = field.albedo.clone() * (white.clone() * -1.0 + 1.0) + white;
-    albedo * irradiance
 }
 
 fn empty(views: &[ViewSettings], size: usize, device: &Device) -> Rendered {

@@ -1,5 +1,6 @@
 //! Alpha compositing on slices. A ray that has become opaque is left early.
 
+use super::Settings;
 use crate::cpu::{SharedMut, exp};
 use rayon::prelude::*;
 
@@ -14,18 +15,25 @@ fn pass(density: f32, step: f32) -> f32 {
     exp(-density * step)
 }
 
-pub(super) fn forward(density: &[f32], features: &[f32], channels: usize, starts: &[usize], step: f32) -> Vec<f32> {
-    let columns = channels + 1;
-    let mut out = vec![0.0; (starts.len() - 1) * columns];
-    out.par_chunks_mut(RAYS * columns).enumerate().for_each(|(part, out)| {
-        for (ray, row) in out.chunks_exact_mut(columns).enumerate() {
+pub(super) fn forward(
+    samples: &[f32],
+    distances: &[f32],
+    columns: usize,
+    starts: &[usize],
+    Settings { step, .. }: Settings,
+) -> Vec<f32> {
+    let mut out = vec![0.0; (starts.len() - 1) * (columns + 1)];
+    out.par_chunks_mut(RAYS * (columns + 1)).enumerate().for_each(|(part, out)| {
+        for (ray, row) in out.chunks_exact_mut(columns + 1).enumerate() {
             let ray = part * RAYS + ray;
             let mut through = 1.0;
             for n in starts[ray]..starts[ray + 1] {
-                let passed = pass(density[n], step);
+                let sample = &samples[n * columns..][..columns];
+                let passed = pass(sample[0], step);
                 let weight = through * (1.0 - passed);
-                row.iter_mut().zip(&features[n * channels..][..channels]).for_each(|(sum, f)| *sum += weight * f);
-                row[channels] += weight;
+                row.iter_mut().zip(&sample[1..]).for_each(|(sum, feature)| *sum += weight * feature);
+                row[columns - 1] += weight * distances[n];
+                row[columns] += weight;
                 through *= passed;
                 if through < OPAQUE {
                     break;
@@ -36,40 +44,37 @@ pub(super) fn forward(density: &[f32], features: &[f32], channels: usize, starts
     out
 }
 
-/// With `g(n) = ∂L/∂row · (features(n), 1)`, the gradient of a sample's density is
+/// With `g(n) = ∂L/∂row · (features(n), distance(n), 1)`, the gradient of a sample's density is
 /// `step · (T(n+1) g(n) − Σ_{m>n} w(m) g(m))`, where `T(n+1)` passes the sample.
 pub(super) fn backward(
     grad: &[f32],
-    density: &[f32],
-    features: &[f32],
-    channels: usize,
+    samples: &[f32],
+    distances: &[f32],
+    columns: usize,
     starts: &[usize],
-    step: f32,
-) -> (Vec<f32>, Vec<f32>) {
-    let (mut of_density, mut of_features) = (vec![0.0; density.len()], vec![0.0; features.len()]);
-    let (shared_density, shared_features) = (SharedMut::new(&mut of_density), SharedMut::new(&mut of_features));
+    Settings { step, detached }: Settings,
+) -> Vec<f32> {
+    let mut out = vec![0.0; samples.len()];
+    let shared = SharedMut::new(&mut out);
     (0..starts.len() - 1).into_par_iter().with_min_len(RAYS).for_each(|ray| {
-        let samples = starts[ray]..starts[ray + 1];
+        let range = starts[ray]..starts[ray + 1];
         // SAFETY: rays own the gradients of their own samples.
-        let (of_density, of_features) = unsafe {
-            (
-                shared_density.part(samples.start, samples.len()),
-                shared_features.part(samples.start * channels, samples.len() * channels),
-            )
-        };
-        let grad = &grad[ray * (channels + 1)..][..channels + 1];
-        let value = |n: usize| -> f32 {
-            let of_color: f32 = features[n * channels..][..channels].iter().zip(grad).map(|(f, g)| f * g).sum();
-            of_color + grad[channels]
+        let out = unsafe { shared.part(range.start * columns, range.len() * columns) };
+        let grad = &grad[ray * (columns + 1)..][..columns + 1];
+        let sample = |i: usize| &samples[(range.start + i) * columns..][..columns];
+        let value = |i: usize| -> f32 {
+            let seen = &sample(i)[1..columns - detached];
+            let of_features: f32 = seen.iter().zip(grad).map(|(feature, g)| feature * g).sum();
+            of_features + distances[range.start + i] * grad[columns - 1] + grad[columns]
         };
         // Forth for the weights, then back for what lies behind.
         let (mut through, mut used) = (1.0, 0);
-        for (i, n) in samples.clone().enumerate() {
-            let passed = pass(density[n], step);
+        for (i, row) in out.chunks_exact_mut(columns).enumerate() {
+            let passed = pass(sample(i)[0], step);
             let weight = through * (1.0 - passed);
-            of_features[i * channels..][..channels].iter_mut().zip(grad).for_each(|(out, g)| *out = weight * g);
+            row[1..].iter_mut().zip(grad).for_each(|(out, g)| *out = weight * g);
             through *= passed;
-            of_density[i] = through;
+            row[0] = through;
             used = i + 1;
             if through < OPAQUE {
                 break;
@@ -77,12 +82,12 @@ pub(super) fn backward(
         }
         let mut behind = 0.0;
         for i in (0..used).rev() {
-            let after = of_density[i];
-            let before = if i == 0 { 1.0 } else { of_density[i - 1] };
-            let value = value(samples.start + i);
-            of_density[i] = step * (after * value - behind);
+            let after = out[i * columns];
+            let before = if i == 0 { 1.0 } else { out[(i - 1) * columns] };
+            let value = value(i);
+            out[i * columns] = step * (after * value - behind);
             behind += (before - after) * value;
         }
     });
-    (of_density, of_features)
+    out
 }

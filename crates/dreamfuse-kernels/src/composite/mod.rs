@@ -11,21 +11,30 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::{Int, Tensor};
 
+/// How rays are composited.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Settings {
+    /// Distance between samples.
+    pub step: f32,
+    /// The last features whose gradient does not pass on to the density.
+    pub detached: usize,
+}
+
 /// Composites samples front to back: with `α = 1 − exp(−density · step)` and `w = α Π (1 − α)` over the
-/// samples before, a ray's row is `Σ w · features`, then its opacity `Σ w`.
+/// samples before, a ray's row is `Σ w · features`, then its depth `Σ w · distance` and its opacity `Σ w`.
 ///
 /// # Shapes
-/// - `density`: `[samples]`, per unit length, not negative
-/// - `features`: `[samples, channels]`
+/// - `samples`: `[samples, 1 + features]`, density per unit length, not negative, then the features
+/// - `distances`: `[samples]`
 /// - `starts`: `[rays + 1]`, a ray's samples are `starts[r]..starts[r + 1]`, in order from the camera
-/// - output: `[rays, channels + 1]`
+/// - output: `[rays, features + 2]`
 ///
-/// Differentiable in density and features.
-pub fn composite(density: Tensor<1>, features: Tensor<2>, starts: Tensor<1, Int>, step: f32) -> Tensor<2> {
-    let ([samples], [rows, _]) = (density.dims(), features.dims());
-    assert_eq!(samples, rows, "composite: {samples} densities for {rows} features");
-    let (density, features, starts) = (density.into_dispatch(), features.into_dispatch(), starts.into_dispatch());
-    Tensor::from_dispatch(Dispatch::composite_op(density, features, starts, step))
+/// Differentiable in the samples.
+pub fn composite(samples: Tensor<2>, distances: Tensor<1>, starts: Tensor<1, Int>, settings: Settings) -> Tensor<2> {
+    let ([rows, _], [count]) = (samples.dims(), distances.dims());
+    assert_eq!(rows, count, "composite: {rows} samples at {count} distances");
+    let (samples, distances, starts) = (samples.into_dispatch(), distances.into_dispatch(), starts.into_dispatch());
+    Tensor::from_dispatch(Dispatch::composite_op(samples, distances, starts, settings))
 }
 
 /// The backends that have the operation.
@@ -33,24 +42,24 @@ pub fn composite(density: Tensor<1>, features: Tensor<2>, starts: Tensor<1, Int>
 pub trait CompositeBackend: Backend {
     /// See [`composite`].
     fn composite_op(
-        density: FloatTensor<Self>,
-        features: FloatTensor<Self>,
+        samples: FloatTensor<Self>,
+        distances: FloatTensor<Self>,
         starts: IntTensor<Self>,
-        step: f32,
+        settings: Settings,
     ) -> FloatTensor<Self>;
 
-    /// Gradients with respect to density and features.
+    /// Gradient with respect to the samples.
     fn composite_grad(
         grad: FloatTensor<Self>,
-        density: FloatTensor<Self>,
-        features: FloatTensor<Self>,
+        samples: FloatTensor<Self>,
+        distances: FloatTensor<Self>,
         starts: IntTensor<Self>,
-        step: f32,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+        settings: Settings,
+    ) -> FloatTensor<Self>;
 }
 
 /// Where each ray's samples start.
-fn starts_of(starts: &IntTensor<Flex>) -> Vec<usize> {
+pub(crate) fn starts_of(starts: &IntTensor<Flex>) -> Vec<usize> {
     let wide = starts.as_slice::<i64>().map(|s| s.iter().map(|v| *v as usize).collect());
     let narrow = || starts.as_slice::<i32>().map(|s| s.iter().map(|v| *v as usize).collect());
     wide.or_else(narrow).expect("starts are contiguous integers")
@@ -58,36 +67,28 @@ fn starts_of(starts: &IntTensor<Flex>) -> Vec<usize> {
 
 impl CompositeBackend for Flex {
     fn composite_op(
-        density: FloatTensor<Self>,
-        features: FloatTensor<Self>,
+        samples: FloatTensor<Self>,
+        distances: FloatTensor<Self>,
         starts: IntTensor<Self>,
-        step: f32,
+        settings: Settings,
     ) -> FloatTensor<Self> {
-        let (density, features) = (contiguous(density), contiguous(features));
-        let starts = starts_of(&starts);
-        let [_, channels]: [usize; 2] = shape_of(&features);
-        let out = cpu::forward(slice_of(&density), slice_of(&features), channels, &starts, step);
-        tensor_from(out, [starts.len() - 1, channels + 1])
+        let (samples, distances, starts) = (contiguous(samples), contiguous(distances), starts_of(&starts));
+        let [_, columns]: [usize; 2] = shape_of(&samples);
+        let out = cpu::forward(slice_of(&samples), slice_of(&distances), columns, &starts, settings);
+        tensor_from(out, [starts.len() - 1, columns + 1])
     }
 
     fn composite_grad(
         grad: FloatTensor<Self>,
-        density: FloatTensor<Self>,
-        features: FloatTensor<Self>,
+        samples: FloatTensor<Self>,
+        distances: FloatTensor<Self>,
         starts: IntTensor<Self>,
-        step: f32,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        let [grad, density, features] = [grad, density, features].map(contiguous);
-        let [samples, channels]: [usize; 2] = shape_of(&features);
-        let (of_density, of_features) = cpu::backward(
-            slice_of(&grad),
-            slice_of(&density),
-            slice_of(&features),
-            channels,
-            &starts_of(&starts),
-            step,
-        );
-        (tensor_from(of_density, [samples]), tensor_from(of_features, [samples, channels]))
+        settings: Settings,
+    ) -> FloatTensor<Self> {
+        let [grad, samples, distances] = [grad, samples, distances].map(contiguous);
+        let shape: [usize; 2] = shape_of(&samples);
+        let rays = (slice_of(&samples), slice_of(&distances), starts_of(&starts));
+        tensor_from(cpu::backward(slice_of(&grad), rays.0, rays.1, shape[1], &rays.2, settings), shape)
     }
 }
 
@@ -95,47 +96,43 @@ impl CompositeBackend for Flex {
 #[derive(Debug)]
 struct CompositeBackward;
 
-impl<B: CompositeBackend> Backward<B, 2> for CompositeBackward {
-    type State = (FloatTensor<B>, FloatTensor<B>, IntTensor<B>, f32);
+impl<B: CompositeBackend> Backward<B, 1> for CompositeBackward {
+    type State = (FloatTensor<B>, FloatTensor<B>, IntTensor<B>, Settings);
 
-    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = grads.consume::<B>(&ops.node);
-        let (density, features, starts, step) = ops.state;
-        let (of_density, of_features) = B::composite_grad(grad, density, features, starts, step);
-        for (parent, of_parent) in ops.parents.into_iter().zip([of_density, of_features]) {
-            if let Some(node) = parent {
-                grads.register::<B>(node.id, of_parent);
-            }
+        let (samples, distances, starts, settings) = ops.state;
+        if let [Some(node)] = ops.parents {
+            grads.register::<B>(node.id, B::composite_grad(grad, samples, distances, starts, settings));
         }
     }
 }
 
 impl<B: CompositeBackend, C: CheckpointStrategy> CompositeBackend for Autodiff<B, C> {
     fn composite_op(
-        density: FloatTensor<Self>,
-        features: FloatTensor<Self>,
+        samples: FloatTensor<Self>,
+        distances: FloatTensor<Self>,
         starts: IntTensor<Self>,
-        step: f32,
+        settings: Settings,
     ) -> FloatTensor<Self> {
-        let nodes = [density.node(), features.node()];
-        let (density, features) = (density.into_primitive(), features.into_primitive());
-        let out = B::composite_op(density.clone(), features.clone(), starts.clone(), step);
-        match CompositeBackward.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish((density, features, starts, step), out),
+        let node = samples.node();
+        let (samples, distances) = (samples.into_primitive(), distances.into_primitive());
+        let out = B::composite_op(samples.clone(), distances.clone(), starts.clone(), settings);
+        match CompositeBackward.prepare::<C>([node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((samples, distances, starts, settings), out),
             OpsKind::UnTracked(prep) => prep.finish(out),
         }
     }
 
     fn composite_grad(
         grad: FloatTensor<Self>,
-        density: FloatTensor<Self>,
-        features: FloatTensor<Self>,
+        samples: FloatTensor<Self>,
+        distances: FloatTensor<Self>,
         starts: IntTensor<Self>,
-        step: f32,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        let [grad, density, features] = [grad, density, features].map(|tensor| tensor.into_primitive());
-        let (of_density, of_features) = B::composite_grad(grad, density, features, starts, step);
-        (<FloatTensor<Self>>::new(of_density), <FloatTensor<Self>>::new(of_features))
+        settings: Settings,
+    ) -> FloatTensor<Self> {
+        let [grad, samples, distances] = [grad, samples, distances].map(|tensor| tensor.into_primitive());
+        <FloatTensor<Self>>::new(B::composite_grad(grad, samples, distances, starts, settings))
     }
 }
 
@@ -155,24 +152,35 @@ mod tests {
 
     #[test]
     fn value_and_gradients_agree_with_the_reference() {
-        let density: Vec<f64> = numbers(1, 30).iter().map(|v| 1.5 * (v + 1.0)).collect();
-        let (features, weights) = (numbers(2, 90), numbers(3, 20));
-        let (d, f) = (tracked(&density, [30]), tracked(&features, [30, 3]));
-        let out = composite(d.clone(), f.clone(), starts(), STEP);
-        let reference = |d: &[f64], f: &[f64]| reference::forward(d, f, 3, &STARTS, f64::from(STEP));
-        assert_close("value", &values(out.clone()), &reference(&density, &features));
-        let grads = (out * tracked(&weights, [5, 4]).detach()).sum().backward();
-        let right = central_differences(&density, 1e-5, |d| weighted_sum(&reference(d, &features), &weights));
-        assert_close("density", &values(d.grad(&grads).unwrap()), &right);
-        let right = central_differences(&features, 1e-5, |f| weighted_sum(&reference(&density, f), &weights));
-        assert_close("features", &values(f.grad(&grads).unwrap()), &right);
+        let drawn = numbers(1, 120);
+        let mut samples = drawn.clone();
+        samples.chunks_exact_mut(4).for_each(|row| row[0] = 1.5 * (row[0] + 1.0));
+        let (distances, weights) = (numbers(2, 30), numbers(3, 25));
+        let reference = |s: &[f64]| reference::forward(s, &distances, 4, &STARTS, f64::from(STEP));
+        // What the density is not to see is what its gradient is without.
+        let mut unseen = weights.clone();
+        unseen.chunks_exact_mut(5).for_each(|row| row[2] = 0.0);
+        let slope = |weights: &[f64]| central_differences(&samples, 1e-5, |s| weighted_sum(&reference(s), weights));
+        let (seen, of_density) = (slope(&weights), slope(&unseen));
+        for detached in [0, 1] {
+            let x = tracked(&samples, [30, 4]);
+            let distances = tracked(&distances, [30]).detach();
+            let out = composite(x.clone(), distances, starts(), Settings { step: STEP, detached });
+            assert_close("value", &values(out.clone()), &reference(&samples));
+            let grads = (out * tracked(&weights, [5, 5]).detach()).sum().backward();
+            let right = (0..120).map(|i| if i % 4 == 0 && detached == 1 { of_density[i] } else { seen[i] });
+            assert_close("samples", &values(x.grad(&grads).unwrap()), &right.collect::<Vec<_>>());
+        }
     }
 
     #[test]
     fn a_ray_without_samples_is_empty_and_a_wall_is_opaque() {
-        let mut density = vec![0.0; 30];
-        density[4] = 1e4;
-        let out = composite(tracked(&density, [30]), tracked(&vec![0.5; 30], [30, 1]), starts(), STEP);
-        assert_eq!(values(out), [0.0, 0.0, 0.0, 0.0, 0.5, 1.0, 0.0, 0.0, 0.0, 0.0]);
+        let mut samples = [0.0, 0.5].repeat(30);
+        samples[8] = 1e4;
+        let distances = tracked(&[2.0; 30], [30]);
+        let out = composite(tracked(&samples, [30, 2]), distances, starts(), Settings { step: STEP, detached: 0 });
+        let mut right = [0.0; 15];
+        right[6..9].copy_from_slice(&[0.5, 2.0, 1.0]);
+        assert_eq!(values(out), right);
     }
 }
