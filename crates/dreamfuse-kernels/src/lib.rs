@@ -15,6 +15,8 @@ pub mod conv2d;
 pub mod cpu;
 pub mod field;
 pub mod geglu;
+#[cfg(feature = "gpu")]
+mod gpu;
 pub mod group_norm;
 pub mod layer_norm;
 pub mod march;

@@ -1,6 +1,7 @@
 //! Comparisons for the tests of kernels: as vectors, not element by element.
 
 use burn::tensor::{Device, Tensor, TensorData};
+use std::cell::RefCell;
 
 /// Numbers in `[−1, 1)` that look random and repeat (a multiplicative hash of the index).
 pub fn numbers(seed: u64, count: usize) -> Vec<f64> {
@@ -14,9 +15,29 @@ pub fn narrow(values: &[f64]) -> Vec<f32> {
     values.iter().map(|&v| v as f32).collect()
 }
 
-/// A tensor on the CPU that gradients are tracked for.
+thread_local! {
+    static DEVICE: RefCell<Device> = RefCell::new(Device::flex());
+}
+
+/// Runs a test on each device that the features name: the CPU first.
+pub fn on_each_device(test: impl Fn()) {
+    test();
+    #[cfg(feature = "wgpu")]
+    {
+        DEVICE.set(Device::wgpu(burn::tensor::DeviceKind::DefaultDevice));
+        test();
+        DEVICE.set(Device::flex());
+    }
+}
+
+/// The device of the test at hand, with gradients.
+pub fn device() -> Device {
+    DEVICE.with_borrow(Clone::clone).autodiff()
+}
+
+/// A tensor that gradients are tracked for.
 pub fn tracked<const D: usize>(values: &[f64], shape: [usize; D]) -> Tensor<D> {
-    Tensor::from_data(TensorData::new(narrow(values), shape), &Device::flex().autodiff()).require_grad()
+    Tensor::from_data(TensorData::new(narrow(values), shape), &device()).require_grad()
 }
 
 /// The elements of a tensor.

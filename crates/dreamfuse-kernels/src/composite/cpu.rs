@@ -1,11 +1,9 @@
 //! Alpha compositing on slices. A ray that has become opaque is left early.
 
-use super::Settings;
+use super::{OPAQUE, Settings};
 use crate::cpu::{SharedMut, exp};
 use rayon::prelude::*;
 
-/// What passes through when a ray is taken for opaque.
-const OPAQUE: f32 = 1e-4;
 /// Rays of a piece of work.
 const RAYS: usize = 256;
 

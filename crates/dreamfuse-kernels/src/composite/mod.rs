@@ -1,6 +1,8 @@
 //! Alpha compositing along rays.
 
 mod cpu;
+#[cfg(feature = "gpu")]
+mod gpu;
 pub mod reference;
 
 use crate::cpu::{contiguous, shape_of, slice_of, tensor_from};
@@ -10,6 +12,9 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::{Int, Tensor};
+
+/// What passes through when a ray is taken for opaque.
+const OPAQUE: f32 = 1e-4;
 
 /// How rays are composited.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,7 +43,7 @@ pub fn composite(samples: Tensor<2>, distances: Tensor<1>, starts: Tensor<1, Int
 }
 
 /// The backends that have the operation.
-#[backend_extension(Autodiff, Flex)]
+#[backend_extension(Autodiff, Flex, Cube: cfg(feature = "gpu"))]
 pub trait CompositeBackend: Backend {
     /// See [`composite`].
     fn composite_op(
@@ -92,6 +97,28 @@ impl CompositeBackend for Flex {
     }
 }
 
+#[cfg(feature = "gpu")]
+impl CompositeBackend for burn_cubecl::CubeBackend {
+    fn composite_op(
+        samples: FloatTensor<Self>,
+        distances: FloatTensor<Self>,
+        starts: IntTensor<Self>,
+        settings: Settings,
+    ) -> FloatTensor<Self> {
+        gpu::forward(samples, distances, starts, settings)
+    }
+
+    fn composite_grad(
+        grad: FloatTensor<Self>,
+        samples: FloatTensor<Self>,
+        distances: FloatTensor<Self>,
+        starts: IntTensor<Self>,
+        settings: Settings,
+    ) -> FloatTensor<Self> {
+        gpu::backward(grad, samples, distances, starts, settings)
+    }
+}
+
 /// The backward step of [`composite`].
 #[derive(Debug)]
 struct CompositeBackward;
@@ -139,48 +166,54 @@ impl<B: CompositeBackend, C: CheckpointStrategy> CompositeBackend for Autodiff<B
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{assert_close, central_differences, numbers, tracked, values, weighted_sum};
-    use burn::tensor::{Device, TensorData};
+    use crate::testing::{
+        assert_close, central_differences, device, numbers, on_each_device, tracked, values, weighted_sum,
+    };
+    use burn::tensor::TensorData;
 
     const STARTS: [usize; 6] = [0, 4, 4, 15, 16, 30];
     const STEP: f32 = 0.3;
 
     fn starts() -> Tensor<1, Int> {
         let values: Vec<i64> = STARTS.iter().map(|s| *s as i64).collect();
-        Tensor::from_data(TensorData::new(values, [6]), &Device::flex().autodiff())
+        Tensor::from_data(TensorData::new(values, [6]), &device())
     }
 
     #[test]
     fn value_and_gradients_agree_with_the_reference() {
-        let drawn = numbers(1, 120);
-        let mut samples = drawn.clone();
-        samples.chunks_exact_mut(4).for_each(|row| row[0] = 1.5 * (row[0] + 1.0));
-        let (distances, weights) = (numbers(2, 30), numbers(3, 25));
-        let reference = |s: &[f64]| reference::forward(s, &distances, 4, &STARTS, f64::from(STEP));
-        // What the density is not to see is what its gradient is without.
-        let mut unseen = weights.clone();
-        unseen.chunks_exact_mut(5).for_each(|row| row[2] = 0.0);
-        let slope = |weights: &[f64]| central_differences(&samples, 1e-5, |s| weighted_sum(&reference(s), weights));
-        let (seen, of_density) = (slope(&weights), slope(&unseen));
-        for detached in [0, 1] {
-            let x = tracked(&samples, [30, 4]);
-            let distances = tracked(&distances, [30]).detach();
-            let out = composite(x.clone(), distances, starts(), Settings { step: STEP, detached });
-            assert_close("value", &values(out.clone()), &reference(&samples));
-            let grads = (out * tracked(&weights, [5, 5]).detach()).sum().backward();
-            let right = (0..120).map(|i| if i % 4 == 0 && detached == 1 { of_density[i] } else { seen[i] });
-            assert_close("samples", &values(x.grad(&grads).unwrap()), &right.collect::<Vec<_>>());
-        }
+        on_each_device(|| {
+            let drawn = numbers(1, 120);
+            let mut samples = drawn.clone();
+            samples.chunks_exact_mut(4).for_each(|row| row[0] = 1.5 * (row[0] + 1.0));
+            let (distances, weights) = (numbers(2, 30), numbers(3, 25));
+            let reference = |s: &[f64]| reference::forward(s, &distances, 4, &STARTS, f64::from(STEP));
+            // What the density is not to see is what its gradient is without.
+            let mut unseen = weights.clone();
+            unseen.chunks_exact_mut(5).for_each(|row| row[2] = 0.0);
+            let slope = |weights: &[f64]| central_differences(&samples, 1e-5, |s| weighted_sum(&reference(s), weights));
+            let (seen, of_density) = (slope(&weights), slope(&unseen));
+            for detached in [0, 1] {
+                let x = tracked(&samples, [30, 4]);
+                let distances = tracked(&distances, [30]).detach();
+                let out = composite(x.clone(), distances, starts(), Settings { step: STEP, detached });
+                assert_close("value", &values(out.clone()), &reference(&samples));
+                let grads = (out * tracked(&weights, [5, 5]).detach()).sum().backward();
+                let right = (0..120).map(|i| if i % 4 == 0 && detached == 1 { of_density[i] } else { seen[i] });
+                assert_close("samples", &values(x.grad(&grads).unwrap()), &right.collect::<Vec<_>>());
+            }
+        });
     }
 
     #[test]
     fn a_ray_without_samples_is_empty_and_a_wall_is_opaque() {
-        let mut samples = [0.0, 0.5].repeat(30);
-        samples[8] = 1e4;
-        let distances = tracked(&[2.0; 30], [30]);
-        let out = composite(tracked(&samples, [30, 2]), distances, starts(), Settings { step: STEP, detached: 0 });
-        let mut right = [0.0; 15];
-        right[6..9].copy_from_slice(&[0.5, 2.0, 1.0]);
-        assert_eq!(values(out), right);
+        on_each_device(|| {
+            let mut samples = [0.0, 0.5].repeat(30);
+            samples[8] = 1e4;
+            let distances = tracked(&[2.0; 30], [30]);
+            let out = composite(tracked(&samples, [30, 2]), distances, starts(), Settings { step: STEP, detached: 0 });
+            let mut right = [0.0; 15];
+            right[6..9].copy_from_slice(&[0.5, 2.0, 1.0]);
+            assert_eq!(values(out), right);
+        });
     }
 }

@@ -1,6 +1,8 @@
 //! The gated activation of transformers' feed-forward layers, in one pass.
 
 mod cpu;
+#[cfg(feature = "gpu")]
+mod gpu;
 pub mod reference;
 
 use crate::cpu::{contiguous, shape_of, slice_of, tensor_from};
@@ -23,7 +25,7 @@ pub fn geglu(input: Tensor<3>) -> Tensor<3> {
 }
 
 /// The backends that have the operation.
-#[backend_extension(Autodiff, Flex)]
+#[backend_extension(Autodiff, Flex, Cube: cfg(feature = "gpu"))]
 pub trait GegluBackend: Backend {
     /// See [`geglu`].
     fn geglu_op(input: FloatTensor<Self>) -> FloatTensor<Self>;
@@ -43,6 +45,17 @@ impl GegluBackend for Flex {
         let (grad, input) = (contiguous(grad), contiguous(input));
         let shape: [usize; 3] = shape_of(&input);
         tensor_from(cpu::backward(shape[2] / 2, slice_of(&grad), slice_of(&input)), shape)
+    }
+}
+
+#[cfg(feature = "gpu")]
+impl GegluBackend for burn_cubecl::CubeBackend {
+    fn geglu_op(input: FloatTensor<Self>) -> FloatTensor<Self> {
+        gpu::forward(input)
+    }
+
+    fn geglu_grad(grad: FloatTensor<Self>, input: FloatTensor<Self>) -> FloatTensor<Self> {
+        gpu::backward(grad, input)
     }
 }
 
@@ -80,18 +93,20 @@ impl<B: GegluBackend, C: CheckpointStrategy> GegluBackend for Autodiff<B, C> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{assert_close, central_differences, numbers, tracked, values, weighted_sum};
+    use crate::testing::{assert_close, central_differences, numbers, on_each_device, tracked, values, weighted_sum};
 
     #[test]
     fn value_and_gradient_agree_with_the_reference() {
-        // Gates from −6 to 6: both tails and the middle.
-        let input: Vec<f64> = numbers(1, 2 * 3 * 38).into_iter().map(|v| 6.0 * v).collect();
-        let weights = numbers(2, 2 * 3 * 19);
-        let x = tracked(&input, [2, 3, 38]);
-        let out = geglu(x.clone());
-        assert_close("value", &values(out.clone()), &reference::forward(19, &input));
-        let grads = (out * tracked(&weights, [2, 3, 19]).detach()).sum().backward();
-        let right = central_differences(&input, 1e-4, |x| weighted_sum(&reference::forward(19, x), &weights));
-        assert_close("input", &values(x.grad(&grads).unwrap()), &right);
+        on_each_device(|| {
+            // Gates from −6 to 6: both tails and the middle.
+            let input: Vec<f64> = numbers(1, 2 * 3 * 38).into_iter().map(|v| 6.0 * v).collect();
+            let weights = numbers(2, 2 * 3 * 19);
+            let x = tracked(&input, [2, 3, 38]);
+            let out = geglu(x.clone());
+            assert_close("value", &values(out.clone()), &reference::forward(19, &input));
+            let grads = (out * tracked(&weights, [2, 3, 19]).detach()).sum().backward();
+            let right = central_differences(&input, 1e-4, |x| weighted_sum(&reference::forward(19, x), &weights));
+            assert_close("input", &values(x.grad(&grads).unwrap()), &right);
+        });
     }
 }

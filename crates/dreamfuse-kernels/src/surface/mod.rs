@@ -1,6 +1,8 @@
 //! What the field's outputs look like: activations, the start's blob, normals and shading, in one pass.
 
 mod cpu;
+#[cfg(feature = "gpu")]
+mod gpu;
 pub mod reference;
 
 use crate::composite::starts_of;
@@ -67,7 +69,7 @@ fn run(raw: Tensor<2>, positions: Tensor<2>, l: Lighting, settings: Settings, co
 }
 
 /// The backends that have the operation.
-#[backend_extension(Autodiff, Flex)]
+#[backend_extension(Autodiff, Flex, Cube: cfg(feature = "gpu"))]
 pub trait SurfaceBackend: Backend {
     /// See [`surface`] and [`lit_surface`]: the columns of `raw` say which.
     fn surface_op(
@@ -128,6 +130,32 @@ impl SurfaceBackend for Flex {
         let starts = starts_of(&starts);
         let rays = cpu::Rays { starts: &starts, directions: slice_of(&directions), lights: slice_of(&lights) };
         tensor_from(cpu::lit_backward(settings, grad, raw, positions, rays), shape)
+    }
+}
+
+#[cfg(feature = "gpu")]
+impl SurfaceBackend for burn_cubecl::CubeBackend {
+    fn surface_op(
+        raw: FloatTensor<Self>,
+        positions: FloatTensor<Self>,
+        starts: IntTensor<Self>,
+        directions: FloatTensor<Self>,
+        lights: FloatTensor<Self>,
+        settings: Settings,
+    ) -> FloatTensor<Self> {
+        gpu::forward(raw, positions, [starts, directions, lights], settings)
+    }
+
+    fn surface_grad(
+        grad: FloatTensor<Self>,
+        raw: FloatTensor<Self>,
+        positions: FloatTensor<Self>,
+        starts: IntTensor<Self>,
+        directions: FloatTensor<Self>,
+        lights: FloatTensor<Self>,
+        settings: Settings,
+    ) -> FloatTensor<Self> {
+        gpu::backward(grad, raw, positions, [starts, directions, lights], settings)
     }
 }
 
