@@ -1,6 +1,7 @@
 //! What the GPU bodies share.
 
 use burn::backend::TensorMetadata;
+use burn::tensor::DType;
 use burn_cubecl::ops::numeric::empty_device_dtype;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::calculate_cube_count_elemwise;
@@ -11,6 +12,11 @@ pub(crate) use burn_cubecl::kernel::into_contiguous as contiguous;
 /// A tensor beside another, with contents that are still to be written.
 pub(crate) fn empty<const D: usize>(beside: &CubeTensor, shape: [usize; D]) -> CubeTensor {
     empty_device_dtype(beside.client.clone(), beside.device.clone(), shape.into(), beside.dtype)
+}
+
+/// As [`empty`], of f32 whatever the other's numbers are.
+pub(crate) fn empty_f32<const D: usize>(beside: &CubeTensor, shape: [usize; D]) -> CubeTensor {
+    empty_device_dtype(beside.client.clone(), beside.device.clone(), shape.into(), DType::F32)
 }
 
 /// The shape, of known rank.

@@ -1,6 +1,8 @@
 //! Multi-head attention without the matrix of scores in memory.
 
 mod cpu;
+#[cfg(feature = "gpu")]
+mod gpu;
 pub mod reference;
 
 use crate::cpu::{contiguous, shape_of, slice_of, tensor_from};
@@ -39,7 +41,7 @@ pub fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, heads: usize) -> Tens
 }
 
 /// The backends that have the operation.
-#[backend_extension(Autodiff, Flex)]
+#[backend_extension(Autodiff, Flex, Cube: cfg(feature = "gpu"))]
 pub trait AttentionBackend: Backend {
     /// See [`attention`].
     fn attention_op(
@@ -87,6 +89,28 @@ impl AttentionBackend for Flex {
         let shape = shape_from(own, context, heads);
         let [of_q, of_k, of_v] = cpu::backward(shape, slice_of(&grad), [slice_of(&q), slice_of(&k), slice_of(&v)]);
         (tensor_from(of_q, own), tensor_from(of_k, context), tensor_from(of_v, context))
+    }
+}
+
+#[cfg(feature = "gpu")]
+impl AttentionBackend for burn_cubecl::CubeBackend {
+    fn attention_op(
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        heads: usize,
+    ) -> FloatTensor<Self> {
+        gpu::forward(q, k, v, heads)
+    }
+
+    fn attention_grad(
+        grad: FloatTensor<Self>,
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        heads: usize,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        gpu::backward(grad, q, k, v, heads)
     }
 }
 
@@ -141,30 +165,32 @@ impl<B: AttentionBackend, C: CheckpointStrategy> AttentionBackend for Autodiff<B
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{assert_close, central_differences, numbers, tracked, values, weighted_sum};
+    use crate::testing::{assert_close, central_differences, numbers, on_each_device, tracked, values, weighted_sum};
 
     /// More queries than a piece of work has, and sizes that are no multiple of a vector's.
     const SHAPE: Shape = Shape { batch: 2, queries: 67, keys: 19, width: 6, heads: 2 };
 
     #[test]
     fn value_and_gradients_agree_with_the_reference() {
-        let Shape { batch, queries, keys, width, heads } = SHAPE;
-        let (own, context) = ([batch, queries, width], [batch, keys, width]);
-        // Large enough that some keys win.
-        let wide = |seed, count: usize| numbers(seed, count).into_iter().map(|v| 3.0 * v).collect::<Vec<_>>();
-        let q = wide(1, batch * queries * width);
-        let (k, v) = (wide(2, batch * keys * width), wide(3, batch * keys * width));
-        let weights = numbers(4, q.len());
-        let [x, y, z] = [tracked(&q, own), tracked(&k, context), tracked(&v, context)];
-        let out = attention(x.clone(), y.clone(), z.clone(), heads);
-        assert_close("value", &values(out.clone()), &reference::forward(SHAPE, &q, &k, &v));
-        let grads = (out * tracked(&weights, own).detach()).sum().backward();
-        let loss = |q: &[f64], k: &[f64], v: &[f64]| weighted_sum(&reference::forward(SHAPE, q, k, v), &weights);
-        let right = central_differences(&q, 1e-4, |q| loss(q, &k, &v));
-        assert_close("queries", &values(x.grad(&grads).unwrap()), &right);
-        let right = central_differences(&k, 1e-4, |k| loss(&q, k, &v));
-        assert_close("keys", &values(y.grad(&grads).unwrap()), &right);
-        let right = central_differences(&v, 1e-4, |v| loss(&q, &k, v));
-        assert_close("values", &values(z.grad(&grads).unwrap()), &right);
+        on_each_device(|| {
+            let Shape { batch, queries, keys, width, heads } = SHAPE;
+            let (own, context) = ([batch, queries, width], [batch, keys, width]);
+            // Large enough that some keys win.
+            let wide = |seed, count: usize| numbers(seed, count).into_iter().map(|v| 3.0 * v).collect::<Vec<_>>();
+            let q = wide(1, batch * queries * width);
+            let (k, v) = (wide(2, batch * keys * width), wide(3, batch * keys * width));
+            let weights = numbers(4, q.len());
+            let [x, y, z] = [tracked(&q, own), tracked(&k, context), tracked(&v, context)];
+            let out = attention(x.clone(), y.clone(), z.clone(), heads);
+            assert_close("value", &values(out.clone()), &reference::forward(SHAPE, &q, &k, &v));
+            let grads = (out * tracked(&weights, own).detach()).sum().backward();
+            let loss = |q: &[f64], k: &[f64], v: &[f64]| weighted_sum(&reference::forward(SHAPE, q, k, v), &weights);
+            let right = central_differences(&q, 1e-4, |q| loss(q, &k, &v));
+            assert_close("queries", &values(x.grad(&grads).unwrap()), &right);
+            let right = central_differences(&k, 1e-4, |k| loss(&q, k, &v));
+            assert_close("keys", &values(y.grad(&grads).unwrap()), &right);
+            let right = central_differences(&v, 1e-4, |v| loss(&q, &k, v));
+            assert_close("values", &values(z.grad(&grads).unwrap()), &right);
+        });
     }
 }

@@ -1,6 +1,8 @@
 //! Two-dimensional convolution.
 
 mod cpu;
+#[cfg(feature = "gpu")]
+mod gpu;
 pub mod reference;
 mod winograd;
 
@@ -63,7 +65,7 @@ pub fn conv2d(input: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, settings: Se
 }
 
 /// The backends that have the operation.
-#[backend_extension(Autodiff, Flex)]
+#[backend_extension(Autodiff, Flex, Cube: cfg(feature = "gpu"))]
 pub trait Conv2dBackend: Backend {
     /// See [`conv2d`].
     fn conv2d_op(
@@ -140,6 +142,36 @@ impl Conv2dBackend for Flex {
         let of_bias = cpu::bias_grad(&g, slice_of(&grad));
         let weight_shape = [g.channels_out, g.channels_in, g.kernel, g.kernel];
         (tensor_from(of_weight, weight_shape), tensor_from(of_bias, [g.channels_out]))
+    }
+}
+
+#[cfg(feature = "gpu")]
+impl Conv2dBackend for burn_cubecl::CubeBackend {
+    fn conv2d_op(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        settings: Settings,
+    ) -> FloatTensor<Self> {
+        gpu::forward(input, weight, bias, &settings)
+    }
+
+    fn conv2d_input_grad(
+        grad: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        input: FloatTensor<Self>,
+        settings: Settings,
+    ) -> FloatTensor<Self> {
+        gpu::input_grad(grad, weight, input, &settings)
+    }
+
+    fn conv2d_weight_grad(
+        grad: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        input: FloatTensor<Self>,
+        settings: Settings,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        gpu::weight_grad(grad, weight, input, &settings)
     }
 }
 

@@ -1,5 +1,5 @@
 use super::{Geometry, Prepared, Settings, conv2d, reference, winograd};
-use crate::testing::{assert_close, central_differences, numbers, tracked, values, weighted_sum};
+use crate::testing::{assert_close, central_differences, numbers, on_each_device, tracked, values, weighted_sum};
 
 const CASES: [Geometry; 8] = [
     Geometry { batch: 2, channels_in: 3, channels_out: 5, height: 7, width: 6, kernel: 3, stride: 1, padding: 1 },
@@ -42,53 +42,57 @@ fn case(g: &Geometry) -> Case {
 
 #[test]
 fn value_and_gradients_agree_with_the_reference() {
-    for g in &CASES {
-        let Case { input, weight, bias, weights } = case(g);
-        let x = tracked(&input, [g.batch, g.channels_in, g.height, g.width]);
-        let w = tracked(&weight, [g.channels_out, g.channels_in, g.kernel, g.kernel]);
-        let b = tracked(&bias, [g.channels_out]);
-        let settings = Settings { stride: g.stride, padding: g.padding, prepared: None };
-        let prepared = Prepared::new(w.clone(), &settings);
-        let out = conv2d(x.clone(), w.clone(), b.clone(), settings.clone());
-        let again = conv2d(x.clone(), w.clone(), b.clone(), Settings { prepared, ..settings });
-        assert_eq!(values(out.clone()), values(again));
-        assert_close("value", &values(out.clone()), &reference::forward(g, &input, &weight, &bias));
-        let target = tracked(&weights, out.dims()).detach();
-        let grads = (out * target).sum().backward();
-        // The convolution is linear in each operand: its reference is its own derivative there, so a
-        // wide step has no truncation error.
-        let loss = |x: &[f64], w: &[f64], b: &[f64]| weighted_sum(&reference::forward(g, x, w, b), &weights);
-        if g.channels_in < 40 {
-            let right = central_differences(&input, 0.5, |x| loss(x, &weight, &bias));
-            assert_close("input", &values(x.grad(&grads).unwrap()), &right);
-            let right = central_differences(&weight, 0.5, |w| loss(&input, w, &bias));
-            assert_close("weight", &values(w.grad(&grads).unwrap()), &right);
+    on_each_device(|| {
+        for g in &CASES {
+            let Case { input, weight, bias, weights } = case(g);
+            let x = tracked(&input, [g.batch, g.channels_in, g.height, g.width]);
+            let w = tracked(&weight, [g.channels_out, g.channels_in, g.kernel, g.kernel]);
+            let b = tracked(&bias, [g.channels_out]);
+            let settings = Settings { stride: g.stride, padding: g.padding, prepared: None };
+            let prepared = Prepared::new(w.clone(), &settings);
+            let out = conv2d(x.clone(), w.clone(), b.clone(), settings.clone());
+            let again = conv2d(x.clone(), w.clone(), b.clone(), Settings { prepared, ..settings });
+            assert_eq!(values(out.clone()), values(again));
+            assert_close("value", &values(out.clone()), &reference::forward(g, &input, &weight, &bias));
+            let target = tracked(&weights, out.dims()).detach();
+            let grads = (out * target).sum().backward();
+            // The convolution is linear in each operand: its reference is its own derivative there, so a
+            // wide step has no truncation error.
+            let loss = |x: &[f64], w: &[f64], b: &[f64]| weighted_sum(&reference::forward(g, x, w, b), &weights);
+            if g.channels_in < 40 {
+                let right = central_differences(&input, 0.5, |x| loss(x, &weight, &bias));
+                assert_close("input", &values(x.grad(&grads).unwrap()), &right);
+                let right = central_differences(&weight, 0.5, |w| loss(&input, w, &bias));
+                assert_close("weight", &values(w.grad(&grads).unwrap()), &right);
+            }
+            let right = central_differences(&bias, 0.5, |b| loss(&input, &weight, b));
+            assert_close("bias", &values(b.grad(&grads).unwrap()), &right);
         }
-        let right = central_differences(&bias, 0.5, |b| loss(&input, &weight, b));
-        assert_close("bias", &values(b.grad(&grads).unwrap()), &right);
-    }
+    });
 }
 
 #[test]
 fn gradients_are_adjoint_to_the_forward_pass_over_several_tiles() {
-    for g in [&CASES[4], &CASES[7]] {
-        let Case { input, weight, bias: _, weights } = case(g);
-        let zero = vec![0.0; g.channels_out];
-        let x = tracked(&input, [g.batch, g.channels_in, g.height, g.width]);
-        let w = tracked(&weight, [g.channels_out, g.channels_in, 3, 3]);
-        let out = conv2d(x.clone(), w.clone(), tracked(&zero, [g.channels_out]), SAME);
-        let target = tracked(&weights, out.dims()).detach();
-        let grads = (out * target).sum().backward();
-        // <conv(x', w), g> = <x', grad_x> and <conv(x, w'), g> = <w', grad_w> for any x' and w', as the operation
-        // is linear in both.
-        let (other_input, other_weight) = (numbers(5, input.len()), numbers(6, weight.len()));
-        let by_input = weighted_sum(&reference::forward(g, &other_input, &weight, &zero), &weights);
-        let by_weight = weighted_sum(&reference::forward(g, &input, &other_weight, &zero), &weights);
-        let of_input = weighted_sum(&other_input, &values(x.grad(&grads).unwrap()));
-        let of_weight = weighted_sum(&other_weight, &values(w.grad(&grads).unwrap()));
-        assert!((of_input / by_input - 1.0).abs() < 1e-3, "{of_input} for {by_input}");
-        assert!((of_weight / by_weight - 1.0).abs() < 1e-3, "{of_weight} for {by_weight}");
-    }
+    on_each_device(|| {
+        for g in [&CASES[4], &CASES[7]] {
+            let Case { input, weight, bias: _, weights } = case(g);
+            let zero = vec![0.0; g.channels_out];
+            let x = tracked(&input, [g.batch, g.channels_in, g.height, g.width]);
+            let w = tracked(&weight, [g.channels_out, g.channels_in, 3, 3]);
+            let out = conv2d(x.clone(), w.clone(), tracked(&zero, [g.channels_out]), SAME);
+            let target = tracked(&weights, out.dims()).detach();
+            let grads = (out * target).sum().backward();
+            // <conv(x', w), g> = <x', grad_x> and <conv(x, w'), g> = <w', grad_w> for any x' and w', as the operation
+            // is linear in both.
+            let (other_input, other_weight) = (numbers(5, input.len()), numbers(6, weight.len()));
+            let by_input = weighted_sum(&reference::forward(g, &other_input, &weight, &zero), &weights);
+            let by_weight = weighted_sum(&reference::forward(g, &input, &other_weight, &zero), &weights);
+            let of_input = weighted_sum(&other_input, &values(x.grad(&grads).unwrap()));
+            let of_weight = weighted_sum(&other_weight, &values(w.grad(&grads).unwrap()));
+            assert!((of_input / by_input - 1.0).abs() < 1e-3, "{of_input} for {by_input}");
+            assert!((of_weight / by_weight - 1.0).abs() < 1e-3, "{of_weight} for {by_weight}");
+        }
+    });
 }
 
 #[test]

@@ -2,6 +2,8 @@
 //! position (for normals), fused.
 
 mod cpu;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod grid;
 pub mod reference;
 mod spec;
@@ -38,7 +40,7 @@ pub fn field(
 }
 
 /// The backends that have the operation.
-#[backend_extension(Autodiff, Flex)]
+#[backend_extension(Autodiff, Flex, Cube: cfg(feature = "gpu"))]
 pub trait FieldBackend: Backend {
     /// See [`field`]. The second tensor is the encoding in the body's own layout, for the way back.
     fn field_op(
@@ -93,6 +95,31 @@ impl FieldBackend for Flex {
         let (positions, encoded) = (slice_of(&positions), slice_of(&encoded));
         let (of_table, of_mlp) = cpu::backward(parameters, positions, encoded, slice_of(&grad), with_gradient);
         (tensor_from(of_table, [spec.table_points(), FEATURES]), tensor_from(of_mlp, [spec.mlp_parameters()]))
+    }
+}
+
+#[cfg(feature = "gpu")]
+impl FieldBackend for burn_cubecl::CubeBackend {
+    fn field_op(
+        table: FloatTensor<Self>,
+        mlp: FloatTensor<Self>,
+        positions: FloatTensor<Self>,
+        spec: FieldSpec,
+        with_gradient: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        gpu::forward(&spec, table, mlp, positions, with_gradient)
+    }
+
+    fn field_grad(
+        grad: FloatTensor<Self>,
+        _table: FloatTensor<Self>,
+        mlp: FloatTensor<Self>,
+        positions: FloatTensor<Self>,
+        encoded: FloatTensor<Self>,
+        spec: FieldSpec,
+        with_gradient: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        gpu::backward(&spec, grad, mlp, positions, encoded, with_gradient)
     }
 }
 

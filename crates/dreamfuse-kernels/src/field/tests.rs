@@ -1,5 +1,5 @@
 use super::{FieldSpec, OUTPUTS, OUTPUTS_WITH_GRADIENT, field, reference};
-use crate::testing::{assert_close, central_differences, numbers, tracked, values, weighted_sum};
+use crate::testing::{assert_close, central_differences, numbers, on_each_device, tracked, values, weighted_sum};
 
 /// Dense and hashed levels.
 const SPEC: FieldSpec = FieldSpec { levels: 4, base: 2, finest: 9, log2_table: 8, hidden: 8 };
@@ -58,20 +58,22 @@ fn the_reference_gradient_is_the_slope_of_the_reference_density() {
 
 #[test]
 fn value_and_gradients_agree_with_the_reference() {
-    let Case { table, mlp, positions } = case();
-    for with_gradient in [false, true] {
-        let outputs = if with_gradient { OUTPUTS_WITH_GRADIENT } else { OUTPUTS };
-        let (t, m) = (tracked(&table, [SPEC.table_points(), 2]), tracked(&mlp, [SPEC.mlp_parameters()]));
-        let out = field(t.clone(), m.clone(), tracked(&positions, [SAMPLES, 3]).detach(), SPEC, with_gradient);
-        assert_close("value", &values(out.clone()), &reference_of(&table, &mlp, &positions, outputs));
-        let weights = numbers(4, SAMPLES * outputs);
-        let grads = (out * tracked(&weights, [SAMPLES, outputs]).detach()).sum().backward();
-        let loss = |t: &[f64], m: &[f64]| weighted_sum(&reference_of(t, m, &positions, outputs), &weights);
-        let right = central_differences(&mlp, 1e-5, |m| loss(&table, m));
-        assert_close("network", &values(m.grad(&grads).unwrap()), &right);
-        let right = central_differences(&table, 1e-5, |t| loss(t, &mlp));
-        assert_close("table", &values(t.grad(&grads).unwrap()), &right);
-    }
+    on_each_device(|| {
+        let Case { table, mlp, positions } = case();
+        for with_gradient in [false, true] {
+            let outputs = if with_gradient { OUTPUTS_WITH_GRADIENT } else { OUTPUTS };
+            let (t, m) = (tracked(&table, [SPEC.table_points(), 2]), tracked(&mlp, [SPEC.mlp_parameters()]));
+            let out = field(t.clone(), m.clone(), tracked(&positions, [SAMPLES, 3]).detach(), SPEC, with_gradient);
+            assert_close("value", &values(out.clone()), &reference_of(&table, &mlp, &positions, outputs));
+            let weights = numbers(4, SAMPLES * outputs);
+            let grads = (out * tracked(&weights, [SAMPLES, outputs]).detach()).sum().backward();
+            let loss = |t: &[f64], m: &[f64]| weighted_sum(&reference_of(t, m, &positions, outputs), &weights);
+            let right = central_differences(&mlp, 1e-5, |m| loss(&table, m));
+            assert_close("network", &values(m.grad(&grads).unwrap()), &right);
+            let right = central_differences(&table, 1e-5, |t| loss(t, &mlp));
+            assert_close("table", &values(t.grad(&grads).unwrap()), &right);
+        }
+    });
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Group normalisation, optionally followed by SiLU in the same pass.
 
 mod cpu;
+#[cfg(feature = "gpu")]
+mod gpu;
 pub mod reference;
 
 use crate::cpu::{contiguous, shape_of, slice_of, tensor_from};
@@ -34,7 +36,7 @@ pub fn group_norm(input: Tensor<4>, gamma: Tensor<2>, beta: Tensor<2>, settings:
 }
 
 /// The backends that have the operation.
-#[backend_extension(Autodiff, Flex)]
+#[backend_extension(Autodiff, Flex, Cube: cfg(feature = "gpu"))]
 pub trait GroupNormBackend: Backend {
     /// See [`group_norm`].
     fn group_norm_op(
@@ -79,6 +81,28 @@ impl GroupNormBackend for Flex {
             cpu::backward(shape, settings, slice_of(&grad), slice_of(&input), slice_of(&gamma), slice_of(&beta));
         let rows = [of_gamma.len() / shape[1], shape[1]];
         (tensor_from(of_input, shape), tensor_from(of_gamma, rows), tensor_from(of_beta, rows))
+    }
+}
+
+#[cfg(feature = "gpu")]
+impl GroupNormBackend for burn_cubecl::CubeBackend {
+    fn group_norm_op(
+        input: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        settings: Settings,
+    ) -> FloatTensor<Self> {
+        gpu::forward(input, gamma, beta, settings)
+    }
+
+    fn group_norm_grad(
+        grad: FloatTensor<Self>,
+        input: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        settings: Settings,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        gpu::backward(grad, input, gamma, beta, settings)
     }
 }
 
@@ -133,27 +157,34 @@ impl<B: GroupNormBackend, C: CheckpointStrategy> GroupNormBackend for Autodiff<B
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{assert_close, central_differences, numbers, tracked, values, weighted_sum};
+    use crate::testing::{assert_close, central_differences, numbers, on_each_device, tracked, values, weighted_sum};
 
     #[test]
     fn value_and_gradients_agree_with_the_reference() {
-        let shape = [2, 6, 3, 5];
-        for (groups, silu, rows) in [(2, false, 1), (3, true, 2), (6, true, 1), (2, true, 2)] {
-            let settings = Settings { groups, epsilon: 1e-5, silu };
-            let (input, gamma, beta) = (numbers(1, 180), numbers(2, 6 * rows), numbers(3, 6 * rows));
-            let weights = numbers(4, 180);
-            let (x, g, b) = (tracked(&input, shape), tracked(&gamma, [rows, 6]), tracked(&beta, [rows, 6]));
-            let out = group_norm(x.clone(), g.clone(), b.clone(), settings);
-            assert_close("value", &values(out.clone()), &reference::forward(shape, settings, &input, &gamma, &beta));
-            let grads = (out * tracked(&weights, shape).detach()).sum().backward();
-            let loss =
-                |x: &[f64], g: &[f64], b: &[f64]| weighted_sum(&reference::forward(shape, settings, x, g, b), &weights);
-            let right = central_differences(&input, 1e-4, |x| loss(x, &gamma, &beta));
-            assert_close("input", &values(x.grad(&grads).unwrap()), &right);
-            let right = central_differences(&gamma, 1e-4, |g| loss(&input, g, &beta));
-            assert_close("gamma", &values(g.grad(&grads).unwrap()), &right);
-            let right = central_differences(&beta, 1e-4, |b| loss(&input, &gamma, b));
-            assert_close("beta", &values(b.grad(&grads).unwrap()), &right);
-        }
+        on_each_device(|| {
+            let shape = [2, 6, 3, 5];
+            for (groups, silu, rows) in [(2, false, 1), (3, true, 2), (6, true, 1), (2, true, 2)] {
+                let settings = Settings { groups, epsilon: 1e-5, silu };
+                let (input, gamma, beta) = (numbers(1, 180), numbers(2, 6 * rows), numbers(3, 6 * rows));
+                let weights = numbers(4, 180);
+                let (x, g, b) = (tracked(&input, shape), tracked(&gamma, [rows, 6]), tracked(&beta, [rows, 6]));
+                let out = group_norm(x.clone(), g.clone(), b.clone(), settings);
+                assert_close(
+                    "value",
+                    &values(out.clone()),
+                    &reference::forward(shape, settings, &input, &gamma, &beta),
+                );
+                let grads = (out * tracked(&weights, shape).detach()).sum().backward();
+                let loss = |x: &[f64], g: &[f64], b: &[f64]| {
+                    weighted_sum(&reference::forward(shape, settings, x, g, b), &weights)
+                };
+                let right = central_differences(&input, 1e-4, |x| loss(x, &gamma, &beta));
+                assert_close("input", &values(x.grad(&grads).unwrap()), &right);
+                let right = central_differences(&gamma, 1e-4, |g| loss(&input, g, &beta));
+                assert_close("gamma", &values(g.grad(&grads).unwrap()), &right);
+                let right = central_differences(&beta, 1e-4, |b| loss(&input, &gamma, b));
+                assert_close("beta", &values(b.grad(&grads).unwrap()), &right);
+            }
+        });
     }
 }

@@ -1,6 +1,8 @@
 //! Layer normalisation in one pass.
 
 mod cpu;
+#[cfg(feature = "gpu")]
+mod gpu;
 pub mod reference;
 
 use crate::cpu::{contiguous, shape_of, slice_of, tensor_from};
@@ -24,7 +26,7 @@ pub fn layer_norm(input: Tensor<3>, gamma: Tensor<1>, beta: Tensor<1>, epsilon: 
 }
 
 /// The backends that have the operation.
-#[backend_extension(Autodiff, Flex)]
+#[backend_extension(Autodiff, Flex, Cube: cfg(feature = "gpu"))]
 pub trait LayerNormBackend: Backend {
     /// See [`layer_norm`].
     fn layer_norm_op(
@@ -65,6 +67,27 @@ impl LayerNormBackend for Flex {
         let shape: [usize; 3] = shape_of(&input);
         let (of_input, of_gamma, of_beta) = cpu::backward(epsilon, slice_of(&grad), slice_of(&input), slice_of(&gamma));
         (tensor_from(of_input, shape), tensor_from(of_gamma, [shape[2]]), tensor_from(of_beta, [shape[2]]))
+    }
+}
+
+#[cfg(feature = "gpu")]
+impl LayerNormBackend for burn_cubecl::CubeBackend {
+    fn layer_norm_op(
+        input: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        epsilon: f32,
+    ) -> FloatTensor<Self> {
+        gpu::forward(epsilon, input, gamma, beta)
+    }
+
+    fn layer_norm_grad(
+        grad: FloatTensor<Self>,
+        input: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        epsilon: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        gpu::backward(epsilon, grad, input, gamma)
     }
 }
 
@@ -118,24 +141,26 @@ impl<B: LayerNormBackend, C: CheckpointStrategy> LayerNormBackend for Autodiff<B
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{assert_close, central_differences, numbers, tracked, values, weighted_sum};
+    use crate::testing::{assert_close, central_differences, numbers, on_each_device, tracked, values, weighted_sum};
 
     #[test]
     fn value_and_gradients_agree_with_the_reference() {
-        // More rows than a piece of work has, and a width that is no multiple of a vector's.
-        let (shape, width) = ([2, 19, 21], 21);
-        let (input, gamma, beta) = (numbers(1, 2 * 19 * 21), numbers(2, width), numbers(3, width));
-        let weights = numbers(4, input.len());
-        let (x, g, b) = (tracked(&input, shape), tracked(&gamma, [width]), tracked(&beta, [width]));
-        let out = layer_norm(x.clone(), g.clone(), b.clone(), 1e-5);
-        assert_close("value", &values(out.clone()), &reference::forward(1e-5, &input, &gamma, &beta));
-        let grads = (out * tracked(&weights, shape).detach()).sum().backward();
-        let loss = |x: &[f64], g: &[f64], b: &[f64]| weighted_sum(&reference::forward(1e-5, x, g, b), &weights);
-        let right = central_differences(&input, 1e-4, |x| loss(x, &gamma, &beta));
-        assert_close("input", &values(x.grad(&grads).unwrap()), &right);
-        let right = central_differences(&gamma, 1e-4, |g| loss(&input, g, &beta));
-        assert_close("gamma", &values(g.grad(&grads).unwrap()), &right);
-        let right = central_differences(&beta, 1e-4, |b| loss(&input, &gamma, b));
-        assert_close("beta", &values(b.grad(&grads).unwrap()), &right);
+        on_each_device(|| {
+            // More rows than a piece of work has, and a width that is no multiple of a vector's.
+            let (shape, width) = ([2, 19, 21], 21);
+            let (input, gamma, beta) = (numbers(1, 2 * 19 * 21), numbers(2, width), numbers(3, width));
+            let weights = numbers(4, input.len());
+            let (x, g, b) = (tracked(&input, shape), tracked(&gamma, [width]), tracked(&beta, [width]));
+            let out = layer_norm(x.clone(), g.clone(), b.clone(), 1e-5);
+            assert_close("value", &values(out.clone()), &reference::forward(1e-5, &input, &gamma, &beta));
+            let grads = (out * tracked(&weights, shape).detach()).sum().backward();
+            let loss = |x: &[f64], g: &[f64], b: &[f64]| weighted_sum(&reference::forward(1e-5, x, g, b), &weights);
+            let right = central_differences(&input, 1e-4, |x| loss(x, &gamma, &beta));
+            assert_close("input", &values(x.grad(&grads).unwrap()), &right);
+            let right = central_differences(&gamma, 1e-4, |g| loss(&input, g, &beta));
+            assert_close("gamma", &values(g.grad(&grads).unwrap()), &right);
+            let right = central_differences(&beta, 1e-4, |b| loss(&input, &gamma, b));
+            assert_close("beta", &values(b.grad(&grads).unwrap()), &right);
+        });
     }
 }
