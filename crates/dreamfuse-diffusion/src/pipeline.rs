@@ -24,9 +24,11 @@ pub struct Pipeline {
     pub words: Vec<String>,
     device: Device,
     workers: Workers,
+    /// Parts of a batch that are evaluated side by side.
+    parts: usize,
 }
 
-/// Parts of a batch that are evaluated side by side, whatever the number of threads: they decide the last digits.
+/// Those of a CPU, whatever the number of threads: they decide the last digits.
 const PARTS: usize = 2;
 
 /// The U-Net's tensors, by their path in a pipeline's folder.
@@ -90,6 +92,7 @@ impl Pipeline {
             tokenizer,
             text_encoder: ClipTextModel::load(&text_shape, &folder.join(text), read(text)?, device)?,
             unet: UNet::load(&config, &folder.join(unet), read(unet)?, device)?.frozen(),
+            parts: if *device == Device::flex() { PARTS } else { 1 },
             schedule: NoiseSchedule::new(schedule),
             words,
             device: device.clone(),
@@ -189,8 +192,8 @@ impl FrozenPrior for Pipeline {
         // Pictures do not depend on each other: threads that have some to themselves wait for each other once, not
         // at every operation.
         let count = timesteps.len();
-        let part = |index: usize| index * count / PARTS..(index + 1) * count / PARTS;
-        let parts: Vec<_> = (0..PARTS).map(part).filter(|part| !part.is_empty()).collect();
+        let part = |index: usize| index * count / self.parts..(index + 1) * count / self.parts;
+        let parts: Vec<_> = (0..self.parts).map(part).filter(|part| !part.is_empty()).collect();
         let outputs =
             self.workers.map(parts.len(), |index| self.output(parts[index].clone(), &noisy, timesteps, &text, cameras));
         self.schedule.noise_of(noisy, Tensor::cat(outputs, 0), timesteps)

@@ -1,6 +1,7 @@
 //! The one configuration: command line, file and defaults. A run saves what it resolved to.
 
 use crate::EngineError;
+use crate::device::device;
 use crate::regularizers::LossWeights;
 use dreamfuse_core::{CameraRange, LightRange};
 use dreamfuse_distill::TimeSchedule;
@@ -102,9 +103,7 @@ impl RunConfig {
         if self.prompt.trim().is_empty() {
             return Err(EngineError::Prompt("the prompt is empty; try: dreamfuse \"a squirrel at an easel\"".into()));
         }
-        if self.device != "cpu" {
-            return Err(EngineError::Device(self.device.clone()));
-        }
+        device(&self.device)?;
         let config = |reason: String| Err(EngineError::Config(reason));
         let counts = [
             ("steps", self.steps, 1..=1_000_000),

@@ -3,6 +3,7 @@
 
 mod checkpoint;
 mod config;
+mod device;
 mod event;
 mod export;
 mod folder;
@@ -12,6 +13,7 @@ mod run;
 mod session;
 
 pub use config::RunConfig;
+pub use device::{DEVICES, device};
 pub use event::{Event, Report};
 pub use export::{ExportOptions, export_mesh, pictures, preview_sheet, save_pictures};
 pub use folder::RunFolder;
@@ -43,8 +45,10 @@ pub enum EngineError {
     BadCheckpoint { path: PathBuf, reason: String },
     #[error("the gradient of step {0} is not finite; lower table_rate and mlp_rate, then resume or start again")]
     NotFinite(u64),
-    #[error("device {0:?} is not in this binary; it has: cpu")]
+    #[error("device {0:?} is not in this binary; it has: {list}", list = DEVICES.join(", "))]
     Device(String),
+    #[error("there is no device of the kind {0:?} on this machine, or no driver for it; --device cpu always works")]
+    NoDevice(String),
     #[error(transparent)]
     File(#[from] FileError),
     #[error(transparent)]

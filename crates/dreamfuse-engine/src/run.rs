@@ -2,6 +2,7 @@
 
 use crate::EngineError;
 use crate::config::RunConfig;
+use crate::device::device;
 use crate::event::Report;
 use crate::optimizer::Optimizer;
 use crate::regularizers::regularizers;
@@ -34,7 +35,7 @@ impl Run {
     /// When the configuration cannot be or the prompt is too long for the prior.
     pub fn new(config: RunConfig, prior: &dyn FrozenPrior) -> Result<Self, EngineError> {
         config.check()?;
-        let device = Device::flex().autodiff();
+        let device = device(&config.device)?.autodiff();
         let prompts = ViewPrompts::encode(prior, &config.prompt).map_err(EngineError::Prompt)?;
         let field = SceneField::random(&config.scene, config.seed, &device);
         let occupancy = OccupancyGrid::full(&config.scene);

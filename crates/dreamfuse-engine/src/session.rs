@@ -1,12 +1,12 @@
 //! A run from its start, or from where it was left, to its end.
 
 use crate::config::{EMBEDDED, RunConfig};
+use crate::device::device;
 use crate::event::{Event, Report};
 use crate::export::{ExportOptions, export_mesh, preview_sheet, save_pictures};
 use crate::folder::RunFolder;
 use crate::run::Run;
 use crate::{EngineError, checkpoint};
-use burn::tensor::Device;
 use dreamfuse_diffusion::{FrozenPrior, Pipeline, embedded};
 use dreamfuse_mesh::Format;
 use std::path::Path;
@@ -31,7 +31,7 @@ const LOG_EVERY: u64 = 10;
 /// # Errors
 /// When its files are missing or damaged.
 pub fn load_prior(config: &RunConfig) -> Result<Pipeline, EngineError> {
-    let device = Device::flex();
+    let device = device(&config.device)?;
     Ok(if config.prior == EMBEDDED {
         embedded::load(&device)?
     } else {

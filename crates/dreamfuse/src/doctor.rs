@@ -7,7 +7,7 @@ use std::process::ExitCode;
 pub fn report() -> anyhow::Result<ExitCode> {
     let prior = embedded::load(&burn::tensor::Device::flex())?;
     println!("dreamfuse        {}", env!("CARGO_PKG_VERSION"));
-    println!("devices          cpu");
+    println!("devices          {}", dreamfuse_engine::DEVICES.join(", "));
     println!("threads          {}", rayon::current_num_threads());
     println!("instruction set  {}", dreamfuse_kernels::cpu::instruction_set());
     println!(

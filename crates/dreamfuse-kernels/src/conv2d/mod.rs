@@ -12,7 +12,7 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 pub use cpu::Geometry;
 use std::sync::Arc;
 
@@ -30,17 +30,16 @@ pub struct Settings {
 pub struct Prepared(Arc<Vec<f32>>);
 
 impl Prepared {
-    /// `None` where the convolution `[channels_out, channels_in, kernel, kernel]` is done with the weights as they are.
+    /// `None` where the convolution `[channels_out, channels_in, kernel, kernel]` is done with the weights as they are,
+    /// on a GPU always.
     pub fn new(weight: Tensor<4>, settings: &Settings) -> Option<Self> {
         let [channels_out, channels_in, kernel, _] = weight.dims();
         let Settings { stride, padding, .. } = *settings;
         // The size of the pictures does not matter to the weights.
         let g = Geometry { batch: 1, channels_in, channels_out, height: 64, width: 64, kernel, stride, padding };
-        let values = || weight.into_data().try_to_vec::<f32>().ok();
-        winograd::fits(&g)
-            .then(values)
-            .flatten()
-            .map(|values| Self(Arc::new(winograd::transform_weights(&g, &values, false))))
+        let is_cpu = weight.device().without_autodiff() == Device::flex();
+        let values = weight.into_data().try_to_vec::<f32>().ok().filter(|_| is_cpu && winograd::fits(&g))?;
+        Some(Self(Arc::new(winograd::transform_weights(&g, &values, false))))
     }
 }
 

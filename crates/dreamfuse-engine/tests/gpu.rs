@@ -1,0 +1,34 @@
+//! A step on a GPU is the CPU's step. Needs the feature `wgpu` and an adapter, which may be software.
+#![cfg(feature = "wgpu")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+use dreamfuse_engine::{Report, Run, RunConfig, load_prior};
+
+/// The report of the first step, and of a second one, which sees what the first did to the scene.
+fn two_steps(device: &str) -> [Report; 2] {
+    let config = RunConfig {
+        prompt: "a red mushroom".into(),
+        seed: 4,
+        views: 2,
+        // Normals and lights from the first step on.
+        albedo_only: 0.0,
+        lit: 1.0,
+        device: device.into(),
+        ..RunConfig::default()
+    };
+    let prior = load_prior(&config).unwrap();
+    let mut run = Run::new(config, &prior).unwrap();
+    [(); 2].map(|()| run.step(&prior).unwrap())
+}
+
+#[test]
+fn a_step_on_a_gpu_is_the_step_on_the_cpu() {
+    let (cpu, gpu) = (two_steps("cpu"), two_steps("wgpu"));
+    for (cpu, gpu) in cpu.iter().zip(&gpu) {
+        assert_eq!(cpu.samples, gpu.samples);
+        let differs = |a: f32, b: f32, by: f32| (a - b).abs() > by * a.abs();
+        assert!(!differs(cpu.opacity, gpu.opacity, 1e-3), "opacity {} and {}", cpu.opacity, gpu.opacity);
+        let (a, b) = (cpu.gradient_norm, gpu.gradient_norm);
+        assert!(!differs(a, b, 1e-2), "gradients of norm {a} and {b}");
+    }
+}
