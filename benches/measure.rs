@@ -34,8 +34,8 @@ fn main() {
                 batch
             })
         }
-        "step" => {
-            let mut work = DefaultRun::new(100);
+        "step" | "step-full" => {
+            let mut work = DefaultRun::new(100, name == "step");
             Box::new(move || work.step())
         }
         "sgemm" => Box::new(ceilings::sgemm()),

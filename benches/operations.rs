@@ -67,7 +67,7 @@ fn steps(c: &mut Criterion) {
         let mut work = Training::new(config);
         c.bench_function(&format!("training step, {name}"), |b| b.iter(|| work.steps(1)));
     }
-    let mut work = DefaultRun::new(100);
+    let mut work = DefaultRun::new(100, true);
     c.bench_function("step of the default run", |b| b.iter(|| work.step()));
 }
 

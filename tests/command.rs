@@ -69,7 +69,7 @@ fn mistakes_in_the_arguments_get_one_line() {
     for (arguments, part) in [
         (vec![""], "the prompt is empty"),
         (vec!["a car", "--steps", "0"], "steps = 0"),
-        (vec!["a car", "--device", "cuda"], "device \"cuda\""),
+        (vec!["a car", "--device", "abacus"], "device \"abacus\""),
         (vec![long.as_str()], "tokens"),
         (vec!["a car", "--out", text(&under_file)], "cannot write"),
         (vec!["a car", "--config", text(&wrong_key)], "stepz"),

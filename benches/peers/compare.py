@@ -31,6 +31,7 @@ WORK = {
     "training, 64 x 64": (["training"], lambda ours: Training(large()), 3),
     "training, embedded": (["training-embedded"], lambda ours: Training(small()), 3),
     "step of the default run": (["step"], lambda ours: Step(ours["items"]), 9),
+    "the same without skipping": (["step-full"], lambda ours: Step(ours["items"]), 5),
 }
 
 

@@ -18,6 +18,7 @@ def unet(channels, attention_from, size):
         cross_attention_dim=128,
         attention_head_dim=4,
         norm_num_groups=8,
+        resnet_time_scale_shift="scale_shift",
         class_embed_type="projection",
         projection_class_embeddings_input_dim=9,
         addition_embed_type="text",

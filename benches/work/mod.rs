@@ -112,9 +112,13 @@ pub struct DefaultRun {
 }
 
 impl DefaultRun {
-    pub fn new(warm: usize) -> Self {
+    /// Without skipping, every cell of the ball is marched, however empty.
+    pub fn new(warm: usize, is_skipping: bool) -> Self {
         let prior = embedded::load(&Device::flex()).expect("it is built in");
-        let config = RunConfig { prompt: "a squirrel at an easel".into(), seed: 1, ..RunConfig::default() };
+        let mut config = RunConfig { prompt: "a squirrel at an easel".into(), seed: 1, ..RunConfig::default() };
+        if !is_skipping {
+            config.scene.exploration = 1.0;
+        }
         let mut this = Self { run: Run::new(config, &prior).expect("the prompt fits"), prior };
         (0..warm).for_each(|_| {
             this.step();

@@ -23,12 +23,11 @@ pub struct Pipeline {
     /// Words that training used, if the folder says so.
     pub words: Vec<String>,
     device: Device,
-    workers: Workers,
-    /// Parts of a batch that are evaluated side by side.
-    parts: usize,
+    /// On a CPU, for parts of a batch that are evaluated side by side.
+    workers: Option<Workers>,
 }
 
-/// Those of a CPU, whatever the number of threads: they decide the last digits.
+/// Parts of a batch on a CPU, whatever the number of threads: they decide the last digits.
 const PARTS: usize = 2;
 
 /// The U-Net's tensors, by their path in a pipeline's folder.
@@ -92,11 +91,10 @@ impl Pipeline {
             tokenizer,
             text_encoder: ClipTextModel::load(&text_shape, &folder.join(text), read(text)?, device)?,
             unet: UNet::load(&config, &folder.join(unet), read(unet)?, device)?.frozen(),
-            parts: if *device == Device::flex() { PARTS } else { 1 },
             schedule: NoiseSchedule::new(schedule),
             words,
             device: device.clone(),
-            workers: Workers::new(PARTS),
+            workers: (*device == Device::flex()).then(|| Workers::new(PARTS)),
         })
     }
 
@@ -189,13 +187,17 @@ impl FrozenPrior for Pipeline {
     }
 
     fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], text: Tensor<3>, cameras: Option<&[Camera]>) -> Tensor<4> {
-        // Pictures do not depend on each other: threads that have some to themselves wait for each other once, not
-        // at every operation.
-        let count = timesteps.len();
-        let part = |index: usize| index * count / self.parts..(index + 1) * count / self.parts;
-        let parts: Vec<_> = (0..self.parts).map(part).filter(|part| !part.is_empty()).collect();
-        let outputs =
-            self.workers.map(parts.len(), |index| self.output(parts[index].clone(), &noisy, timesteps, &text, cameras));
-        self.schedule.noise_of(noisy, Tensor::cat(outputs, 0), timesteps)
+        let (count, at) = (timesteps.len(), |range| self.output(range, &noisy, timesteps, &text, cameras));
+        let output = match &self.workers {
+            None => at(0..count),
+            // Pictures do not depend on each other: threads that have some to themselves wait for each other once,
+            // not at every operation.
+            Some(workers) => {
+                let part = |index: usize| index * count / PARTS..(index + 1) * count / PARTS;
+                let parts: Vec<_> = (0..PARTS).map(part).filter(|part| !part.is_empty()).collect();
+                Tensor::cat(workers.map(parts.len(), |index| at(parts[index].clone())), 0)
+            }
+        };
+        self.schedule.noise_of(noisy, output, timesteps)
     }
 }

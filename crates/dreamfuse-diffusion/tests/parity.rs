@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use dreamfuse_core::Camera;
 use dreamfuse_diffusion::checkpoint::read_json;
 use dreamfuse_diffusion::clip_text::{ClipTextConfig, ClipTextModel};
+use dreamfuse_diffusion::pipeline::camera_tensor;
 use dreamfuse_diffusion::unet::{UNet, UNetConfig};
-use dreamfuse_diffusion::{CheckpointError, Pipeline, Tokenizer};
+use dreamfuse_diffusion::{CheckpointError, FrozenPrior, Pipeline, Tokenizer};
 use safetensors::SafeTensors;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -104,6 +106,20 @@ fn the_unet_computes_what_diffusers_computes() {
         let error = relative_error(ours, reference.floats(output));
         assert!(error <= 1e-4, "{name}: relative error {error:.2e}");
     }
+}
+
+#[test]
+fn parts_of_a_batch_are_put_together_in_order() {
+    let reference = Reference::load();
+    let pipeline = Pipeline::load(&folder(), &Device::flex()).unwrap();
+    let cameras = [0.0, 0.8, 2.5].map(|azimuth| Camera::orbit(azimuth, 0.3));
+    let (noisy, timesteps) = (reference.floats::<4>("sample"), [37, 500, 801]);
+    let text = reference.floats::<3>("text_embeddings");
+    let labels = camera_tensor(Some(&cameras), 3, &Device::flex());
+    let whole = load_unet(&folder().join("unet")).forward(noisy.clone(), &timesteps, text.clone(), Some(labels));
+    let right = pipeline.schedule.noise_of(noisy.clone(), whole, &timesteps);
+    let error = relative_error(pipeline.noise(noisy, &timesteps, text, Some(&cameras)), right);
+    assert!(error <= 1e-5, "relative error {error:.2e}");
 }
 
 #[test]

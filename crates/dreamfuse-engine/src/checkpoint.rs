@@ -12,6 +12,8 @@ use std::path::Path;
 const LISTS: [&str; 7] =
     ["table", "table.first", "table.second", "mlp", "mlp.first", "mlp.second", "occupancy.densities"];
 const OCCUPIED: &str = "occupancy.occupied";
+const COUNTERS: [&str; 2] = ["step", "salt"];
+const INSTRUCTION_SET: &str = "instruction_set";
 
 /// Writes the run's state.
 pub(crate) fn save(run: &Run, path: &Path) -> Result<(), EngineError> {
@@ -34,9 +36,12 @@ pub(crate) fn save(run: &Run, path: &Path) -> Result<(), EngineError> {
         views.push((*name, TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes).map_err(bad)?));
     }
     views.push((OCCUPIED, TensorView::new(Dtype::U8, vec![occupied.len()], &occupied).map_err(bad)?));
-    let metadata =
-        [("step", run.step.to_string()), ("salt", run.salt.to_string()), ("instruction_set", instruction_set())];
-    let metadata: HashMap<String, String> = metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    let counters = [run.step, run.salt].map(u64::to_le_bytes);
+    for (name, bytes) in COUNTERS.iter().zip(&counters) {
+        views.push((*name, TensorView::new(Dtype::U64, vec![1], bytes).map_err(bad)?));
+    }
+    // One entry only: they are written in an order that differs from run to run.
+    let metadata = HashMap::from([(INSTRUCTION_SET.to_owned(), instruction_set())]);
     Ok(write_checked(path, &serialize(views, Some(metadata)).map_err(bad)?)?)
 }
 
@@ -51,7 +56,6 @@ pub(crate) fn restore(run: &mut Run, path: &Path) -> Result<Option<String>, Engi
     let tensors = SafeTensors::deserialize(&bytes).map_err(|e| bad(e.to_string()))?;
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| bad(e.to_string()))?;
     let metadata = header.metadata().clone().unwrap_or_default();
-    let number = |key: &str| metadata.get(key).and_then(|v| v.parse().ok()).ok_or_else(|| bad(format!("no {key}")));
     let raw = |name: &str| tensors.tensor(name).map(|tensor| tensor.data().to_vec()).map_err(|e| bad(e.to_string()));
     let list = |name: &str, length: usize| -> Result<Vec<f32>, EngineError> {
         let bytes = raw(name)?;
@@ -79,7 +83,12 @@ pub(crate) fn restore(run: &mut Run, path: &Path) -> Result<Option<String>, Engi
     if occupied.len() != densities.len() {
         return Err(bad(format!("{OCCUPIED} does not fit the run's config.toml")));
     }
-    (run.step, run.salt) = (number("step")?, number("salt")?);
+    let number = |name: &str| -> Result<u64, EngineError> {
+        let bytes = raw(name)?.try_into().map_err(|_| bad(format!("{name} is no number")))?;
+        Ok(u64::from_le_bytes(bytes))
+    };
+    let [step, salt] = COUNTERS;
+    (run.step, run.salt) = (number(step)?, number(salt)?);
     for (i, [values, first, second]) in [table, mlp].into_iter().enumerate() {
         run.optimizer.values[i] = values;
         run.optimizer.moments[i] = dreamfuse_kernels::adam::Moments { first, second };
@@ -87,7 +96,7 @@ pub(crate) fn restore(run: &mut Run, path: &Path) -> Result<Option<String>, Engi
     run.occupancy.densities = densities;
     run.occupancy.occupancy.is_occupied = occupied;
     run.refresh_field();
-    let made_with = metadata.get("instruction_set").cloned().unwrap_or_default();
+    let made_with = metadata.get(INSTRUCTION_SET).cloned().unwrap_or_default();
     let is_same = made_with == instruction_set();
     Ok((!is_same).then(|| {
         format!("the checkpoint was made with {made_with}; here is {}: the bytes will differ", instruction_set())

@@ -20,16 +20,30 @@ pub fn device(name: &str) -> Result<Device, EngineError> {
     match name {
         "cpu" => Ok(Device::flex()),
         #[cfg(feature = "wgpu")]
-        "wgpu" => found(name, burn::tensor::DeviceType::Wgpu),
+        "wgpu" => wgpu(),
         #[cfg(feature = "cuda")]
-        "cuda" => found(name, burn::tensor::DeviceType::Cuda),
+        "cuda" => cuda(),
         _ => Err(EngineError::Device(name.to_owned())),
     }
 }
 
-/// The first device of a type: asked for before anything is computed, because a missing driver shows itself as a panic
-/// at the first operation.
-#[cfg(any(feature = "wgpu", feature = "cuda"))]
-fn found(name: &str, kind: burn::tensor::DeviceType) -> Result<Device, EngineError> {
-    Device::enumerate(kind).into_vec().into_iter().next().ok_or_else(|| EngineError::NoDevice(name.to_owned()))
+/// The fastest kind of adapter that is there. One in software has to be asked for by `DREAMFUSE_SOFTWARE_GPU`: it is
+/// slower than the CPU, and Vulkan's crashes.
+#[cfg(feature = "wgpu")]
+fn wgpu() -> Result<Device, EngineError> {
+    use burn::tensor::{DeviceKind, DeviceType};
+    if std::env::var_os("DREAMFUSE_SOFTWARE_GPU").is_some() {
+        return Ok(Device::wgpu(DeviceKind::DefaultDevice));
+    }
+    let found = Device::enumerate(DeviceType::Wgpu).into_vec();
+    let kinds = [DeviceKind::DiscreteGpu(0), DeviceKind::IntegratedGpu(0), DeviceKind::VirtualGpu(0)];
+    let mut wanted = kinds.into_iter().map(Device::wgpu);
+    wanted.find(|device| found.contains(device)).ok_or_else(|| EngineError::NoDevice("wgpu".into()))
+}
+
+/// Asked for before anything is computed: a missing driver shows itself as a panic at the first operation.
+#[cfg(feature = "cuda")]
+fn cuda() -> Result<Device, EngineError> {
+    let found = Device::enumerate(burn::tensor::DeviceType::Cuda).into_vec();
+    found.into_iter().next().ok_or_else(|| EngineError::NoDevice("cuda".into()))
 }

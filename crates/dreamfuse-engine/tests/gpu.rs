@@ -4,8 +4,9 @@
 
 use dreamfuse_engine::{Report, Run, RunConfig, load_prior};
 
-/// The report of the first step, and of a second one, which sees what the first did to the scene.
-fn two_steps(device: &str) -> [Report; 2] {
+/// The report of the first step, and of a second one, which sees what the first did to the scene; then the scene's
+/// densities along a diagonal.
+fn two_steps(device: &str) -> ([Report; 2], Vec<f32>) {
     let config = RunConfig {
         prompt: "a red mushroom".into(),
         seed: 4,
@@ -18,17 +19,24 @@ fn two_steps(device: &str) -> [Report; 2] {
     };
     let prior = load_prior(&config).unwrap();
     let mut run = Run::new(config, &prior).unwrap();
-    [(); 2].map(|()| run.step(&prior).unwrap())
+    let reports = [(); 2].map(|()| run.step(&prior).unwrap());
+    let points: Vec<[f32; 3]> = (0..200).map(|i| [0.005 * i as f32 - 0.5; 3]).collect();
+    (reports, run.field().densities(&points))
 }
 
 #[test]
 fn a_step_on_a_gpu_is_the_step_on_the_cpu() {
-    let (cpu, gpu) = (two_steps("cpu"), two_steps("wgpu"));
+    let ((cpu, of_cpu), (gpu, of_gpu)) = (two_steps("cpu"), two_steps("wgpu"));
+    let densities = (of_cpu, of_gpu);
     for (cpu, gpu) in cpu.iter().zip(&gpu) {
         assert_eq!(cpu.samples, gpu.samples);
-        let differs = |a: f32, b: f32, by: f32| (a - b).abs() > by * a.abs();
-        assert!(!differs(cpu.opacity, gpu.opacity, 1e-3), "opacity {} and {}", cpu.opacity, gpu.opacity);
+        let is_near = |a: f32, b: f32, by: f32| (a - b).abs() <= by * a.abs();
+        assert!(is_near(cpu.opacity, gpu.opacity, 1e-3), "opacity {} and {}", cpu.opacity, gpu.opacity);
         let (a, b) = (cpu.gradient_norm, gpu.gradient_norm);
-        assert!(!differs(a, b, 1e-2), "gradients of norm {a} and {b}");
+        assert!(is_near(a, b, 1e-2), "gradients of norm {a} and {b}");
     }
+    let norm = |values: &mut dyn Iterator<Item = f32>| values.map(|v| v * v).sum::<f32>().sqrt();
+    let apart = norm(&mut densities.0.iter().zip(&densities.1).map(|(a, b)| a - b));
+    let error = apart / norm(&mut densities.0.iter().copied());
+    assert!(error < 1e-2, "the densities after two steps are {error:.2e} apart");
 }

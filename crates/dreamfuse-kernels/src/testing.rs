@@ -19,7 +19,7 @@ thread_local! {
     static DEVICE: RefCell<Device> = RefCell::new(Device::flex());
 }
 
-/// Runs a test on each device that the features name: the CPU first.
+/// Runs a test on the CPU, then on a GPU where the feature `wgpu` is on.
 pub fn on_each_device(test: impl Fn()) {
     test();
     #[cfg(feature = "wgpu")]

@@ -56,6 +56,20 @@ fn occupancy_leaves_the_picture_as_it_is() {
 }
 
 #[test]
+fn only_surfaces_that_look_away_count_against_the_orientation() {
+    let of = |blob: f32| {
+        let config = SceneConfig { blob, ..config() };
+        let (field, occupancy) = (SceneField::random(&config, 1, &Device::flex()), OccupancyGrid::full(&config));
+        let renderer = Renderer { field: &field, occupancy: &occupancy, config: &config };
+        renderer.render(&[view(Shading::Lambertian)], SIZE, None).orientation.into_scalar::<f32>()
+    };
+    // A ball faces its camera; where the density grows outwards, every normal points inwards.
+    let (ball, hollow) = (of(8.0), of(-8.0));
+    assert!((0.0..0.02).contains(&ball), "{ball}");
+    assert!((0.3..=1.0).contains(&hollow), "{hollow}");
+}
+
+#[test]
 fn gradients_of_lit_pictures_are_their_slopes() {
     let config = config();
     let device = Device::flex().autodiff();

@@ -57,13 +57,13 @@ pub struct RunArgs {
     /// Steps of optimization [default: 1500].
     #[arg(long, value_name = "N")]
     pub steps: Option<u64>,
-    /// Same seed, same mesh [default: 0].
+    /// Same seed, same mesh, on a CPU [default: 0].
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
     /// Folder of the run; one under outputs/ by default.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Where to compute: cpu.
+    /// Where to compute; `dreamfuse doctor` lists what there is [default: cpu].
     #[arg(long)]
     pub device: Option<String>,
     /// `embedded`, or a folder in the diffusers layout.
@@ -88,6 +88,9 @@ pub struct ResumeArgs {
     /// Steps in all; more than before goes on longer.
     #[arg(long, value_name = "N")]
     pub steps: Option<u64>,
+    /// Where to compute; where the run did, by default.
+    #[arg(long)]
+    pub device: Option<String>,
 }
 
 #[derive(Args)]
@@ -98,6 +101,9 @@ pub struct ExportArgs {
     /// Formats, separated by commas: glb, ply.
     #[arg(long, value_delimiter = ',', default_values = ["glb", "ply"])]
     pub format: Vec<String>,
+    /// Where to compute; where the run did, by default.
+    #[arg(long)]
+    pub device: Option<String>,
 }
 
 #[derive(Subcommand)]

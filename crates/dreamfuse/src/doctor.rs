@@ -1,13 +1,15 @@
 //! `dreamfuse doctor`.
 
 use dreamfuse_diffusion::{FrozenPrior, embedded};
+use dreamfuse_engine::{DEVICES, device};
 use std::process::ExitCode;
 
 /// Says what this binary can use here.
 pub fn report() -> anyhow::Result<ExitCode> {
     let prior = embedded::load(&burn::tensor::Device::flex())?;
     println!("dreamfuse        {}", env!("CARGO_PKG_VERSION"));
-    println!("devices          {}", dreamfuse_engine::DEVICES.join(", "));
+    let devices: Vec<&str> = DEVICES.iter().copied().filter(|name| device(name).is_ok()).collect();
+    println!("devices          {}", devices.join(", "));
     println!("threads          {}", rayon::current_num_threads());
     println!("instruction set  {}", dreamfuse_kernels::cpu::instruction_set());
     println!(

@@ -58,6 +58,7 @@ fn warn(message: String) {
 pub fn resume(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
     let (folder, mut config) = RunFolder::open(&args.run)?;
     set(&mut config.steps, args.steps);
+    set(&mut config.device, args.device.clone());
     let prior = load_prior(&config)?;
     let mut run = Run::resume(&folder, config, &prior, &mut warn)?;
     if let Some(steps) = args.steps.filter(|steps| *steps < run.step_count()) {
@@ -70,7 +71,8 @@ pub fn resume(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
 /// `dreamfuse export RUN`.
 pub fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     let formats = args.format.iter().map(|name| name.parse()).collect::<Result<Vec<Format>, _>>()?;
-    let (folder, config) = RunFolder::open(&args.run)?;
+    let (folder, mut config) = RunFolder::open(&args.run)?;
+    set(&mut config.device, args.device.clone());
     let prior = load_prior(&config)?;
     let run = Run::resume(&folder, config, &prior, &mut warn)?;
     dreamfuse_engine::export(&run, &folder, &formats, &mut |event| {

@@ -64,10 +64,8 @@ impl ResnetBlock {
 
     /// See [`Convolution::prepare`].
     pub(super) fn prepare(&mut self) {
-        [Some(&mut self.conv1), Some(&mut self.conv2), self.conv_shortcut.as_mut()]
-            .into_iter()
-            .flatten()
-            .for_each(Convolution::prepare);
+        self.conv1.prepare();
+        self.conv2.prepare();
     }
 
     /// `x` is `[batch, from, h, w]`; `time` is `[batch, time_embed_dim]`, after SiLU.

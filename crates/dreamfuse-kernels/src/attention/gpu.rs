@@ -1,4 +1,4 @@
-//! Attention by Burn's kernels: its own fused one forward; backward by the matrix of scores, part by part.
+//! Attention by Burn's kernels: its own operation forward, backward by the matrix of scores.
 
 use crate::gpu::shape_of;
 use burn::backend::ops::{ActivationOps, FloatTensorOps, ModuleOps};

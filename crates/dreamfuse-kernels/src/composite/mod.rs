@@ -35,9 +35,16 @@ pub struct Settings {
 /// - output: `[rays, features + 2]`
 ///
 /// Differentiable in the samples.
+///
+/// # Panics
+/// When the shapes do not fit or the starts do not divide the samples.
 pub fn composite(samples: Tensor<2>, distances: Tensor<1>, starts: Tensor<1, Int>, settings: Settings) -> Tensor<2> {
-    let ([rows, _], [count]) = (samples.dims(), distances.dims());
-    assert_eq!(rows, count, "composite: {rows} samples at {count} distances");
+    let ([rows, columns], [count]) = (samples.dims(), distances.dims());
+    assert!(
+        rows == count && settings.detached < columns,
+        "composite: {rows} samples of {columns} numbers at {count} distances, {} detached",
+        settings.detached
+    );
     let (samples, distances, starts) = (samples.into_dispatch(), distances.into_dispatch(), starts.into_dispatch());
     Tensor::from_dispatch(Dispatch::composite_op(samples, distances, starts, settings))
 }
@@ -63,11 +70,17 @@ pub trait CompositeBackend: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// Where each ray's samples start.
-pub(crate) fn starts_of(starts: &IntTensor<Flex>) -> Vec<usize> {
+/// Where each ray's samples start. Threads own what lies between: the starts have to be in order.
+///
+/// # Panics
+/// When they are not `0 ≤ … ≤ samples`.
+pub(crate) fn starts_of(starts: &IntTensor<Flex>, samples: usize) -> Vec<usize> {
     let wide = starts.as_slice::<i64>().map(|s| s.iter().map(|v| *v as usize).collect());
     let narrow = || starts.as_slice::<i32>().map(|s| s.iter().map(|v| *v as usize).collect());
-    wide.or_else(narrow).expect("starts are contiguous integers")
+    let starts: Vec<usize> = wide.or_else(narrow).expect("starts are contiguous integers");
+    let is_whole = starts.first() == Some(&0) && starts.last() == Some(&samples);
+    assert!(is_whole && starts.is_sorted(), "the rays' starts do not divide {samples} samples");
+    starts
 }
 
 impl CompositeBackend for Flex {
@@ -77,8 +90,9 @@ impl CompositeBackend for Flex {
         starts: IntTensor<Self>,
         settings: Settings,
     ) -> FloatTensor<Self> {
-        let (samples, distances, starts) = (contiguous(samples), contiguous(distances), starts_of(&starts));
-        let [_, columns]: [usize; 2] = shape_of(&samples);
+        let (samples, distances) = (contiguous(samples), contiguous(distances));
+        let [rows, columns]: [usize; 2] = shape_of(&samples);
+        let starts = starts_of(&starts, rows);
         let out = cpu::forward(slice_of(&samples), slice_of(&distances), columns, &starts, settings);
         tensor_from(out, [starts.len() - 1, columns + 1])
     }
@@ -92,7 +106,7 @@ impl CompositeBackend for Flex {
     ) -> FloatTensor<Self> {
         let [grad, samples, distances] = [grad, samples, distances].map(contiguous);
         let shape: [usize; 2] = shape_of(&samples);
-        let rays = (slice_of(&samples), slice_of(&distances), starts_of(&starts));
+        let rays = (slice_of(&samples), slice_of(&distances), starts_of(&starts, shape[0]));
         tensor_from(cpu::backward(slice_of(&grad), rays.0, rays.1, shape[1], &rays.2, settings), shape)
     }
 }

@@ -1,4 +1,4 @@
-//! Convolution by Burn's own kernels, which choose among several for the device.
+//! Convolution by Burn's own kernels.
 
 use super::Settings;
 use burn::backend::ops::{ConvOptions, ModuleOps};

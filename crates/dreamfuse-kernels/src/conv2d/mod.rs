@@ -17,7 +17,7 @@ pub use cpu::Geometry;
 use std::sync::Arc;
 
 /// How a convolution is done.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     pub stride: usize,
     pub padding: usize,
@@ -38,7 +38,10 @@ impl Prepared {
         // The size of the pictures does not matter to the weights.
         let g = Geometry { batch: 1, channels_in, channels_out, height: 64, width: 64, kernel, stride, padding };
         let is_cpu = weight.device().without_autodiff() == Device::flex();
-        let values = weight.into_data().try_to_vec::<f32>().ok().filter(|_| is_cpu && winograd::fits(&g))?;
+        if !is_cpu || !winograd::fits(&g) {
+            return None;
+        }
+        let values = weight.into_data().try_to_vec::<f32>().ok()?;
         Some(Self(Arc::new(winograd::transform_weights(&g, &values, false))))
     }
 }

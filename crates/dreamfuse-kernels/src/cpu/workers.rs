@@ -9,15 +9,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub struct Workers(Vec<ThreadPool>);
 
 impl Workers {
-    /// Rayon's threads in at most `groups` groups of the same size.
+    /// Rayon's threads in at most `groups` groups of about the same size.
     ///
     /// # Panics
     /// When no thread can be started, or `groups` is 0.
     pub fn new(groups: usize) -> Self {
         let all = rayon::current_num_threads();
         let groups = groups.min(all);
-        let pool = || ThreadPoolBuilder::new().num_threads(all / groups).build().expect("threads can be started");
-        Self((0..groups).map(|_| pool()).collect())
+        let size = |group: usize| all / groups + usize::from(group < all % groups);
+        let pool = |group| ThreadPoolBuilder::new().num_threads(size(group)).build().expect("threads can be started");
+        Self((0..groups).map(pool).collect())
     }
 
     /// Every thread by itself.
@@ -42,6 +43,13 @@ impl Workers {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_thread_is_left_out() {
+        let pool = ThreadPoolBuilder::new().num_threads(5).build().unwrap();
+        let sizes = pool.install(|| Workers::new(2)).0.iter().map(ThreadPool::current_num_threads).collect::<Vec<_>>();
+        assert_eq!(sizes, [3, 2]);
+    }
 
     #[test]
     fn every_piece_is_done_once_by_a_thread_of_its_own() {

@@ -197,7 +197,8 @@ fn scatter_kernel(
     }
 }
 
-/// The same where it can only exchange words.
+/// The same where it can only exchange words. An exchange that fails although the word was the expected one, as a
+/// weak one may, would lose a number: no device that it runs on is known to do that.
 #[cube(launch)]
 fn exchange_kernel(
     positions: &[f32],

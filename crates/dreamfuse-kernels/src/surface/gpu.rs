@@ -17,7 +17,7 @@ fn radius(positions: &[f32], n: usize) -> f32 {
 /// `ln(1 + e^x)` without overflow.
 #[cube]
 fn softplus(x: f32) -> f32 {
-    x.max(0.0) + (1.0 + (-x.abs()).exp()).ln()
+    x.max(0.0) + (-x.abs()).exp().log1p()
 }
 
 #[cube(launch)]

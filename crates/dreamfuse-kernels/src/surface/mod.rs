@@ -43,6 +43,9 @@ pub struct Lighting {
 
 /// Density and albedo `[samples, ALBEDO]` of the field's raw outputs `[samples, 4]` at positions `[samples, 3]`.
 /// Differentiable in the raw outputs.
+///
+/// # Panics
+/// When the shapes do not fit.
 pub fn surface(raw: Tensor<2>, positions: Tensor<2>, settings: Settings) -> Tensor<2> {
     let device = positions.device();
     let nothing = Tensor::zeros([1, LIGHT], &device);
@@ -52,7 +55,16 @@ pub fn surface(raw: Tensor<2>, positions: Tensor<2>, settings: Settings) -> Tens
 
 /// Density, shaded colour and orientation `[samples, LIT]` of raw outputs `[samples, 7]`, by Lambert's law
 /// (DreamFusion, equation 7). Differentiable in the raw outputs.
+///
+/// # Panics
+/// When the shapes do not fit, the starts do not divide the samples or the views the rays.
 pub fn lit_surface(raw: Tensor<2>, positions: Tensor<2>, lighting: Lighting, settings: Settings) -> Tensor<2> {
+    let (rays, [views, light]) = (lighting.starts.dims()[0] - 1, lighting.lights.dims());
+    assert!(
+        lighting.directions.dims() == [rays, 3] && light == LIGHT && views > 0 && rays.is_multiple_of(views),
+        "lit_surface: {rays} rays, {views} views, directions {:?}",
+        lighting.directions.dims()
+    );
     run(raw, positions, lighting, settings, OUTPUTS_WITH_GRADIENT)
 }
 
@@ -107,7 +119,7 @@ impl SurfaceBackend for Flex {
         if columns == OUTPUTS {
             return tensor_from(cpu::albedo(settings, slice_of(&raw), slice_of(&positions)), [samples, ALBEDO]);
         }
-        let starts = starts_of(&starts);
+        let starts = starts_of(&starts, samples);
         let rays = cpu::Rays { starts: &starts, directions: slice_of(&directions), lights: slice_of(&lights) };
         tensor_from(cpu::lit(settings, slice_of(&raw), slice_of(&positions), rays), [samples, LIT])
     }
@@ -127,7 +139,7 @@ impl SurfaceBackend for Flex {
         if shape[1] == OUTPUTS {
             return tensor_from(cpu::albedo_backward(settings, grad, raw, positions), shape);
         }
-        let starts = starts_of(&starts);
+        let starts = starts_of(&starts, shape[0]);
         let rays = cpu::Rays { starts: &starts, directions: slice_of(&directions), lights: slice_of(&lights) };
         tensor_from(cpu::lit_backward(settings, grad, raw, positions, rays), shape)
     }
