@@ -236,7 +236,7 @@ mod tests {
         let (steps, seed, scale, views) = (default.steps, default.seed, default.guidance_scale, default.views);
         for told in [
             format!("Steps of optimization [default: {steps}]"),
-            format!("Same seed, same mesh [default: {seed}]"),
+            format!("Same seed, same mesh, on a CPU [default: {seed}]"),
             format!("convention [default: {scale}]"),
             format!("Views of a step [default: {views}]"),
         ] {
