@@ -62,6 +62,24 @@ pub(crate) fn sum_of_cube(value: f32) -> f32 {
     total
 }
 
+/// Mean and reciprocal deviation of `members` numbers from `first` on, worked out by a whole cube.
+#[cube]
+pub(crate) fn statistics<F: Float>(input: &[F], first: usize, members: usize, epsilon: f32) -> (f32, f32) {
+    let unit = UNIT_POS as usize;
+    let mut sum = 0.0f32;
+    for i in range_stepped(unit, members, CUBE) {
+        sum += f32::cast_from(input[first + i]);
+    }
+    let mean = sum_of_cube(sum) / members as f32;
+    let mut squares = 0.0f32;
+    for i in range_stepped(unit, members, CUBE) {
+        let off = f32::cast_from(input[first + i]) - mean;
+        squares += off * off;
+    }
+    let variance = sum_of_cube(squares) / members as f32;
+    (mean, 1.0f32 / (variance + epsilon).sqrt())
+}
+
 /// `1 / (1 + e^−x)`.
 #[cube]
 pub(crate) fn sigmoid(x: f32) -> f32 {

@@ -1,7 +1,7 @@
 //! Group normalisation with one cube a group of one picture. Sums are in f32, whatever the numbers are.
 
 use super::Settings;
-use crate::gpu::{CUBE, contiguous, cubes, empty, shape_of, sigmoid, sum_of_cube};
+use crate::gpu::{CUBE, contiguous, cubes, empty, shape_of, sigmoid, statistics, sum_of_cube};
 use burn::backend::cubecl::dtype_to_elem_type;
 use burn::backend::ops::FloatTensorOps;
 use burn_cubecl::CubeBackend;
@@ -19,24 +19,6 @@ struct Sizes {
     groups: u32,
     /// Numbers of gamma: those of one picture, or of all.
     affine: u32,
-}
-
-/// Mean and reciprocal deviation of the numbers from `first` on.
-#[cube]
-fn statistics<F: Float>(input: &[F], first: usize, members: usize, epsilon: f32) -> (f32, f32) {
-    let unit = UNIT_POS as usize;
-    let mut sum = 0.0f32;
-    for i in range_stepped(unit, members, CUBE) {
-        sum += f32::cast_from(input[first + i]);
-    }
-    let mean = sum_of_cube(sum) / members as f32;
-    let mut squares = 0.0f32;
-    for i in range_stepped(unit, members, CUBE) {
-        let off = f32::cast_from(input[first + i]) - mean;
-        squares += off * off;
-    }
-    let variance = sum_of_cube(squares) / members as f32;
-    (mean, 1.0f32 / (variance + epsilon).sqrt())
 }
 
 #[cube(launch)]

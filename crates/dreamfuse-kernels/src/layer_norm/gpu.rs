@@ -1,26 +1,9 @@
 //! Layer normalisation with one cube a row, and one unit a column for gamma and beta.
 
-use crate::gpu::{CUBE, contiguous, cubes, empty, empty_f32, shape_of, sum_of_cube, units};
+use crate::gpu::{CUBE, contiguous, cubes, empty, empty_f32, shape_of, statistics, sum_of_cube, units};
 use burn::backend::cubecl::dtype_to_elem_type;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
-
-/// Mean and reciprocal deviation of a row.
-#[cube]
-fn statistics<F: Float>(input: &[F], first: usize, width: usize, epsilon: f32) -> (f32, f32) {
-    let mut sum = 0.0f32;
-    for i in range_stepped(UNIT_POS as usize, width, CUBE) {
-        sum += f32::cast_from(input[first + i]);
-    }
-    let mean = sum_of_cube(sum) / width as f32;
-    let mut squares = 0.0f32;
-    for i in range_stepped(UNIT_POS as usize, width, CUBE) {
-        let off = f32::cast_from(input[first + i]) - mean;
-        squares += off * off;
-    }
-    let variance = sum_of_cube(squares) / width as f32;
-    (mean, 1.0f32 / (variance + epsilon).sqrt())
-}
 
 #[cube(launch)]
 fn forward_kernel<F: Float>(
