@@ -1,9 +1,10 @@
 //! The hot differentiable operations of dreamfuse, as extensions of Burn's backends.
 //!
 //! Each operation has a folder: `reference.rs` says what it computes in plain code, `cpu.rs` is the
-//! body for speed with its backward pass by hand, `gpu.rs` the one in CubeCL (features `wgpu` and `cuda`), and
-//! `mod.rs` joins them to Burn's automatic differentiation behind a safe function whose documentation names the shapes. Tests compare value
-//! and gradients of the two; the reference is compared with central differences.
+//! body for speed with its backward pass by hand, `gpu.rs` the one for a GPU (features `wgpu` and `cuda`), and
+//! `mod.rs` joins them to Burn's automatic differentiation behind a safe function whose documentation names the
+//! shapes. Tests compare value and gradients of bodies and reference; the reference is compared with central
+//! differences.
 //!
 //! On the CPU an operation gives the same bytes for any number of threads: work is cut into pieces
 //! that do not depend on it, and partial sums are folded in a fixed order.
