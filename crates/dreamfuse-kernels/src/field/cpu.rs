@@ -122,14 +122,19 @@ fn encode_level<const SLOPES: bool>(
     let (mut block, mut encoded) = (Block::EMPTY, Encoded::EMPTY);
     let (values, slopes) = tile.split_at_mut(if SLOPES { tile.len() / 4 } else { tile.len() });
     for (b, positions) in positions.chunks(3 * BLOCK).enumerate() {
-        block.locate::<SLOPES>(level, positions);
+        block.locate(level, positions);
         block.gather::<SLOPES>(entries, &mut encoded);
         for f in 0..FEATURES {
             let row = l * FEATURES + f;
-            values[row * TILE + b * BLOCK..][..BLOCK].copy_from_slice(&encoded.values[f]);
+            let copy = |from: &[Entry; BLOCK], to: &mut [f32]| {
+                for (to, from) in to[b * BLOCK..][..BLOCK].iter_mut().zip(from) {
+                    *to = from[f];
+                }
+            };
+            copy(&encoded.values, &mut values[row * TILE..]);
             if SLOPES {
                 for d in 0..3 {
-                    slopes[(3 * row + d) * TILE + b * BLOCK..][..BLOCK].copy_from_slice(&encoded.slopes[f][d]);
+                    copy(&encoded.slopes[d], &mut slopes[(3 * row + d) * TILE..]);
                 }
             }
         }
@@ -201,9 +206,12 @@ pub(super) fn forward(p: Parameters, samples: usize, encoded: &[f32], with_gradi
     out
 }
 
-/// What the table's owners need of each sample, `[tiles][2 · encoding, TILE]`: the gradient of the
-/// encoding, and the density's derivative by the encoding.
-struct ForTable(Vec<f32>);
+/// What the table's owners need of each sample, `[tiles][rows, TILE]`: the gradient of the encoding, and with the
+/// density's gradient also its derivative by the encoding.
+struct ForTable {
+    values: Vec<f32>,
+    rows: usize,
+}
 
 /// Gradients of table and network for the gradient of the output.
 pub(super) fn backward(
@@ -214,11 +222,12 @@ pub(super) fn backward(
     with_gradient: bool,
 ) -> (Vec<f32>, Vec<f32>) {
     let at = p.spec.mlp_layout();
-    let (kept_size, size) = (2 * p.spec.encoding() * TILE, encoded_rows(&p.spec, with_gradient) * TILE);
+    let rows = p.spec.encoding() * if with_gradient { 2 } else { 1 };
+    let (kept_size, size) = (rows * TILE, encoded_rows(&p.spec, with_gradient) * TILE);
     let columns = outputs(with_gradient);
-    let mut for_table = ForTable(vec![0.0; encoded.len() / size * kept_size]);
+    let mut for_table = ForTable { values: vec![0.0; encoded.len() / size * kept_size], rows };
     let parts: Vec<Vec<f32>> = for_table
-        .0
+        .values
         .par_chunks_mut(TILES_A_PART * kept_size)
         .zip(encoded.par_chunks(TILES_A_PART * size))
         .zip(grad.par_chunks(TILES_A_PART * TILE * columns))
@@ -373,7 +382,7 @@ fn level_grad<const SLOPES: bool>(
     let blocks = positions.chunks(3 * BLOCK).zip(grad.chunks(columns * BLOCK)).enumerate();
     for (b, (positions, grad)) in blocks {
         let (tile, n) = (b * BLOCK / TILE, b * BLOCK % TILE);
-        let tile = &kept.0[tile * 2 * encoding * TILE..];
+        let tile = &kept.values[tile * kept.rows * TILE..];
         let rows = |first: usize| std::array::from_fn(|f| &tile[(first + l * FEATURES + f) * TILE + n..][..BLOCK]);
         if SLOPES {
             for (n, sample) in grad.chunks_exact(columns).enumerate() {
@@ -382,7 +391,7 @@ fn level_grad<const SLOPES: bool>(
                 }
             }
         }
-        block.locate::<SLOPES>(level, positions);
-        block.scatter::<SLOPES>(positions.len() / 3, own, rows(0), (rows(encoding), &q));
+        block.locate(level, positions);
+        block.scatter::<SLOPES>(positions.len() / 3, own, rows(0), (rows(if SLOPES { encoding } else { 0 }), &q));
     }
 }

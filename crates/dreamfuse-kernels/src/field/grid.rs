@@ -16,55 +16,58 @@ type Lanes<T> = [T; BLOCK];
 /// A grid point's features.
 pub(super) type Entry = [f32; FEATURES];
 
-/// The eight corners of each sample's cell.
+/// The cell of each sample.
 pub(super) struct Block {
-    /// Rows in the level's part of the table.
+    /// Rows of its corners in the level's part of the table. A corner's number says on which side it is: along x by
+    /// its lowest bit, then y, then z.
     rows: [Lanes<u32>; 8],
-    weights: [Lanes<f32>; 8],
-    /// Derivatives of the weights by the position.
-    slopes: [[Lanes<f32>; 3]; 8],
+    /// How far the sample is from the cell's lower side, along each direction, of a cell's side.
+    along: [Lanes<f32>; 3],
+    /// Cells in a unit of length.
+    scale: f32,
 }
 
-/// A level's features of a block of samples, and their derivatives by the position.
+/// A level's features of a block of samples, and their derivatives by the position. Features of a sample lie side by
+/// side: compilers then treat them as one vector.
 pub(super) struct Encoded {
-    pub values: [Lanes<f32>; FEATURES],
-    pub slopes: [[Lanes<f32>; 3]; FEATURES],
+    pub values: Lanes<Entry>,
+    pub slopes: [Lanes<Entry>; 3],
 }
 
 impl Encoded {
-    pub(super) const EMPTY: Self = Self { values: [[0.0; BLOCK]; FEATURES], slopes: [[[0.0; BLOCK]; 3]; FEATURES] };
+    pub(super) const EMPTY: Self = Self { values: [[0.0; FEATURES]; BLOCK], slopes: [[[0.0; FEATURES]; BLOCK]; 3] };
 }
 
+/// The features of the four corners on one side along x.
+type Side = [f32; 4 * FEATURES];
+
 impl Block {
-    pub(super) const EMPTY: Self =
-        Self { rows: [[0; BLOCK]; 8], weights: [[0.0; BLOCK]; 8], slopes: [[[0.0; BLOCK]; 3]; 8] };
+    pub(super) const EMPTY: Self = Self { rows: [[0; BLOCK]; 8], along: [[0.0; BLOCK]; 3], scale: 0.0 };
 
     /// Looks the positions `[at most BLOCK, 3]` up; the lanes of missing ones hold the box's middle.
     #[inline(always)]
-    pub(super) fn locate<const SLOPES: bool>(&mut self, level: &Level, positions: &[f32]) {
-        let mut along = [[0.0; BLOCK]; 3];
+    pub(super) fn locate(&mut self, level: &Level, positions: &[f32]) {
+        let mut at = [[0.0; BLOCK]; 3];
         for (n, position) in positions.chunks_exact(3).enumerate() {
             for d in 0..3 {
-                along[d][n] = position[d];
+                at[d][n] = position[d];
             }
         }
-        // By direction and offset: what the corner adds to the row, and its weight.
-        let (mut terms, mut shares) = ([[[0u32; BLOCK]; 2]; 3], [[[0.0f32; BLOCK]; 2]; 3]);
-        let factors = level.factors();
-        let (half, highest) = (0.5 * level.cells as f32, (level.cells - 1) as f32);
+        // By direction and side: what the corner adds to the row.
+        let mut terms = [[[0u32; BLOCK]; 2]; 3];
+        let (factors, highest) = (level.factors(), (level.cells - 1) as f32);
+        self.scale = 0.5 * level.cells as f32;
         for d in 0..3 {
             for n in 0..BLOCK {
-                let scaled = (along[d][n] + 1.0) * half;
+                let scaled = (at[d][n] + 1.0) * self.scale;
                 let low = scaled.floor().clamp(0.0, highest);
-                let term = (low as u32).wrapping_mul(factors[d]);
+                let term = whole(low).wrapping_mul(factors[d]);
                 (terms[d][0][n], terms[d][1][n]) = (term, term.wrapping_add(factors[d]));
-                (shares[d][0][n], shares[d][1][n]) = (1.0 - (scaled - low), scaled - low);
+                self.along[d][n] = scaled - low;
             }
         }
-        for corner in 0..8 {
-            let [i, j, k] = [corner & 1, corner >> 1 & 1, corner >> 2];
-            let (x, y, z) = (&terms[0][i], &terms[1][j], &terms[2][k]);
-            let rows = &mut self.rows[corner];
+        for (corner, rows) in self.rows.iter_mut().enumerate() {
+            let (x, y, z) = (&terms[0][corner & 1], &terms[1][corner >> 1 & 1], &terms[2][corner >> 2]);
             if level.is_hashed {
                 for n in 0..BLOCK {
                     rows[n] = (x[n] ^ y[n] ^ z[n]) & (level.points as u32 - 1);
@@ -74,47 +77,43 @@ impl Block {
                     rows[n] = x[n] + y[n] + z[n];
                 }
             }
-            let (x, y, z) = (&shares[0][i], &shares[1][j], &shares[2][k]);
-            for n in 0..BLOCK {
-                self.weights[corner][n] = x[n] * y[n] * z[n];
-            }
+        }
+    }
+
+    /// Interpolates the level's `entries`: along x, then z, then y, so that halves of vectors meet.
+    #[inline(always)]
+    pub(super) fn gather<const SLOPES: bool>(&self, entries: &[Entry], out: &mut Encoded) {
+        for n in 0..BLOCK {
+            let (low, high) = self.corners(entries, n);
+            let [x, y, z] = [self.along[0][n], self.along[1][n], self.along[2][n]];
+            let between: Side = std::array::from_fn(|i| low[i] * (1.0 - x) + high[i] * x);
+            let pairs = along_z(&between, z);
+            along_y(&pairs, y, 1.0, &mut out.values[n]);
             if SLOPES {
-                let signs = [i, j, k].map(|offset| if offset == 1 { half } else { -half });
-                let slopes = &mut self.slopes[corner];
-                for n in 0..BLOCK {
-                    slopes[0][n] = signs[0] * y[n] * z[n];
-                    slopes[1][n] = signs[1] * x[n] * z[n];
-                    slopes[2][n] = signs[2] * x[n] * y[n];
+                let by_x: Side = std::array::from_fn(|i| high[i] - low[i]);
+                along_y(&along_z(&by_x, z), y, self.scale, &mut out.slopes[0][n]);
+                for f in 0..FEATURES {
+                    out.slopes[1][n][f] = self.scale * (pairs[f + FEATURES] - pairs[f]);
                 }
+                let by_z = std::array::from_fn(|i| between[i + 2 * FEATURES] - between[i]);
+                along_y(&by_z, y, self.scale, &mut out.slopes[2][n]);
             }
         }
     }
 
-    /// Interpolates the level's `entries`.
+    /// The features on the lower and on the upper side along x.
     #[inline(always)]
-    pub(super) fn gather<const SLOPES: bool>(&self, entries: &[Entry], out: &mut Encoded) {
-        for n in 0..BLOCK {
-            let (mut value, mut slope) = ([0.0f32; FEATURES], [[0.0f32; FEATURES]; 3]);
-            for corner in 0..8 {
-                let entry = entries[self.rows[corner][n] as usize];
-                for f in 0..FEATURES {
-                    value[f] += self.weights[corner][n] * entry[f];
-                    if SLOPES {
-                        for d in 0..3 {
-                            slope[d][f] += self.slopes[corner][d][n] * entry[f];
-                        }
-                    }
-                }
-            }
+    fn corners(&self, entries: &[Entry], n: usize) -> (Side, Side) {
+        let (mut low, mut high) = ([0.0; 4 * FEATURES], [0.0; 4 * FEATURES]);
+        for pair in 0..4 {
+            let lower = &entries[self.rows[2 * pair][n] as usize];
+            let upper = &entries[self.rows[2 * pair + 1][n] as usize];
             for f in 0..FEATURES {
-                out.values[f][n] = value[f];
-                if SLOPES {
-                    for d in 0..3 {
-                        out.slopes[f][d][n] = slope[d][f];
-                    }
-                }
+                low[pair * FEATURES + f] = lower[f];
+                high[pair * FEATURES + f] = upper[f];
             }
         }
+        (low, high)
     }
 
     /// Adds the gradients of the first `count` samples to the level's `entries`: `of_value` of their features, and with
@@ -128,24 +127,53 @@ impl Block {
         (of_slope, q): ([&[f32]; FEATURES], &[Lanes<f32>; 3]),
     ) {
         for n in 0..count {
-            for corner in 0..8 {
-                let entry = &mut entries[self.rows[corner][n] as usize];
-                let weight = self.weights[corner][n];
-                let mut along = 0.0;
+            let [x, y, z] = [self.along[0][n], self.along[1][n], self.along[2][n]];
+            let sides = |weight: f32| [1.0 - weight, weight];
+            let (ys, zs) = (sides(y), sides(z));
+            // What the weight along x multiplies, and what its derivative does.
+            let (mut even, mut slope): (Side, Side) = ([0.0; 4 * FEATURES], [0.0; 4 * FEATURES]);
+            for (i, (even, slope)) in even.iter_mut().zip(&mut slope).enumerate() {
+                let (f, j, k) = (i % FEATURES, i / FEATURES % 2, i / FEATURES / 2);
+                *even = ys[j] * zs[k] * of_value[f][n];
                 if SLOPES {
-                    for d in 0..3 {
-                        along += self.slopes[corner][d][n] * q[d][n];
-                    }
+                    let signs = [j, k].map(|side| if side == 1 { self.scale } else { -self.scale });
+                    *even += (signs[0] * zs[k] * q[1][n] + signs[1] * ys[j] * q[2][n]) * of_slope[f][n];
+                    *slope = self.scale * ys[j] * zs[k] * q[0][n] * of_slope[f][n];
                 }
-                for f in 0..FEATURES {
-                    entry[f] += weight * of_value[f][n];
-                    if SLOPES {
-                        entry[f] += along * of_slope[f][n];
+            }
+            let low: Side = std::array::from_fn(|i| even[i] * (1.0 - x) - if SLOPES { slope[i] } else { 0.0 });
+            let high: Side = std::array::from_fn(|i| even[i] * x + if SLOPES { slope[i] } else { 0.0 });
+            for pair in 0..4 {
+                for (side, added) in [&low, &high].into_iter().enumerate() {
+                    let entry = &mut entries[self.rows[2 * pair + side][n] as usize];
+                    for f in 0..FEATURES {
+                        entry[f] += added[pair * FEATURES + f];
                     }
                 }
             }
         }
     }
+}
+
+#[inline(always)]
+fn along_z(side: &Side, z: f32) -> [f32; 2 * FEATURES] {
+    std::array::from_fn(|i| side[i] * (1.0 - z) + side[i + 2 * FEATURES] * z)
+}
+
+/// Writes in place: a result of two numbers would be passed in a general register and taken apart again.
+#[inline(always)]
+fn along_y(pairs: &[f32; 2 * FEATURES], y: f32, scale: f32, out: &mut Entry) {
+    for f in 0..FEATURES {
+        out[f] = scale * (pairs[f] * (1.0 - y) + pairs[f + FEATURES] * y);
+    }
+}
+
+/// A whole number within 0 and 2²³. A cast, which has to saturate, is not compiled for vector units; the sum's last
+/// bits are the number.
+#[inline(always)]
+fn whole(value: f32) -> u32 {
+    const SHIFT: u32 = f32::MANTISSA_DIGITS - 1;
+    (value + (1u32 << SHIFT) as f32).to_bits() & ((1 << SHIFT) - 1)
 }
 
 impl Level {
