@@ -2,12 +2,14 @@
 
 mod math;
 mod matmul;
+mod rows;
 mod shared;
 mod tensors;
 mod workers;
 
-pub use math::{LANES, exp, maximum, sigmoid, statistics, sum};
+pub use math::{LANES, exp, maximum, sigmoid, softplus, statistics, sum};
 pub(crate) use matmul::{Matrix, multiply};
+pub(crate) use rows::{Weights, add_row_products, combine_rows};
 pub(crate) use shared::SharedMut;
 pub(crate) use tensors::{contiguous, shape_of, slice_of, tensor_from};
 pub use workers::Workers;

@@ -7,14 +7,32 @@
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
     let x = x.clamp(-87.0, 88.0);
-    let k = (x * std::f32::consts::LOG2_E).round_ties_even();
+    // Rounded by adding a number without a fractional part, whose last bits then hold k: a cast, which has to saturate, is
+    // not compiled for vector units.
+    const WHOLE: f32 = 12_582_912.0; // 3 · 2²²
+    let shifted = x * std::f32::consts::LOG2_E + WHOLE;
+    let k = shifted - WHOLE;
     let r = (x - k * 0.693_359_4) - k * -2.121_944_4e-4;
     let mut p = 1.0 / 5040.0;
     for c in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
         p = p * r + c;
     }
-    // SAFETY of the cast: k is a whole number within ±127.
-    p * f32::from_bits(((k as i32 + 127) << 23) as u32)
+    p * f32::from_bits(shifted.to_bits().wrapping_add(127) << 23)
+}
+
+/// `ln(1 + e^x)` without overflow, to a few units in the last place.
+///
+/// With `e = e^−|x|` in (0, 1] and `s = e / (2 + e)`, `ln(1 + e)` is `2 artanh(s)`: its series in `s` ≤ 1/3.
+#[inline(always)]
+pub fn softplus(x: f32) -> f32 {
+    let e = exp(-x.abs());
+    let s = e / (2.0 + e);
+    let square = s * s;
+    let mut p = 1.0 / 13.0;
+    for c in [1.0 / 11.0, 1.0 / 9.0, 1.0 / 7.0, 1.0 / 5.0, 1.0 / 3.0, 1.0] {
+        p = p * square + c;
+    }
+    x.max(0.0) + 2.0 * s * p
 }
 
 /// `1 / (1 + e^−x)`.
@@ -76,6 +94,16 @@ mod tests {
         }
         assert!(exp(1e4).is_finite() && exp(-1e4) >= 0.0);
         assert_eq!(sigmoid(0.0), 0.5);
+    }
+
+    #[test]
+    fn softplus_is_right_over_its_whole_range() {
+        for i in -8000..8000 {
+            let x = i as f32 * 0.01;
+            let (ours, right) = (f64::from(softplus(x)), f64::from(x).exp().ln_1p());
+            assert!(((ours - right) / right).abs() < 4e-7, "softplus({x}) = {ours}, not {right}");
+        }
+        assert_eq!(softplus(1e4), 1e4);
     }
 
     #[test]

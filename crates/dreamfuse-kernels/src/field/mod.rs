@@ -5,6 +5,7 @@ mod cpu;
 #[cfg(feature = "gpu")]
 mod gpu;
 mod grid;
+mod network;
 pub mod reference;
 mod spec;
 

@@ -1,7 +1,7 @@
 //! The surface on slices, sample by sample.
 
 use super::{ALBEDO, LIGHT, LIT, Settings};
-use crate::cpu::{SharedMut, exp, sigmoid, vectorized};
+use crate::cpu::{SharedMut, sigmoid, softplus, vectorized};
 use crate::field::{OUTPUTS, OUTPUTS_WITH_GRADIENT};
 use rayon::prelude::*;
 
@@ -37,12 +37,6 @@ impl Settings {
         let slope = -self.blob / self.blob_radius;
         (self.blob + slope * radius, p.map(|v| slope * v / radius))
     }
-}
-
-/// `ln(1 + e^x)` without overflow.
-#[inline(always)]
-fn softplus(x: f32) -> f32 {
-    x.max(0.0) + exp(-x.abs()).ln_1p()
 }
 
 pub(super) fn albedo(s: Settings, raw: &[f32], positions: &[f32]) -> Vec<f32> {
