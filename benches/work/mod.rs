@@ -37,9 +37,7 @@ impl Render {
         };
         let mut occupancy = OccupancyGrid::full(&config);
         let mut rng = stream(1, Purpose::Occupancy, 0, 0);
-        let cells = occupancy.occupancy.cells;
-        let is_occupied = (0..cells.pow(3)).map(|_| rng.random::<f32>() < keep).collect();
-        occupancy.occupancy = Occupancy { cells, is_occupied };
+        occupancy.occupancy = Occupancy::new(config.occupancy_cells, |_| rng.random::<f32>() < keep);
         let camera = Camera::orbit(0.4, 0.3);
         let view = if lit { ViewSettings::preview(camera) } else { ViewSettings::albedo(camera) };
         let gradient = Tensor::random([1, 3, Self::SIZE, Self::SIZE], Distribution::Default, &Device::flex());

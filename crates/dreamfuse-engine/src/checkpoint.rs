@@ -2,8 +2,10 @@
 
 use crate::EngineError;
 use crate::run::Run;
+use burn::tensor::{Tensor, TensorData};
 use dreamfuse_core::files::{FileError, read_checked, write_checked};
 use dreamfuse_kernels::cpu::instruction_set;
+use dreamfuse_kernels::march::Occupancy;
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
 use std::collections::HashMap;
@@ -17,18 +19,11 @@ const INSTRUCTION_SET: &str = "instruction_set";
 
 /// Writes the run's state.
 pub(crate) fn save(run: &Run, path: &Path) -> Result<(), EngineError> {
-    let (values, moments) = (&run.optimizer.values, &run.optimizer.moments);
-    let lists = [
-        &values[0],
-        &moments[0].first,
-        &moments[0].second,
-        &values[1],
-        &moments[1].first,
-        &moments[1].second,
-        &run.occupancy.densities,
-    ];
+    let state = run.optimizer.parameters.iter().flat_map(|of| [&of.values, &of.first, &of.second]);
+    let state = state.map(|tensor| tensor.to_data().try_to_vec::<f32>().expect("parameters are f32"));
+    let lists: Vec<Vec<f32>> = state.chain([run.occupancy.densities.clone()]).collect();
     let bytes: Vec<Vec<u8>> = lists.iter().map(|list| list.iter().flat_map(|v| v.to_le_bytes()).collect()).collect();
-    let occupied: Vec<u8> = run.occupancy.occupancy.is_occupied.iter().map(|o| u8::from(*o)).collect();
+    let occupied: Vec<u8> = run.occupancy.occupancy.iter().map(u8::from).collect();
     let bad =
         |e: safetensors::SafeTensorError| EngineError::BadCheckpoint { path: path.to_owned(), reason: e.to_string() };
     let mut views = Vec::new();
@@ -62,24 +57,12 @@ pub(crate) fn restore(run: &mut Run, path: &Path) -> Result<Option<String>, Engi
         let values: Vec<f32> = bytes.chunks_exact(4).map(|c| f32::from_le_bytes([c[0], c[1], c[2], c[3]])).collect();
         if values.len() == length { Ok(values) } else { Err(bad(format!("{name} does not fit the run's config.toml"))) }
     };
-    let lengths = [run.optimizer.values[0].len(), run.optimizer.values[1].len()];
-    let mut lists = LISTS.into_iter().enumerate().map(|(i, name)| {
-        list(
-            name,
-            if i < 3 {
-                lengths[0]
-            } else if i < 6 {
-                lengths[1]
-            } else {
-                run.occupancy.densities.len()
-            },
-        )
-    });
-    let mut next = || lists.next().expect("as many as LISTS");
-    let table = [next()?, next()?, next()?];
-    let mlp = [next()?, next()?, next()?];
-    let densities = next()?;
-    let occupied: Vec<bool> = raw(OCCUPIED)?.into_iter().map(|byte| byte != 0).collect();
+    let [of_table, of_mlp] = run.optimizer.values().map(|values| values.dims()[0]);
+    let lengths = [of_table, of_table, of_table, of_mlp, of_mlp, of_mlp, run.occupancy.densities.len()];
+    let lists = LISTS.into_iter().zip(lengths).map(|(name, length)| list(name, length));
+    let mut lists: Vec<Vec<f32>> = lists.collect::<Result<_, _>>()?;
+    let densities = lists.pop().expect("as many as LISTS");
+    let occupied = raw(OCCUPIED)?;
     if occupied.len() != densities.len() {
         return Err(bad(format!("{OCCUPIED} does not fit the run's config.toml")));
     }
@@ -89,12 +72,12 @@ pub(crate) fn restore(run: &mut Run, path: &Path) -> Result<Option<String>, Engi
     };
     let [step, salt] = COUNTERS;
     (run.step, run.salt) = (number(step)?, number(salt)?);
-    for (i, [values, first, second]) in [table, mlp].into_iter().enumerate() {
-        run.optimizer.values[i] = values;
-        run.optimizer.moments[i] = dreamfuse_kernels::adam::Moments { first, second };
+    let state = run.optimizer.parameters.iter_mut().flat_map(|of| [&mut of.values, &mut of.first, &mut of.second]);
+    for (tensor, values) in state.zip(lists) {
+        *tensor = Tensor::from_data(TensorData::new(values, tensor.dims()), &tensor.device());
     }
     run.occupancy.densities = densities;
-    run.occupancy.occupancy.is_occupied = occupied;
+    run.occupancy.occupancy = Occupancy::new(run.config.scene.occupancy_cells, |i| occupied[i] != 0);
     run.refresh_field();
     let made_with = metadata.get(INSTRUCTION_SET).cloned().unwrap_or_default();
     let is_same = made_with == instruction_set();

@@ -1,30 +1,34 @@
 //! The optimizer of a scene: Adam on table and network.
 
 use crate::config::RunConfig;
-use dreamfuse_kernels::adam::{Adam, Moments};
+use burn::tensor::Tensor;
+use dreamfuse_kernels::adam::{Adam, Parameters};
 
 /// instant-ngp's settings: a larger epsilon drowns the small gradients of the table.
 const ADAM: Adam = Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-15, weight_decay: 0.0 };
 
-/// Parameters as numbers, with their moments: first the table, then the network.
-#[derive(Clone, Debug, PartialEq)]
+/// Parameters with their moments: first the table, then the network.
 pub(crate) struct Optimizer {
-    pub values: [Vec<f32>; 2],
-    pub moments: [Moments; 2],
+    pub parameters: [Parameters; 2],
 }
 
 impl Optimizer {
-    pub(crate) fn new(values: [Vec<f32>; 2]) -> Self {
-        let moments = [Moments::zeros(values[0].len()), Moments::zeros(values[1].len())];
-        Self { values, moments }
+    pub(crate) fn new(values: [Tensor<1>; 2]) -> Self {
+        Self { parameters: values.map(Parameters::new) }
     }
 
     /// Step number `step`, from 1.
-    pub(crate) fn step(&mut self, config: &RunConfig, step: u64, grads: &[Vec<f32>; 2]) {
+    pub(crate) fn step(&mut self, config: &RunConfig, step: u64, grads: [Tensor<1>; 2]) {
         let decay = decay(step as f64 / config.steps as f64);
-        for (i, rate) in [config.table_rate, config.mlp_rate].into_iter().enumerate() {
-            ADAM.step(step, rate * decay, 1.0, &mut self.values[i], &grads[i], &mut self.moments[i]);
+        let rates = [config.table_rate, config.mlp_rate];
+        for ((parameters, rate), grad) in self.parameters.iter_mut().zip(rates).zip(grads) {
+            parameters.sparse_step(ADAM, step, rate * decay, grad);
         }
+    }
+
+    /// Table and network.
+    pub(crate) fn values(&self) -> [Tensor<1>; 2] {
+        self.parameters.each_ref().map(|parameters| parameters.values.clone())
     }
 }
 

@@ -6,10 +6,11 @@ use crate::device::device;
 use crate::event::Report;
 use crate::optimizer::Optimizer;
 use crate::regularizers::regularizers;
-use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use burn::tensor::{Gradients, Tensor, TensorData};
 use dreamfuse_core::{Camera, Purpose, Shading, random_background, stream};
 use dreamfuse_diffusion::FrozenPrior;
 use dreamfuse_distill::{Ask, ViewPrompts, score_distillation};
+use dreamfuse_kernels::adam::squares;
 use dreamfuse_scene::{OccupancyGrid, Renderer, SceneField, ViewSettings};
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
@@ -25,7 +26,6 @@ pub struct Run {
     pub(crate) field: SceneField,
     pub(crate) occupancy: OccupancyGrid,
     prompts: ViewPrompts,
-    device: Device,
 }
 
 impl Run {
@@ -39,16 +39,7 @@ impl Run {
         let prompts = ViewPrompts::encode(prior, &config.prompt).map_err(EngineError::Prompt)?;
         let field = SceneField::random(&config.scene, config.seed, &device);
         let occupancy = OccupancyGrid::full(&config.scene);
-        Ok(Self {
-            optimizer: Optimizer::new(field.parameters()),
-            step: 0,
-            salt: 0,
-            field,
-            occupancy,
-            prompts,
-            device,
-            config,
-        })
+        Ok(Self { optimizer: Optimizer::new(field.parameters()), step: 0, salt: 0, field, occupancy, prompts, config })
     }
 
     /// Steps done.
@@ -73,19 +64,22 @@ impl Run {
         let loss =
             (rendered.color.clone() * gradient).sum().reshape([1]) + regularizers(&self.config.losses, &rendered);
         let grads = self.gradients(&loss.backward());
-        let norm = grads.iter().flatten().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
-        if !norm.is_finite() {
+        let squares = grads.clone().map(squares).into_iter().reduce(|a, b| a + b).expect("there are two");
+        let seen = Tensor::cat(vec![squares, opacity.without_autodiff().reshape([1])], 0).into_data();
+        let seen = seen.try_to_vec::<f32>().expect("sums are f32");
+        let (squares, opacity) = (seen[0], seen[1]);
+        if !squares.is_finite() {
             return Err(EngineError::NotFinite(self.step));
         }
         self.step += 1;
-        self.optimizer.step(&self.config, self.step, &grads);
+        self.optimizer.step(&self.config, self.step, grads);
         self.refresh_field();
         Ok(Report {
             step: self.step,
-            opacity: opacity.into_scalar::<f32>(),
-            gradient_norm: norm as f32,
+            opacity,
+            gradient_norm: squares.sqrt(),
             samples: rendered.samples,
-            occupied: self.occupancy.occupied_part(),
+            occupied: self.occupancy.occupancy.occupied_part(),
         })
     }
 
@@ -156,18 +150,18 @@ impl Run {
         score_distillation(prior, pictures, ask)
     }
 
-    fn gradients(&self, grads: &Gradients) -> [Vec<f32>; 2] {
-        let list = |data: TensorData| data.try_to_vec::<f32>().expect("gradients are f32");
-        let zeros = |index: usize| vec![0.0; self.optimizer.values[index].len()];
+    /// Gradients of table and network; zeros where no ray met the scene.
+    fn gradients(&self, grads: &Gradients) -> [Tensor<1>; 2] {
+        let [table, mlp] = self.optimizer.values();
         [
-            self.field.table.grad(grads).map_or_else(|| zeros(0), |grad| list(grad.into_data())),
-            self.field.mlp.grad(grads).map_or_else(|| zeros(1), |grad| list(grad.into_data())),
+            self.field.table.grad(grads).map_or_else(|| table.zeros_like(), |grad| grad.reshape([-1])),
+            self.field.mlp.grad(grads).unwrap_or_else(|| mlp.zeros_like()),
         ]
     }
 
     /// Makes the field again from the optimizer's numbers.
     pub(crate) fn refresh_field(&mut self) {
-        let [table, mlp] = self.optimizer.values.clone();
-        self.field = SceneField::from_parameters(&self.config.scene, table, mlp, &self.device);
+        let values = self.optimizer.values().map(Tensor::autodiff);
+        self.field = SceneField::from_parameters(&self.config.scene, values);
     }
 }

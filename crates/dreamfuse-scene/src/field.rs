@@ -30,23 +30,25 @@ impl SceneField {
             let bound = (6.0 / from as f32).sqrt() * 0.5;
             mlp[range].iter_mut().for_each(|w| *w = rng.random_range(-bound..bound));
         }
-        Self::from_parameters(config, table, mlp, device)
+        let tensor = |values: Vec<f32>| {
+            let count = values.len();
+            Tensor::from_data(TensorData::new(values, [count]), device)
+        };
+        Self::from_parameters(config, [tensor(table), tensor(mlp)])
     }
 
-    /// From parameters in the order of [`SceneField::parameters`].
-    pub fn from_parameters(config: &SceneConfig, table: Vec<f32>, mlp: Vec<f32>, device: &Device) -> Self {
-        let points = table.len() / FEATURES;
-        let count = mlp.len();
-        let table = Tensor::from_data(TensorData::new(table, [points, FEATURES]), device);
-        let mlp = Tensor::from_data(TensorData::new(mlp, [count]), device);
-        let (table, mlp) = if device.is_autodiff() { (table.require_grad(), mlp.require_grad()) } else { (table, mlp) };
+    /// From parameters in the order of [`SceneField::parameters`]; gradients are tracked where they use autodiff.
+    pub fn from_parameters(config: &SceneConfig, [table, mlp]: [Tensor<1>; 2]) -> Self {
+        let is_tracked = table.is_autodiff();
+        let table = table.reshape([-1, FEATURES as i32]);
+        let (table, mlp) = if is_tracked { (table.require_grad(), mlp.require_grad()) } else { (table, mlp) };
         Self { table, mlp, config: config.clone() }
     }
 
-    /// Table and network as numbers.
-    pub fn parameters(&self) -> [Vec<f32>; 2] {
-        let numbers = |data: TensorData| data.try_to_vec::<f32>().expect("parameters are f32");
-        [numbers(self.table.clone().inner_data()), numbers(self.mlp.clone().inner_data())]
+    /// Table and network, without tracking.
+    pub fn parameters(&self) -> [Tensor<1>; 2] {
+        let Self { table, mlp, .. } = self.frozen();
+        [table.reshape([-1]), mlp]
     }
 
     /// The field without tracking of gradients.
@@ -93,16 +95,5 @@ impl SceneField {
             rows.as_chunks::<ALBEDO>().0.iter().map(|row| pick(*row)).collect()
         };
         points.chunks(PART).flat_map(part).collect()
-    }
-}
-
-/// The numbers of a tensor that may be tracked.
-trait InnerData {
-    fn inner_data(self) -> TensorData;
-}
-
-impl<const D: usize> InnerData for Tensor<D> {
-    fn inner_data(self) -> TensorData {
-        self.without_autodiff().into_data()
     }
 }

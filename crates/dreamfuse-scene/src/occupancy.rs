@@ -21,13 +21,12 @@ impl OccupancyGrid {
     /// A grid that marches everything until its first update.
     pub fn full(config: &SceneConfig) -> Self {
         let cells = config.occupancy_cells;
-        let count = cells.pow(3);
-        Self { densities: vec![0.0; count], occupancy: Occupancy { cells, is_occupied: vec![true; count] } }
+        Self { densities: vec![0.0; cells.pow(3)], occupancy: Occupancy::new(cells, |_| true) }
     }
 
     /// Looks at a random point of every cell. `salt` and `index` name the random stream.
     pub fn update(&mut self, field: &SceneField, config: &SceneConfig, seed: u64, salt: u64, index: u64) {
-        let cells = self.occupancy.cells;
+        let cells = self.occupancy.cells();
         let mut rng = stream(seed, Purpose::Occupancy, salt, index);
         let side = 2.0 / cells as f32;
         let points: Vec<[f32; 3]> = (0..cells.pow(3))
@@ -45,22 +44,16 @@ impl OccupancyGrid {
     /// Decides which cells to march: those that hide something, their neighbours, and a random share of
     /// the rest. Cells outside the ball that fits the box stay empty.
     fn refresh(&mut self, config: &SceneConfig, mut random: impl FnMut() -> f32) {
-        let cells = self.occupancy.cells;
+        let cells = self.occupancy.cells();
         let threshold = -(1.0 - config.occupancy_alpha).ln() / config.step;
         let is_dense: Vec<bool> = self.densities.iter().map(|d| *d > threshold).collect();
-        for i in 0..is_dense.len() {
+        self.occupancy = Occupancy::new(cells, |i| {
             let at = [i % cells, i / cells % cells, i / cells / cells];
             let center = at.map(|c| (2 * c + 1) as f32 / cells as f32 - 1.0);
             let is_inside = center.iter().map(|v| v * v).sum::<f32>() < 1.0;
             let explored = random() < config.exploration;
-            self.occupancy.is_occupied[i] = is_inside && (explored || has_dense_neighbour(&is_dense, cells, at));
-        }
-    }
-
-    /// Share of the cells that are marched.
-    pub fn occupied_part(&self) -> f32 {
-        let marched = self.occupancy.is_occupied.iter().filter(|o| **o).count();
-        marched as f32 / self.occupancy.is_occupied.len() as f32
+            is_inside && (explored || has_dense_neighbour(&is_dense, cells, at))
+        });
     }
 }
 

@@ -6,7 +6,7 @@ use crate::occupancy::OccupancyGrid;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use dreamfuse_core::{Camera, Light, Shading};
 use dreamfuse_kernels::composite;
-use dreamfuse_kernels::march::{JitteredRay, Samples, march};
+use dreamfuse_kernels::march::{RAY, march};
 use dreamfuse_kernels::surface::{ALBEDO, LIGHT, Lighting};
 use rand::{Rng, RngExt};
 
@@ -61,20 +61,18 @@ impl Renderer<'_> {
     /// Renders square pictures of the views. Samples are shifted along each ray by a random part of a
     /// step drawn from `jitter`, or by half a step.
     pub fn render(&self, views: &[ViewSettings], size: usize, jitter: Option<&mut dyn Rng>) -> Rendered {
-        let rays = rays(views, size, jitter);
-        let samples = march(&rays, &self.occupancy.occupancy, self.config.step);
         let device = self.field.table.device();
-        let count = samples.distances.len();
+        let rays = rays(views, size, jitter, &device);
+        let samples = march(rays.clone(), &self.occupancy.occupancy, self.config.step);
+        let [count] = samples.distances.dims();
         if count == 0 {
             return empty(views, size, &device);
         }
-        let starts = starts(&samples, &device);
         let is_lit = views.iter().any(|view| view.shading != Shading::Albedo);
-        let lighting = is_lit.then(|| lighting(views, &rays, starts.clone(), &device));
-        let positions = tensor(samples.positions, [count, 3], &device);
-        let surface = self.field.sample(positions, lighting);
+        let lighting = is_lit.then(|| lighting(views, rays, samples.starts.clone(), &device));
+        let surface = self.field.sample(samples.positions, lighting);
         let settings = composite::Settings { step: self.config.step, detached: usize::from(is_lit) };
-        let rows = composite(surface, tensor(samples.distances, [count], &device), starts, settings);
+        let rows = composite(surface, samples.distances, samples.starts, settings);
         assemble(rows, views, size, count)
     }
 }
@@ -99,14 +97,9 @@ fn backgrounds(views: &[ViewSettings], device: &Device) -> Tensor<4> {
     tensor(views.iter().flat_map(|view| view.background).collect(), [views.len(), 3, 1, 1], device)
 }
 
-fn starts(samples: &Samples, device: &Device) -> Tensor<1, Int> {
-    let values: Vec<i64> = samples.starts.iter().map(|start| *start as i64).collect();
-    Tensor::from_data(TensorData::new(values, [samples.starts.len()]), device)
-}
-
 /// What lights the samples. An albedo view among lit ones is one with ambient light alone, a textureless one has a
 /// white surface.
-fn lighting(views: &[ViewSettings], rays: &[JitteredRay], starts: Tensor<1, Int>, device: &Device) -> Lighting {
+fn lighting(views: &[ViewSettings], rays: Tensor<2>, starts: Tensor<1, Int>, device: &Device) -> Lighting {
     let light = |view: &ViewSettings| {
         let Light { position: [x, y, z], ambient, diffuse } = view.light;
         let white = if view.shading == Shading::Textureless { 1.0 } else { 0.0 };
@@ -115,19 +108,19 @@ fn lighting(views: &[ViewSettings], rays: &[JitteredRay], starts: Tensor<1, Int>
     };
     Lighting {
         starts,
-        directions: tensor(rays.iter().flat_map(|ray| ray.direction).collect(), [rays.len(), 3], device),
+        directions: rays.slice_dim(1, 3..6),
         lights: tensor(views.iter().flat_map(light).collect(), [views.len(), LIGHT], device),
     }
 }
 
-fn rays(views: &[ViewSettings], size: usize, mut jitter: Option<&mut dyn Rng>) -> Vec<JitteredRay> {
-    let all = views.iter().flat_map(|view| view.camera.rays(size));
-    all.map(|ray| JitteredRay {
-        origin: ray.origin.into(),
-        direction: ray.direction.into(),
-        jitter: jitter.as_mut().map_or(0.5, |rng| rng.random()),
-    })
-    .collect()
+/// `[views · size², RAY]`.
+fn rays(views: &[ViewSettings], size: usize, mut jitter: Option<&mut dyn Rng>, device: &Device) -> Tensor<2> {
+    let mut rows = Vec::with_capacity(views.len() * size * size * RAY);
+    for ray in views.iter().flat_map(|view| view.camera.rays(size)) {
+        let jitter = jitter.as_mut().map_or(0.5, |rng| rng.random());
+        rows.extend(<[f32; 3]>::from(ray.origin).into_iter().chain(<[f32; 3]>::from(ray.direction)).chain([jitter]));
+    }
+    tensor(rows, [views.len() * size * size, RAY], device)
 }
 
 fn empty(views: &[ViewSettings], size: usize, device: &Device) -> Rendered {

@@ -17,7 +17,7 @@ fn render(field: &SceneField, views: &[ViewSettings]) -> Rendered {
     Renderer { field, occupancy: &occupancy, config: &config }.render(views, SIZE, None)
 }
 
-fn numbers(tensor: Tensor<4>) -> Vec<f32> {
+fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.without_autodiff().into_data().try_to_vec().unwrap()
 }
 
@@ -47,7 +47,7 @@ fn occupancy_leaves_the_picture_as_it_is() {
     let mut occupancy = OccupancyGrid::full(&config);
     let full = render(&field, &[view(Shading::Albedo)]);
     occupancy.update(&field, &config, 1, 0, 0);
-    assert!(occupancy.occupied_part() < 0.4, "{}", occupancy.occupied_part());
+    assert!(occupancy.occupancy.occupied_part() < 0.4, "{}", occupancy.occupancy.occupied_part());
     let renderer = Renderer { field: &field, occupancy: &occupancy, config: &config };
     let skipped = renderer.render(&[view(Shading::Albedo)], SIZE, None);
     assert!(skipped.samples < full.samples / 2);
@@ -73,7 +73,7 @@ fn only_surfaces_that_look_away_count_against_the_orientation() {
 fn gradients_of_lit_pictures_are_their_slopes() {
     let config = config();
     let device = Device::flex().autodiff();
-    let [table, mut mlp] = SceneField::random(&config, 3, &device).parameters();
+    let [table, mut mlp] = SceneField::random(&config, 3, &device).parameters().map(numbers);
     // Away from kinks: at the start the table is almost zero and every hidden unit near its own. A unit that
     // switches turns the normal at once, which no gradient sees and every difference does.
     let table: Vec<f32> = table.iter().map(|v| 3e3 * v).collect();
@@ -82,7 +82,8 @@ fn gradients_of_lit_pictures_are_their_slopes() {
     }
     let views = [view(Shading::Lambertian), view(Shading::Textureless)];
     let loss = |mlp: &[f32]| -> (f64, Option<Vec<f32>>) {
-        let field = SceneField::from_parameters(&config, table.clone(), mlp.to_vec(), &device);
+        let tensor = |values: &[f32]| Tensor::<1>::from_floats(values, &device);
+        let field = SceneField::from_parameters(&config, [tensor(&table), tensor(mlp)]);
         let rendered = render(&field, &views);
         let weights: Vec<f32> = (0..2 * 3 * SIZE * SIZE).map(|i| (1.7 * i as f32).sin()).collect();
         let value = numbers(rendered.color.clone()).iter().zip(&weights).map(|(a, b)| f64::from(a * b)).sum::<f64>();

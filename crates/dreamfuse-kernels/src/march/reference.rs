@@ -1,20 +1,14 @@
 //! Marching by testing every step.
 
-use super::{JitteredRay, Occupancy, Samples};
+use super::ray::Ray;
+use super::{Occupancy, RAY};
 
-/// Samples at `(k + jitter) · step`, `k = 0, 1, …`, that lie in occupied cells.
-pub fn march(rays: &[JitteredRay], grid: &Occupancy, step: f32) -> Samples {
-    let mut samples = Samples { starts: vec![0], ..Samples::default() };
-    for ray in rays {
-        for k in 0..(8.0 / step) as usize {
-            let distance = ray.distance(k, step);
-            let p = ray.at(distance);
-            if grid.cell(p).is_some_and(|cell| grid.contains(cell)) {
-                samples.positions.extend(p);
-                samples.distances.push(distance);
-            }
-        }
-        samples.starts.push(samples.distances.len());
-    }
-    samples
+/// The distances on each ray, `(k + jitter) · step`, `k = 0, 1, …`, at which it is in an occupied cell.
+pub fn march(rays: &[[f32; RAY]], grid: &Occupancy, step: f32) -> Vec<Vec<f32>> {
+    let march_ray = |ray: &[f32; RAY]| {
+        let ray = Ray::from(ray);
+        let distances = (0..(8.0 / step) as usize).map(|k| ray.distance(k, step));
+        distances.filter(|d| grid.cell(ray.at(*d)).is_some_and(|cell| grid.contains(cell))).collect()
+    };
+    rays.iter().map(march_ray).collect()
 }
