@@ -3,15 +3,15 @@
 
 #[path = "work/ceilings.rs"]
 mod ceilings;
+#[path = "../crates/dreamfuse/src/memory.rs"]
+mod memory;
 mod work;
 
 use std::time::Instant;
 use work::{DefaultRun, Evaluation, Render, Training, large, small};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() {
+    memory::keep_freed();
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let [name, runs, rest @ ..] = &args[..] else { panic!("usage: measure WORK RUNS [KEEP]") };
     let runs: usize = runs.parse().expect("RUNS is a number");

@@ -1,14 +1,13 @@
 //! Criterion benchmarks: operations at the sizes of the embedded prior, and whole steps.
 
+#[path = "../crates/dreamfuse/src/memory.rs"]
+mod memory;
 mod work;
 
 use burn::tensor::{Device, Distribution, Tensor};
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group};
 use dreamfuse_kernels::{attention, conv2d, geglu, group_norm, layer_norm};
 use work::{DefaultRun, Evaluation, Render, Training, large, small};
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Pictures of a shard of training.
 const BATCH: usize = 8;
@@ -72,4 +71,8 @@ fn steps(c: &mut Criterion) {
 }
 
 criterion_group! { name = benches; config = Criterion::default().sample_size(10); targets = operations, steps }
-criterion_main!(benches);
+fn main() {
+    memory::keep_freed();
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+}

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Distribution, Tensor};
 use dreamfuse_core::{Camera, Purpose, stream};
-use dreamfuse_diffusion::unet::{UNet, UNetConfig};
+use dreamfuse_diffusion::unet::{ReadText, UNet, UNetConfig};
 use dreamfuse_diffusion::{Pipeline, embedded};
 use dreamfuse_engine::{Run, RunConfig};
 use dreamfuse_kernels::march::Occupancy;
@@ -68,18 +68,19 @@ pub fn small() -> TrainConfig {
 pub struct Evaluation {
     unet: UNet,
     sample: Tensor<4>,
-    text: Tensor<3>,
+    text: ReadText,
     camera: Tensor<2>,
 }
 
 impl Evaluation {
     pub fn new(config: &UNetConfig, tokens: usize) -> Self {
         let device = Device::flex();
-        let size = config.sample_size;
+        let (size, unet) = (config.sample_size, UNet::new(config, &device).frozen());
+        let text = Tensor::random([2, tokens, config.cross_attention_dim], Distribution::Default, &device);
         Self {
-            unet: UNet::new(config, &device).frozen(),
+            text: unet.read(&text),
+            unet,
             sample: Tensor::random([2, 3, size, size], Distribution::Default, &device),
-            text: Tensor::random([2, tokens, config.cross_attention_dim], Distribution::Default, &device),
             camera: Tensor::zeros([2, Camera::CONDITIONING], &device),
         }
     }

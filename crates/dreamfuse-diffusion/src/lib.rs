@@ -19,3 +19,4 @@ pub use prior::{FrozenPrior, guided_noise};
 pub use sampler::Sampler;
 pub use schedule::{NoiseSchedule, Prediction, ScheduleConfig};
 pub use tokenizer::Tokenizer;
+pub use unet::ReadText;

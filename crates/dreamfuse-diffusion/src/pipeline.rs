@@ -6,7 +6,7 @@ use crate::defaults;
 use crate::prior::FrozenPrior;
 use crate::schedule::{NoiseSchedule, ScheduleConfig};
 use crate::tokenizer::Tokenizer;
-use crate::unet::{UNet, UNetConfig};
+use crate::unet::{ReadText, UNet, UNetConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use dreamfuse_core::Camera;
 use dreamfuse_kernels::cpu::Workers;
@@ -114,10 +114,10 @@ impl Pipeline {
         range: Range<usize>,
         noisy: &Tensor<4>,
         timesteps: &[usize],
-        text: &Tensor<3>,
+        text: &ReadText,
         cameras: Option<&[Camera]>,
     ) -> Tensor<4> {
-        let (noisy, text) = (noisy.clone().slice_dim(0, range.clone()), text.clone().slice_dim(0, range.clone()));
+        let (noisy, text) = (noisy.clone().slice_dim(0, range.clone()), text.part(range.clone()));
         let cameras = cameras.map(|cameras| &cameras[range.clone()]);
         let camera = self.takes_camera().then(|| camera_tensor(cameras, range.len(), &self.device));
         self.unet.forward(noisy, &timesteps[range], text, camera)
@@ -178,15 +178,15 @@ impl FrozenPrior for Pipeline {
         &self.schedule
     }
 
-    fn encode(&self, prompts: &[String]) -> Result<Tensor<3>, String> {
-        Ok(self.text_encoder.forward(self.tokenize(prompts)?))
+    fn encode(&self, prompts: &[String]) -> Result<ReadText, String> {
+        Ok(self.unet.read(&self.text_encoder.forward(self.tokenize(prompts)?)))
     }
 
     fn to_own_range(&self, pictures: Tensor<4>) -> Tensor<4> {
         pictures * 2.0 - 1.0
     }
 
-    fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], text: Tensor<3>, cameras: Option<&[Camera]>) -> Tensor<4> {
+    fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], text: ReadText, cameras: Option<&[Camera]>) -> Tensor<4> {
         let (count, at) = (timesteps.len(), |range| self.output(range, &noisy, timesteps, &text, cameras));
         let output = match &self.workers {
             None => at(0..count),

@@ -1,6 +1,7 @@
 //! The frozen prior as distillation sees it.
 
 use crate::schedule::NoiseSchedule;
+use crate::unet::ReadText;
 use burn::tensor::Tensor;
 use dreamfuse_core::Camera;
 
@@ -12,28 +13,28 @@ pub trait FrozenPrior {
     /// Its forward process.
     fn schedule(&self) -> &NoiseSchedule;
 
-    /// Embeddings `[prompts, tokens, width]` of texts; the empty text is the unconditional one.
+    /// Texts as it reads them, a batch of `prompts`; the empty text is the unconditional one.
     ///
     /// # Errors
     /// When a text is too long; the message says by how much.
-    fn encode(&self, prompts: &[String]) -> Result<Tensor<3>, String>;
+    fn encode(&self, prompts: &[String]) -> Result<ReadText, String>;
 
     /// Display-referred pictures `[batch, 3, size, size]` in `[0, 1]` in the prior's own range.
     fn to_own_range(&self, pictures: Tensor<4>) -> Tensor<4>;
 
     /// The noise that the prior sees in `noisy` `[batch, 3, size, size]` of its own range. Cameras, one
     /// a picture, are told to priors that take one; `None` stands for "unknown".
-    fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], text: Tensor<3>, cameras: Option<&[Camera]>) -> Tensor<4>;
+    fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], text: ReadText, cameras: Option<&[Camera]>) -> Tensor<4>;
 }
 
 /// Classifier-free guidance (Ho & Salimans 2021) in diffusers' convention: `ε_uncond + scale
-/// (ε_cond − ε_uncond)`. `text` and `empty` are `[batch, tokens, width]`; both branches are one
+/// (ε_cond − ε_uncond)`. `text` and `empty` are as large as the batch; both branches are one
 /// evaluation, and the camera stays in both.
 pub fn guided_noise(
     prior: &dyn FrozenPrior,
     noisy: Tensor<4>,
     timesteps: &[usize],
-    (text, empty): (Tensor<3>, Tensor<3>),
+    (text, empty): (ReadText, ReadText),
     cameras: Option<&[Camera]>,
     scale: f64,
 ) -> Tensor<4> {
@@ -41,7 +42,7 @@ pub fn guided_noise(
     let both = prior.noise(
         Tensor::cat(vec![noisy.clone(), noisy], 0),
         &[timesteps, timesteps].concat(),
-        Tensor::cat(vec![text, empty], 0),
+        ReadText::cat(&[text, empty]),
         cameras.map(twice).as_deref(),
     );
     let mut halves = both.chunk(2, 0);

@@ -91,6 +91,7 @@ pub fn normal(shape: [usize; 4], seed: u64, index: u64, device: &Device) -> Tens
 mod tests {
     use super::*;
     use crate::schedule::{NoiseSchedule, ScheduleConfig};
+    use crate::unet::ReadText;
 
     #[test]
     fn timesteps_go_from_the_last_to_near_the_first() {
@@ -109,13 +110,13 @@ mod tests {
         fn schedule(&self) -> &NoiseSchedule {
             &self.0
         }
-        fn encode(&self, prompts: &[String]) -> Result<Tensor<3>, String> {
-            Ok(Tensor::zeros([prompts.len(), 1, 1], &Device::flex()))
+        fn encode(&self, _: &[String]) -> Result<ReadText, String> {
+            Ok(ReadText::none())
         }
         fn to_own_range(&self, pictures: Tensor<4>) -> Tensor<4> {
             pictures
         }
-        fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], _: Tensor<3>, _: Option<&[Camera]>) -> Tensor<4> {
+        fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], _: ReadText, _: Option<&[Camera]>) -> Tensor<4> {
             let (signal, sigma) = self.0.coefficients(timesteps, &noisy.device());
             (noisy - signal * self.1) / sigma
         }

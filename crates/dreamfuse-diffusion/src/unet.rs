@@ -7,6 +7,7 @@ mod config;
 mod convolution;
 mod embeddings;
 mod resnet;
+mod text;
 mod upsample;
 
 use crate::checkpoint::{CheckpointError, Leeway, Renaming, load_weights, save_weights};
@@ -19,7 +20,9 @@ pub use config::{PerLevel, TimeScaleShift, UNetConfig};
 use convolution::Convolution;
 use embeddings::{TextTimeEmbedding, TimestepEmbedding};
 use resnet::{normalization, normalize};
+use std::cell::Cell;
 use std::path::Path;
+pub use text::ReadText;
 
 /// Predicts the noise (or v) in noisy pictures, given timesteps, text and perhaps a camera.
 #[derive(Module, Debug)]
@@ -109,20 +112,31 @@ impl UNet {
         &self.config
     }
 
+    /// What the network makes of texts `[batch, tokens, cross_attention_dim]`.
+    pub fn read(&self, text: &Tensor<3>) -> ReadText {
+        let down = self.down_blocks.iter().map(DownBlock::attentions);
+        let up = self.up_blocks.iter().map(UpBlock::attentions);
+        let all = down.chain([self.mid_block.attentions()]).chain(up).flatten();
+        ReadText {
+            keys_values: all.flat_map(|attention| attention.keys_values(text)).collect(),
+            pooled: self.add_embedding.as_ref().map(|embedding| embedding.forward(text.clone())),
+        }
+    }
+
     /// # Shapes
     /// - `sample`: `[batch, in_channels, size, size]`
     /// - `timesteps`: one for each picture, in `0..1000`
-    /// - `text`: `[batch, tokens, cross_attention_dim]`
+    /// - `text`: a batch of texts that this network has read
     /// - `camera`: `[batch, projection_class_embeddings_input_dim]`, if the network takes one
     /// - output: `[batch, out_channels, size, size]`
     ///
     /// # Panics
-    /// When a camera is missing or given to a network that takes none.
+    /// When a camera is missing or given to a network that takes none, or another network has read the text.
     pub fn forward(
         &self,
         sample: Tensor<4>,
         timesteps: &[usize],
-        text: Tensor<3>,
+        text: ReadText,
         camera: Option<Tensor<2>>,
     ) -> Tensor<4> {
         let sines = embeddings::sinusoidal(timesteps, self.config.block_out_channels[0], &sample.device());
@@ -133,10 +147,10 @@ impl UNet {
             (Some(_), None) => panic!("this U-Net takes a camera, and none was given"),
             (None, Some(_)) => panic!("this U-Net takes no camera"),
         }
-        if let Some(embedding) = &self.add_embedding {
-            time = time + embedding.forward(text.clone());
+        if let Some(pooled) = &text.pooled {
+            time = time + pooled.clone();
         }
-        let context = Attend { time: burn::tensor::activation::silu(time), text };
+        let context = Attend { time: burn::tensor::activation::silu(time), text, used: Cell::new(0) };
         let mut x = self.conv_in.forward(sample);
         let mut skips = vec![x.clone()];
         for block in &self.down_blocks {

@@ -93,7 +93,7 @@ fn unet_output(unet: &UNet, reference: &Reference) -> Tensor<4> {
     unet.forward(
         reference.floats("sample"),
         &timesteps,
-        reference.floats("text_embeddings"),
+        unet.read(&reference.floats("text_embeddings")),
         Some(reference.floats("class_labels")),
     )
 }
@@ -114,11 +114,11 @@ fn parts_of_a_batch_are_put_together_in_order() {
     let pipeline = Pipeline::load(&folder(), &Device::flex()).unwrap();
     let cameras = [0.0, 0.8, 2.5].map(|azimuth| Camera::orbit(azimuth, 0.3));
     let (noisy, timesteps) = (reference.floats::<4>("sample"), [37, 500, 801]);
-    let text = reference.floats::<3>("text_embeddings");
+    let (unet, text) = (load_unet(&folder().join("unet")), reference.floats("text_embeddings"));
     let labels = camera_tensor(Some(&cameras), 3, &Device::flex());
-    let whole = load_unet(&folder().join("unet")).forward(noisy.clone(), &timesteps, text.clone(), Some(labels));
+    let whole = unet.forward(noisy.clone(), &timesteps, unet.read(&text), Some(labels));
     let right = pipeline.schedule.noise_of(noisy.clone(), whole, &timesteps);
-    let error = relative_error(pipeline.noise(noisy, &timesteps, text, Some(&cameras)), right);
+    let error = relative_error(pipeline.noise(noisy, &timesteps, pipeline.unet.read(&text), Some(&cameras)), right);
     assert!(error <= 1e-5, "relative error {error:.2e}");
 }
 

@@ -1,14 +1,13 @@
 //! View-dependent prompts (DreamFusion, section 3.2).
 
-use burn::tensor::Tensor;
 use dreamfuse_core::{Camera, ViewWord};
-use dreamfuse_diffusion::FrozenPrior;
+use dreamfuse_diffusion::{FrozenPrior, ReadText};
 
-/// Embeddings of a prompt with each view word, and of the empty text, made once a run.
+/// A prompt with each view word, and the empty text, read once a run.
 pub struct ViewPrompts {
-    /// In the order of [`ViewWord::ALL`], each `[1, tokens, width]`.
-    views: Vec<Tensor<3>>,
-    empty: Tensor<3>,
+    /// In the order of [`ViewWord::ALL`], batches of one.
+    views: Vec<ReadText>,
+    empty: ReadText,
 }
 
 impl ViewPrompts {
@@ -23,15 +22,14 @@ impl ViewPrompts {
         Ok(Self { views, empty: one(String::new())? })
     }
 
-    /// Embeddings for views from the cameras, and as many of the empty text: `[views, tokens, width]`.
-    pub fn for_cameras(&self, cameras: &[Camera]) -> (Tensor<3>, Tensor<3>) {
+    /// The prompt for views from the cameras, and the empty text as many times.
+    pub fn for_cameras(&self, cameras: &[Camera]) -> (ReadText, ReadText) {
         let of = |camera: &Camera| {
             let word = ViewWord::of(camera.azimuth, camera.elevation);
             let index = ViewWord::ALL.iter().position(|view| *view == word).expect("ALL has every view word");
             self.views[index].clone()
         };
-        let text = Tensor::cat(cameras.iter().map(of).collect(), 0);
-        let empty = Tensor::cat(vec![self.empty.clone(); cameras.len()], 0);
-        (text, empty)
+        let text: Vec<ReadText> = cameras.iter().map(of).collect();
+        (ReadText::cat(&text), ReadText::cat(&vec![self.empty.clone(); cameras.len()]))
     }
 }

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Tensor, TensorData};
 use dreamfuse_core::Camera;
-use dreamfuse_diffusion::{FrozenPrior, guided_noise};
+use dreamfuse_diffusion::{FrozenPrior, ReadText, guided_noise};
 
 /// One question to the prior about a batch of pictures.
 pub struct Ask<'a> {
@@ -10,8 +10,8 @@ pub struct Ask<'a> {
     pub timesteps: &'a [usize],
     /// ε, `[batch, 3, size, size]`.
     pub noise: Tensor<4>,
-    /// Embeddings with the prompt and without, `[batch, tokens, width]` each.
-    pub text: (Tensor<3>, Tensor<3>),
+    /// The prompt and the empty text, a batch each.
+    pub text: (ReadText, ReadText),
     /// Told to a prior that takes cameras; `None` leaves it to the view words.
     pub cameras: Option<&'a [Camera]>,
     /// In diffusers' convention; the paper's ω is one less.
@@ -48,13 +48,13 @@ mod tests {
         fn schedule(&self) -> &NoiseSchedule {
             &self.0
         }
-        fn encode(&self, prompts: &[String]) -> Result<Tensor<3>, String> {
-            Ok(Tensor::zeros([prompts.len(), 1, 1], &Device::flex()))
+        fn encode(&self, _: &[String]) -> Result<ReadText, String> {
+            Ok(ReadText::none())
         }
         fn to_own_range(&self, pictures: Tensor<4>) -> Tensor<4> {
             pictures * 2.0 - 1.0
         }
-        fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], _: Tensor<3>, _: Option<&[Camera]>) -> Tensor<4> {
+        fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], _: ReadText, _: Option<&[Camera]>) -> Tensor<4> {
             let (signal, sigma) = self.0.coefficients(timesteps, &noisy.device());
             (noisy - signal * self.1) / sigma
         }
@@ -66,9 +66,14 @@ mod tests {
         let prior = Constant(NoiseSchedule::new(ScheduleConfig::cosine_v()), 0.5);
         let pictures = Tensor::<4>::full([2, 3, 4, 4], 0.2, &device);
         let noise = dreamfuse_diffusion::sampler::normal([2, 3, 4, 4], 1, 0, &device);
-        let text = || prior.encode(&[String::new(), String::new()]).unwrap();
         let timesteps = [300, 800];
-        let ask = Ask { timesteps: &timesteps, noise, text: (text(), text()), cameras: None, guidance_scale: 5.0 };
+        let ask = Ask {
+            timesteps: &timesteps,
+            noise,
+            text: (ReadText::none(), ReadText::none()),
+            cameras: None,
+            guidance_scale: 5.0,
+        };
         let gradient = score_distillation(&prior, pictures, ask).into_data().try_to_vec::<f32>().unwrap();
         for (i, t) in timesteps.into_iter().enumerate() {
             // ε̂ − ε = √ᾱ/σ (x − x_0), in the prior's range; here x = −0.6 and x_0 = 0.5.

@@ -1,9 +1,9 @@
 //! A prior that knows the answer. What a run makes of it is the pipeline's own share of every error: cameras,
 //! renderer, distillation and mesher are judged without any training.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use dreamfuse_core::Camera;
-use dreamfuse_diffusion::{FrozenPrior, NoiseSchedule, ScheduleConfig};
+use dreamfuse_diffusion::{FrozenPrior, NoiseSchedule, ReadText, ScheduleConfig};
 use dreamfuse_toybox::{Look, ParseError, Scene, parse, render};
 
 /// Sees the canonical scene of one sentence, in albedo, in every noisy picture of a known camera.
@@ -52,8 +52,8 @@ impl FrozenPrior for GroundTruthPrior {
         &self.schedule
     }
 
-    fn encode(&self, prompts: &[String]) -> Result<Tensor<3>, String> {
-        Ok(Tensor::zeros([prompts.len(), 1, 1], &Device::flex()))
+    fn encode(&self, _: &[String]) -> Result<ReadText, String> {
+        Ok(ReadText::none())
     }
 
     fn to_own_range(&self, pictures: Tensor<4>) -> Tensor<4> {
@@ -62,7 +62,7 @@ impl FrozenPrior for GroundTruthPrior {
 
     /// # Panics
     /// When no cameras are told.
-    fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], _: Tensor<3>, cameras: Option<&[Camera]>) -> Tensor<4> {
+    fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], _: ReadText, cameras: Option<&[Camera]>) -> Tensor<4> {
         let (shape, device) = (noisy.dims(), noisy.device());
         let (signal, sigma) = self.schedule.coefficients(timesteps, &device);
         let cameras = cameras.expect("the ground truth needs to know the camera");

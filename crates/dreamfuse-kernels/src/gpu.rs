@@ -49,7 +49,7 @@ pub(crate) fn sum_of_cube(value: f32) -> f32 {
     sync_cube();
     #[unroll]
     for level in 0..6usize {
-        let stride = comptime!(CUBE / 2 >> level);
+        let stride = comptime!((CUBE / 2) >> level);
         if unit < stride {
             let other = sums[unit + stride];
             sums[unit] += other;

@@ -29,7 +29,8 @@ impl Denoiser {
             Tensor::<2>::from_data(TensorData::new(batch.cameras.clone(), [count, Camera::CONDITIONING]), device);
         let noisy = schedule.add_noise(clean.clone(), noise.clone(), &batch.timesteps);
         let target = schedule.target(clean, noise, &batch.timesteps);
-        let output = self.unet.forward(noisy, &batch.timesteps, self.text_encoder.forward(ids), Some(camera));
+        let text = self.unet.read(&self.text_encoder.forward(ids));
+        let output = self.unet.forward(noisy, &batch.timesteps, text, Some(camera));
         (output - target).powi_scalar(2).mean()
     }
 }

@@ -5,6 +5,7 @@ mod cli;
 mod doctor;
 mod evaluate;
 mod interrupt;
+mod memory;
 mod optimize;
 mod prior;
 mod progress;
@@ -14,10 +15,8 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use std::process::ExitCode;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
+    memory::keep_freed();
     let parsed = match cli::Cli::try_parse() {
         Ok(parsed) => parsed,
         Err(error) if error.use_stderr() && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {

@@ -3,18 +3,29 @@
 use super::config::UNetConfig;
 use super::convolution::Convolution;
 use super::resnet::{normalization, normalize};
+use super::text::ReadText;
 use crate::project::{normalize_tokens, project};
 use burn::module::Module;
 use burn::nn::{GroupNorm, LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 use dreamfuse_kernels::{attention, geglu};
+use std::cell::Cell;
 
 /// What blocks are conditioned on.
 pub(super) struct Attend {
     /// `[batch, time_embed_dim]`, after SiLU.
     pub time: Tensor<2>,
-    /// `[batch, tokens, cross_attention_dim]`.
-    pub text: Tensor<3>,
+    pub text: ReadText,
+    /// Cross-attentions that have had their keys and values.
+    pub used: Cell<usize>,
+}
+
+impl Attend {
+    fn next_keys_values(&self) -> [Tensor<3>; 2] {
+        let next = self.used.get();
+        self.used.set(next + 1);
+        self.text.keys_values[next].clone()
+    }
 }
 
 /// diffusers' `Transformer2DModel` with convolutional projections.
@@ -64,15 +75,20 @@ impl SpatialTransformer {
     }
 
     /// `[batch, channels, h, w]` to the same.
-    pub(super) fn forward(&self, x: Tensor<4>, text: &Tensor<3>) -> Tensor<4> {
+    pub(super) fn forward(&self, x: Tensor<4>, context: &Attend) -> Tensor<4> {
         let [batch, channels, height, width] = x.dims();
         let h = self.proj_in.forward(normalize(&self.norm, x.clone(), false));
         let mut tokens = h.reshape([batch, channels, height * width]).swap_dims(1, 2);
         for block in &self.transformer_blocks {
-            tokens = block.forward(tokens, text);
+            tokens = block.forward(tokens, context);
         }
         let h = tokens.swap_dims(1, 2).reshape([batch, channels, height, width]);
         x + self.proj_out.forward(h)
+    }
+
+    /// Keys and values that its blocks make of a text `[batch, tokens, cross_attention_dim]`.
+    pub(super) fn keys_values(&self, text: &Tensor<3>) -> impl Iterator<Item = [Tensor<3>; 2]> {
+        self.transformer_blocks.iter().map(|block| block.attn2.keys_values(text.clone()))
     }
 }
 
@@ -92,10 +108,11 @@ impl TransformerBlock {
         }
     }
 
-    fn forward(&self, x: Tensor<3>, text: &Tensor<3>) -> Tensor<3> {
+    fn forward(&self, x: Tensor<3>, context: &Attend) -> Tensor<3> {
         let own = normalize_tokens(&self.norm1, x.clone());
-        let x = x + self.attn1.forward(own.clone(), own);
-        let x = x.clone() + self.attn2.forward(normalize_tokens(&self.norm2, x), text.clone());
+        let of_own = self.attn1.keys_values(own.clone());
+        let x = x + self.attn1.forward(own, of_own);
+        let x = x.clone() + self.attn2.forward(normalize_tokens(&self.norm2, x), context.next_keys_values());
         x.clone() + self.ff.forward(normalize_tokens(&self.norm3, x))
     }
 }
@@ -112,9 +129,13 @@ impl Attention {
         }
     }
 
-    /// Queries from `x` `[batch, n, width]`, keys and values from `context` `[batch, m, …]`.
-    fn forward(&self, x: Tensor<3>, context: Tensor<3>) -> Tensor<3> {
-        let (k, v) = (project(&self.to_k, context.clone()), project(&self.to_v, context));
+    /// `[batch, m, width]` each, from `context` `[batch, m, …]`.
+    fn keys_values(&self, context: Tensor<3>) -> [Tensor<3>; 2] {
+        [project(&self.to_k, context.clone()), project(&self.to_v, context)]
+    }
+
+    /// Queries from `x` `[batch, n, width]`.
+    fn forward(&self, x: Tensor<3>, [k, v]: [Tensor<3>; 2]) -> Tensor<3> {
         let attended = attention(project(&self.to_q, x), k, v, self.heads);
         project(&self.to_out[0], attended)
     }

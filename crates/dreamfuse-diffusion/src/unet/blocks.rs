@@ -65,7 +65,7 @@ fn resampler(wanted: bool, channels: usize, stride: usize, device: &Device) -> V
 fn layer(resnet: &ResnetBlock, attention: Option<&SpatialTransformer>, x: Tensor<4>, context: &Attend) -> Tensor<4> {
     let x = resnet.forward(x, context.time.clone());
     match attention {
-        Some(attention) => attention.forward(x, &context.text),
+        Some(attention) => attention.forward(x, context),
         None => x,
     }
 }
@@ -82,6 +82,11 @@ impl DownBlock {
             attentions: transformers(config, &config.down_block_types[level], level, layers, device),
             downsamplers: resampler(level + 1 < channels.len(), to, 2, device),
         }
+    }
+
+    /// In the order of the network.
+    pub(super) fn attentions(&self) -> &[SpatialTransformer] {
+        &self.attentions
     }
 
     pub(super) fn prepare(&mut self) {
@@ -109,6 +114,11 @@ impl MidBlock {
             resnets: (0..2).map(|_| ResnetBlock::new(config, [channels, channels], device)).collect(),
             attentions: vec![SpatialTransformer::new(config, channels, heads, device)],
         }
+    }
+
+    /// In the order of the network.
+    pub(super) fn attentions(&self) -> &[SpatialTransformer] {
+        &self.attentions
     }
 
     pub(super) fn prepare(&mut self) {
@@ -139,6 +149,11 @@ impl UpBlock {
             attentions: transformers(config, &config.up_block_types[step], level, layers, device),
             upsamplers: resampler(level > 0, to, 1, device),
         }
+    }
+
+    /// In the order of the network.
+    pub(super) fn attentions(&self) -> &[SpatialTransformer] {
+        &self.attentions
     }
 
     pub(super) fn prepare(&mut self) {

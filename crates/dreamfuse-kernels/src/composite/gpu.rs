@@ -14,7 +14,7 @@ fn forward_kernel<I: Int>(
     out: &mut [f32],
     step: f32,
     #[comptime] columns: usize,
-    #[define(I)] _starts: ElemType,
+    #[define(I)] _ints: ElemType,
 ) {
     let ray = ABSOLUTE_POS;
     if ray + 1 >= starts.len() {
@@ -75,7 +75,7 @@ fn backward_kernel<I: Int>(
     step: f32,
     #[comptime] columns: usize,
     #[comptime] detached: usize,
-    #[define(I)] _starts: ElemType,
+    #[define(I)] _ints: ElemType,
 ) {
     let ray = ABSOLUTE_POS;
     if ray + 1 >= starts.len() {

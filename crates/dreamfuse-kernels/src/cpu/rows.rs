@@ -92,16 +92,13 @@ fn combine<S: Simd, const R: usize>(
         let mut sums: [[S::f32s; 2]; R] = std::array::from_fn(|r| [simd.splat_f32s(start(r)); 2]);
         for (i, row) in rows.chunks_exact(vectors).enumerate() {
             let values = [row[column], row[column + 1]];
-            for r in 0..R {
+            for (r, sums) in sums.iter_mut().enumerate() {
                 let weight = simd.splat_f32s(weight(r, i));
-                for v in 0..2 {
-                    sums[r][v] = simd.mul_add_e_f32s(weight, values[v], sums[r][v]);
-                }
+                *sums = [0, 1].map(|v| simd.mul_add_e_f32s(weight, values[v], sums[v]));
             }
         }
-        for r in 0..R {
-            out[r * vectors + column] = sums[r][0];
-            out[r * vectors + column + 1] = sums[r][1];
+        for (out, sums) in out.chunks_exact_mut(vectors).zip(sums) {
+            out[column..][..2].copy_from_slice(&sums);
         }
     }
 }
@@ -143,15 +140,14 @@ fn row_products<S: Simd, const R: usize>(simd: S, width: usize, out: &mut [f32],
         let (one, other) = (&pair[..vectors], &pair[pair.len() - vectors..]);
         let mut sums = [[simd.splat_f32s(0.0); 2]; R];
         for n in 0..vectors {
-            for r in 0..R {
-                let value = left[r * vectors + n];
-                sums[r][0] = simd.mul_add_e_f32s(value, one[n], sums[r][0]);
-                sums[r][1] = simd.mul_add_e_f32s(value, other[n], sums[r][1]);
+            for (sums, left) in sums.iter_mut().zip(left.chunks_exact(vectors)) {
+                sums[0] = simd.mul_add_e_f32s(left[n], one[n], sums[0]);
+                sums[1] = simd.mul_add_e_f32s(left[n], other[n], sums[1]);
             }
         }
-        for r in 0..R {
-            for side in 0..pair.len() / vectors {
-                out[r * columns + 2 * j + side] += simd.reduce_sum_f32s(sums[r][side]);
+        for (out, sums) in out.chunks_exact_mut(columns).zip(sums) {
+            for (out, sum) in out[2 * j..].iter_mut().zip(&sums[..pair.len() / vectors]) {
+                *out += simd.reduce_sum_f32s(*sum);
             }
         }
     }

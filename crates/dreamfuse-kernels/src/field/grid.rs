@@ -1,9 +1,5 @@
 //! Blocks of samples in one level of the hash grid: where they lie is worked out lane by lane, for vector units; then
 //! each sample gathers its eight entries, or scatters to them.
-#![expect(
-    clippy::needless_range_loop,
-    reason = "closures of iterators are not always compiled for the vector units that the caller chose"
-)]
 
 use super::spec::{FEATURES, Level, PRIMES};
 

@@ -46,7 +46,7 @@ fn backward_kernel<F: Float>(grad: &[F], input: &[F], out: &mut [F], width: u32,
     let gate = f32::cast_from(input[value + width]);
     let g = f32::cast_from(grad[index]);
     let (below, bell) = normal(gate);
-    let density = bell * 0.398_942_28f32;
+    let density = bell * 0.398_942_3f32;
     out[value] = F::cast_from(g * gate * below);
     out[value + width] = F::cast_from(g * f32::cast_from(input[value]) * (below + gate * density));
 }

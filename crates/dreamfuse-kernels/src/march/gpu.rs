@@ -130,7 +130,7 @@ fn count_kernel<I: Int>(
     counts: &mut [u32],
     cells: u32,
     step: f32,
-    #[define(I)] _words: ElemType,
+    #[define(I)] _ints: ElemType,
 ) {
     let index = ABSOLUTE_POS;
     if index >= counts.len() {
@@ -160,7 +160,7 @@ fn write_kernel<I: Int>(
     distances: &mut [f32],
     cells: u32,
     step: f32,
-    #[define(I)] _words: ElemType,
+    #[define(I)] _ints: ElemType,
 ) {
     let index = ABSOLUTE_POS;
     if index + 1 >= starts.len() {

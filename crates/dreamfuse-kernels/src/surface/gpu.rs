@@ -128,7 +128,7 @@ fn lit_kernel<I: Int>(
     slope: f32,
     scale: f32,
     rays_a_view: u32,
-    #[define(I)] _starts: ElemType,
+    #[define(I)] _ints: ElemType,
 ) {
     let ray = ABSOLUTE_POS;
     if ray + 1 >= starts.len() {
@@ -161,7 +161,7 @@ fn lit_backward_kernel<I: Int>(
     slope: f32,
     scale: f32,
     rays_a_view: u32,
-    #[define(I)] _starts: ElemType,
+    #[define(I)] _ints: ElemType,
 ) {
     let ray = ABSOLUTE_POS;
     if ray + 1 >= starts.len() {
