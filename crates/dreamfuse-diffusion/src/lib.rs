@@ -6,6 +6,7 @@ pub mod clip_text;
 mod defaults;
 pub mod embedded;
 pub mod pipeline;
+mod precision;
 pub mod prior;
 mod project;
 pub mod sampler;
@@ -15,6 +16,7 @@ pub mod unet;
 
 pub use checkpoint::CheckpointError;
 pub use pipeline::Pipeline;
+pub use precision::Precision;
 pub use prior::{FrozenPrior, guided_noise};
 pub use sampler::Sampler;
 pub use schedule::{NoiseSchedule, Prediction, ScheduleConfig};

@@ -3,6 +3,7 @@
 use crate::checkpoint::{CheckpointError, parse_json};
 use crate::clip_text::{ClipTextConfig, ClipTextModel};
 use crate::defaults;
+use crate::precision::Precision;
 use crate::prior::FrozenPrior;
 use crate::schedule::{NoiseSchedule, ScheduleConfig};
 use crate::tokenizer::Tokenizer;
@@ -96,6 +97,12 @@ impl Pipeline {
             device: device.clone(),
             workers: (*device == Device::flex()).then(|| Workers::new(PARTS)),
         })
+    }
+
+    /// With a U-Net that computes with these numbers. A CPU computes in f32 alone.
+    pub fn with_precision(mut self, precision: Precision) -> Self {
+        self.unet = precision.of(self.unet);
+        self
     }
 
     /// Token ids `[prompts, max_length]`.

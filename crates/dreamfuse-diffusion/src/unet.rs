@@ -15,7 +15,7 @@ use attention::Attend;
 use blocks::{DownBlock, MidBlock, UpBlock};
 use burn::module::Module;
 use burn::nn::GroupNorm;
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{DType, Device, FloatDType, Tensor};
 pub use config::{PerLevel, TimeScaleShift, UNetConfig};
 use convolution::Convolution;
 use embeddings::{TextTimeEmbedding, TimestepEmbedding};
@@ -114,6 +114,7 @@ impl UNet {
 
     /// What the network makes of texts `[batch, tokens, cross_attention_dim]`.
     pub fn read(&self, text: &Tensor<3>) -> ReadText {
+        let text = &text.clone().cast(self.conv_in.numbers());
         let down = self.down_blocks.iter().map(DownBlock::attentions);
         let up = self.up_blocks.iter().map(UpBlock::attentions);
         let all = down.chain([self.mid_block.attentions()]).chain(up).flatten();
@@ -128,7 +129,7 @@ impl UNet {
     /// - `timesteps`: one for each picture, in `0..1000`
     /// - `text`: a batch of texts that this network has read
     /// - `camera`: `[batch, projection_class_embeddings_input_dim]`, if the network takes one
-    /// - output: `[batch, out_channels, size, size]`
+    /// - output: `[batch, out_channels, size, size]`, in f32 whatever the network computes with
     ///
     /// # Panics
     /// When a camera is missing or given to a network that takes none, or another network has read the text.
@@ -139,10 +140,11 @@ impl UNet {
         text: ReadText,
         camera: Option<Tensor<2>>,
     ) -> Tensor<4> {
+        let numbers = self.conv_in.numbers();
         let sines = embeddings::sinusoidal(timesteps, self.config.block_out_channels[0], &sample.device());
-        let mut time = self.time_embedding.forward(sines);
+        let mut time = self.time_embedding.forward(sines.cast(numbers));
         match (&self.class_embedding, camera) {
-            (Some(embedding), Some(camera)) => time = time + embedding.forward(camera),
+            (Some(embedding), Some(camera)) => time = time + embedding.forward(camera.cast(numbers)),
             (None, None) => {}
             (Some(_), None) => panic!("this U-Net takes a camera, and none was given"),
             (None, Some(_)) => panic!("this U-Net takes no camera"),
@@ -151,7 +153,7 @@ impl UNet {
             time = time + pooled.clone();
         }
         let context = Attend { time: burn::tensor::activation::silu(time), text, used: Cell::new(0) };
-        let mut x = self.conv_in.forward(sample);
+        let mut x = self.conv_in.forward(sample.cast(numbers));
         let mut skips = vec![x.clone()];
         for block in &self.down_blocks {
             x = block.forward(x, &context, &mut skips);
@@ -160,6 +162,6 @@ impl UNet {
         for block in &self.up_blocks {
             x = block.forward(x, &context, &mut skips);
         }
-        self.conv_out.forward(normalize(&self.conv_norm_out, x, true))
+        self.conv_out.forward(normalize(&self.conv_norm_out, x, true)).cast(FloatDType::F32)
     }
 }

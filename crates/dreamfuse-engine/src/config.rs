@@ -1,9 +1,10 @@
 //! The one configuration: command line, file and defaults. A run saves what it resolved to.
 
 use crate::EngineError;
-use crate::device::DEVICES;
+use crate::device::{DEVICES, check_precision};
 use crate::regularizers::LossWeights;
 use dreamfuse_core::{CameraRange, LightRange};
+use dreamfuse_diffusion::Precision;
 use dreamfuse_distill::TimeSchedule;
 use dreamfuse_scene::SceneConfig;
 use serde::{Deserialize, Serialize};
@@ -16,8 +17,10 @@ pub struct RunConfig {
     pub prompt: String,
     pub seed: u64,
     pub steps: u64,
-    /// `cpu`.
+    /// One of [`DEVICES`].
     pub device: String,
+    /// What the prior computes with; the scene is f32.
+    pub precision: Precision,
     /// `embedded`, or a folder in the diffusers layout.
     pub prior: String,
     /// Views of a step.
@@ -54,6 +57,7 @@ impl Default for RunConfig {
             seed: 0,
             steps: 1500,
             device: "cpu".into(),
+            precision: Precision::F32,
             prior: EMBEDDED.into(),
             views: 4,
             guidance_scale: 8.0,
@@ -106,6 +110,7 @@ impl RunConfig {
         if !DEVICES.contains(&self.device.as_str()) {
             return Err(EngineError::Device(self.device.clone()));
         }
+        check_precision(&self.device, self.precision)?;
         let config = |reason: String| Err(EngineError::Config(reason));
         let counts = [
             ("steps", self.steps, 1..=1_000_000),
@@ -166,6 +171,7 @@ mod tests {
         assert!(message(RunConfig { prompt: "  ".into(), ..good.clone() }).contains("empty"));
         assert!(message(RunConfig { steps: 0, ..good.clone() }).contains("steps = 0"));
         assert!(message(RunConfig { device: "abacus".into(), ..good.clone() }).contains("abacus"));
+        assert!(message(RunConfig { precision: Precision::F16, ..good.clone() }).contains("precision = f16"));
         let scene = SceneConfig { step: f32::NAN, ..Default::default() };
         assert!(message(RunConfig { scene, ..good.clone() }).contains("scene.step"));
         assert!(message(RunConfig { table_rate: f32::NAN, ..good.clone() }).contains("table_rate"));

@@ -35,7 +35,7 @@ impl Run {
     /// When the configuration cannot be or the prompt is too long for the prior.
     pub fn new(config: RunConfig, prior: &dyn FrozenPrior) -> Result<Self, EngineError> {
         config.check()?;
-        let device = device(&config.device)?.autodiff();
+        let device = device(&config.device, config.precision)?.autodiff();
         let prompts = ViewPrompts::encode(prior, &config.prompt).map_err(EngineError::Prompt)?;
         let field = SceneField::random(&config.scene, config.seed, &device);
         let occupancy = OccupancyGrid::full(&config.scene);

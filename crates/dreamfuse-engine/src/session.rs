@@ -31,12 +31,13 @@ const LOG_EVERY: u64 = 10;
 /// # Errors
 /// When its files are missing or damaged.
 pub fn load_prior(config: &RunConfig) -> Result<Pipeline, EngineError> {
-    let device = device(&config.device)?;
-    Ok(if config.prior == EMBEDDED {
+    let device = device(&config.device, config.precision)?;
+    let prior = if config.prior == EMBEDDED {
         embedded::load(&device)?
     } else {
         Pipeline::load(Path::new(&config.prior), &device)?
-    })
+    };
+    Ok(prior.with_precision(config.precision))
 }
 
 impl Run {

@@ -14,7 +14,7 @@ use dreamfuse_diffusion::clip_text::ClipTextModel;
 use dreamfuse_diffusion::pipeline::UNET_WEIGHTS;
 use dreamfuse_diffusion::tokenizer::TokenizerFiles;
 use dreamfuse_diffusion::unet::UNet;
-use dreamfuse_diffusion::{CheckpointError, NoiseSchedule, Pipeline, Tokenizer};
+use dreamfuse_diffusion::{CheckpointError, NoiseSchedule, Pipeline, Precision, Tokenizer};
 use dreamfuse_kernels::adam::Adam;
 use dreamfuse_kernels::cpu::Workers;
 use dreamfuse_toybox::CaptionSampler;
@@ -48,7 +48,7 @@ pub struct Progress {
     pub rate: f32,
 }
 
-/// Pictures of a shard.
+/// Pictures of a shard on a CPU.
 const SHARD: usize = 8;
 
 /// How strongly each number of [`Camera::conditioning`] enters at first. The directions have to be heard from the
@@ -68,7 +68,10 @@ pub struct Trainer {
     captions: CaptionSampler,
     pub(crate) schedule: NoiseSchedule,
     pub(crate) device: Device,
+    precision: Precision,
     workers: Workers,
+    /// Pictures of a piece of work.
+    shard: usize,
 }
 
 impl Trainer {
@@ -101,8 +104,25 @@ impl Trainer {
             captions: CaptionSampler::new(config.captions),
             config,
             device,
+            precision: Precision::F32,
             workers: Workers::single(),
+            shard: SHARD,
         })
+    }
+
+    /// Computes on a device and with numbers of a precision. The weights stay f32, and so does the optimizer's step, which
+    /// is the host's.
+    pub fn on(mut self, device: &Device, precision: Precision) -> Self {
+        self.device = device.clone().autodiff();
+        self.precision = precision;
+        let is_cpu = *device == Device::flex();
+        (self.workers, self.shard) =
+            if is_cpu { (Workers::single(), SHARD) } else { (Workers::new(1), self.config.batch) };
+        self.model = self.model.map(|model| {
+            let lists = parameters(&model);
+            with_parameters(model, lists, &self.device)
+        });
+        self
     }
 
     /// Starts from the weights of a folder instead of random ones. Its U-Net may have attention at fewer levels.
@@ -200,7 +220,7 @@ impl Trainer {
     /// Gradients and loss of a batch, whose shards are separate pieces of work: one thread each, and
     /// small enough for the caches. Their order of addition does not depend on the threads.
     pub(crate) fn gradients(&self, batch: &Batch) -> (Vec<Vec<f32>>, f32) {
-        let shards = batch.shards(SHARD);
+        let shards = batch.shards(self.shard);
         let parts = self.workers.map(shards.len(), |index| self.shard_gradients(&shards[index], batch.len()));
         let add = |mut sum: (Vec<Vec<f32>>, f32), part: (Vec<Vec<f32>>, f32)| {
             for (sum, part) in sum.0.iter_mut().zip(part.0) {
@@ -214,7 +234,8 @@ impl Trainer {
     /// The loss is the shard's share of the batch's mean.
     fn shard_gradients(&self, shard: &Batch, batch: usize) -> (Vec<Vec<f32>>, f32) {
         let model = optimizer::with_own_graph(self.model().clone());
-        let loss = model.loss(shard, &self.schedule, &self.device) * (shard.len() as f32 / batch as f32);
+        let networks = self.precision.of(model.clone());
+        let loss = networks.loss(shard, &self.schedule, &self.device) * (shard.len() as f32 / batch as f32);
         let value = loss.clone().into_scalar::<f32>();
         (optimizer::gradients(&model, &loss.backward()), value)
     }

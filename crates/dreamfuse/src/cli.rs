@@ -1,6 +1,7 @@
 //! What can be typed.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use dreamfuse_diffusion::Precision;
 use std::path::PathBuf;
 
 /// Text to 3D by score distillation: a prompt in, a mesh out.
@@ -66,6 +67,9 @@ pub struct RunArgs {
     /// Where to compute; `dreamfuse doctor` lists what there is [default: cpu].
     #[arg(long)]
     pub device: Option<String>,
+    /// What the prior computes with: f32, or on a GPU f16 or bf16 [default: f32].
+    #[arg(long)]
+    pub precision: Option<Precision>,
     /// `embedded`, or a folder in the diffusers layout.
     #[arg(long, value_name = "NAME-OR-DIR")]
     pub prior: Option<String>,
@@ -133,6 +137,12 @@ pub struct TrainArgs {
     /// Start from the weights of a folder in the diffusers layout.
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     pub init_from: Option<PathBuf>,
+    /// Where to compute; `dreamfuse doctor` lists what there is.
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
+    /// What the networks compute with: f32, or on a GPU f16 or bf16. The weights that are learned are f32.
+    #[arg(long, default_value_t = Precision::F32)]
+    pub precision: Precision,
     /// Steps from one checkpoint to the next.
     #[arg(long, value_name = "N", default_value_t = 200)]
     pub save_every: u64,

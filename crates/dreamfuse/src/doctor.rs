@@ -1,6 +1,6 @@
 //! `dreamfuse doctor`.
 
-use dreamfuse_diffusion::{FrozenPrior, embedded};
+use dreamfuse_diffusion::{FrozenPrior, Precision, embedded};
 use dreamfuse_engine::{DEVICES, device};
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ use std::process::ExitCode;
 pub fn report() -> anyhow::Result<ExitCode> {
     let prior = embedded::load(&burn::tensor::Device::flex())?;
     println!("dreamfuse        {}", env!("CARGO_PKG_VERSION"));
-    let devices: Vec<&str> = DEVICES.iter().copied().filter(|name| device(name).is_ok()).collect();
+    let devices: Vec<&str> = DEVICES.iter().copied().filter(|name| device(name, Precision::F32).is_ok()).collect();
     println!("devices          {}", devices.join(", "));
     println!("threads          {}", rayon::current_num_threads());
     println!("instruction set  {}", dreamfuse_kernels::cpu::instruction_set());

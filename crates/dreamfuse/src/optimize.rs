@@ -38,6 +38,7 @@ fn configure(args: &RunArgs) -> anyhow::Result<RunConfig> {
     set(&mut config.steps, args.steps);
     set(&mut config.seed, args.seed);
     set(&mut config.device, args.device.clone());
+    set(&mut config.precision, args.precision);
     set(&mut config.prior, args.prior.clone());
     set(&mut config.guidance_scale, args.guidance_scale);
     set(&mut config.views, args.views);

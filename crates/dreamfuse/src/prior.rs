@@ -8,6 +8,7 @@ use dreamfuse_core::files::{create_folder, write_atomically};
 use dreamfuse_core::{Camera, Picture};
 use dreamfuse_diffusion::sampler::{SampleOptions, sample as draw};
 use dreamfuse_diffusion::{Pipeline, Sampler, embedded};
+use dreamfuse_engine::device;
 use dreamfuse_toybox::words::by_topic;
 use dreamfuse_train::{HeldOut, Progress, TrainConfig, Trainer};
 use std::fs::OpenOptions;
@@ -42,7 +43,7 @@ pub fn train(args: &TrainArgs) -> anyhow::Result<ExitCode> {
         bail!("{} holds a training run; go on with --resume, or choose another folder", args.out.display());
     }
     let batch = config.batch;
-    let mut trainer = Trainer::new(config)?;
+    let mut trainer = Trainer::new(config)?.on(&device(&args.device, args.precision)?, args.precision);
     if args.resume {
         trainer = trainer.resume_from(&state)?;
     } else if let Some(folder) = &args.init_from {

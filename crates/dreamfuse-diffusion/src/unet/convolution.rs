@@ -3,7 +3,7 @@
 use burn::module::{Module, Param};
 use burn::nn::PaddingConfig2d;
 use burn::nn::conv::Conv2dConfig;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, FloatDType, Tensor};
 use dreamfuse_kernels::conv2d;
 use dreamfuse_kernels::conv2d::{Prepared, Settings};
 
@@ -34,6 +34,11 @@ impl Convolution {
     /// Does what depends on the weights alone, which must not change any more.
     pub(super) fn prepare(&mut self) {
         self.settings.prepared = Prepared::new(self.weight.val(), &self.settings);
+    }
+
+    /// The numbers that it computes with.
+    pub(super) fn numbers(&self) -> FloatDType {
+        self.weight.val().dtype().into()
     }
 
     pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
