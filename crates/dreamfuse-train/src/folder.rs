@@ -12,11 +12,9 @@ use serde::Serialize;
 use serde_json::json;
 use std::path::Path;
 
-/// The tokenizer of the toybox world: today's words first, then tomorrow's.
+/// The tokenizer of the toybox world.
 pub(crate) fn tokenizer_files(config: &TrainConfig) -> TokenizerFiles {
-    let known = words::all();
-    let all = known.iter().map(String::as_str).chain(words::RESERVED.iter().copied());
-    TokenizerFiles::for_words(all, config.tokens)
+    TokenizerFiles::for_words(words::tokens(), config.tokens)
 }
 
 /// Writes the folder, weights in f16.
@@ -72,11 +70,19 @@ mod tests {
     use dreamfuse_diffusion::Tokenizer;
 
     #[test]
+    fn the_tokenizer_is_the_one_that_the_shipped_weights_were_trained_with() {
+        let config: TrainConfig = toml::from_str(include_str!("../configs/prior-32.toml")).unwrap();
+        let files = tokenizer_files(&config);
+        let shipped = include_str!("../../dreamfuse-diffusion/assets/embedded-prior/tokenizer/vocab.json");
+        assert_eq!(files.vocab, shipped);
+    }
+
+    #[test]
     fn every_word_of_the_world_is_one_token() {
         let config: TrainConfig = toml::from_str(include_str!("../configs/prior-32.toml")).unwrap();
         let files = tokenizer_files(&config);
         let tokenizer = Tokenizer::from_texts(&files.vocab, &files.merges, &files.config).unwrap();
-        for word in words::all().iter().map(String::as_str).chain(words::RESERVED.iter().copied()) {
+        for word in words::tokens() {
             if word.chars().all(char::is_alphabetic) {
                 assert_eq!(tokenizer.pieces(word), 1, "{word}");
             }
