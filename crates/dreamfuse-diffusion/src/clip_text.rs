@@ -2,7 +2,7 @@
 
 use crate::checkpoint::{CheckpointError, Leeway, Renaming, load_weights, save_weights};
 use crate::project::project;
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::nn::{Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::{gelu, sigmoid};
 use burn::tensor::module::attention;
@@ -137,6 +137,21 @@ impl ClipTextModel {
     ) -> Result<Self, CheckpointError> {
         let leeway = Leeway { ignored: &["position_ids"], ..Leeway::default() };
         load_weights(Self::new(config, device), path, bytes, READ, leeway)
+    }
+
+    /// The network with another vocabulary: token `i` is this one's token `ids[i]`, and as in `fresh` where there is none.
+    ///
+    /// # Panics
+    /// When `fresh` has other widths or not as many tokens.
+    pub fn with_tokens(mut self, ids: &[Option<usize>], fresh: &Self) -> Self {
+        let weight = |model: &Self| model.embeddings.token_embedding.weight.val();
+        let (own, fresh) = (weight(&self), weight(fresh));
+        let rows = ids.iter().enumerate().map(|(row, id)| match id {
+            Some(id) => own.clone().narrow(0, *id, 1),
+            None => fresh.clone().narrow(0, row, 1),
+        });
+        self.embeddings.token_embedding.weight = Param::from_tensor(Tensor::cat(rows.collect(), 0).detach());
+        self
     }
 
     /// Writes a `model.safetensors` that every version of transformers reads.

@@ -76,6 +76,12 @@ impl Tokenizer {
         self.inner.get_vocab_size(true)
     }
 
+    /// For every token, its id in another tokenizer that has it too.
+    pub fn ids_in(&self, other: &Self) -> Vec<Option<usize>> {
+        let id = |token: String| other.inner.token_to_id(&token).map(|id| id as usize);
+        (0..self.vocabulary_size() as u32).map(|own| self.inner.id_to_token(own).and_then(id)).collect()
+    }
+
     /// The ids of a text by itself.
     ///
     /// # Errors

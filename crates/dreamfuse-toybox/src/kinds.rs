@@ -6,9 +6,12 @@
 
 mod animals;
 mod buildings;
+mod food;
 mod household;
 mod people;
 mod plants;
+mod small_animals;
+mod toys;
 mod vehicles;
 
 use crate::material::Color;
@@ -43,6 +46,8 @@ pub struct Anchors {
     pub seat: Option<Anchor>,
     /// Where something is shown.
     pub panel: Option<Anchor>,
+    /// Where something stands under it, and the height that there is.
+    pub shelter: Option<Anchor>,
 }
 
 const fn kind(name: &'static str, plural: &'static str, build: fn(&mut Kit)) -> Kind {
@@ -93,6 +98,63 @@ pub const KINDS: &[Kind] = &[
     kind("hat", "hats", household::hat),
     kind("crown", "crowns", household::crown),
     kind("guitar", "guitars", household::guitar),
+    kind("lion", "lions", animals::lion),
+    kind("zebra", "zebras", animals::zebra),
+    kind("giraffe", "giraffes", animals::giraffe),
+    kind("cow", "cows", animals::cow),
+    kind("sheep", "sheep", animals::sheep),
+    kind("panda", "pandas", animals::panda),
+    kind("frog", "frogs", small_animals::frog),
+    kind("turtle", "turtles", small_animals::turtle),
+    kind("chicken", "chickens", small_animals::chicken),
+    kind("bee", "bees", small_animals::bee),
+    kind("octopus", "octopuses", small_animals::octopus),
+    kind("crab", "crabs", small_animals::crab),
+    kind("snail", "snails", small_animals::snail),
+    kind("dragon", "dragons", animals::dragon),
+    kind("knight", "knights", people::knight),
+    kind("wizard", "wizards", people::wizard),
+    kind("ghost", "ghosts", people::ghost),
+    kind("banana", "bananas", food::banana),
+    kind("carrot", "carrots", food::carrot),
+    kind("pumpkin", "pumpkins", food::pumpkin),
+    kind("pineapple", "pineapples", food::pineapple),
+    kind("burger", "burgers", food::burger),
+    kind("donut", "donuts", food::donut),
+    kind("bottle", "bottles", household::bottle),
+    kind("candle", "candles", household::candle),
+    kind("clock", "clocks", household::clock),
+    kind("book", "books", household::book),
+    kind("ball", "balls", toys::ball),
+    kind("balloon", "balloons", toys::balloon),
+    kind("umbrella", "umbrellas", toys::umbrella),
+    kind("bed", "beds", household::bed),
+    kind("sofa", "sofas", household::sofa),
+    kind("sword", "swords", toys::sword),
+    kind("hammer", "hammers", toys::hammer),
+    kind("drum", "drums", toys::drum),
+    kind("television", "televisions", household::television),
+    kind("barrel", "barrels", household::barrel),
+    kind("train", "trains", vehicles::train),
+    kind("bus", "buses", vehicles::bus),
+    kind("tractor", "tractors", vehicles::tractor),
+    kind("helicopter", "helicopters", vehicles::helicopter),
+    kind("pyramid", "pyramids", buildings::pyramid),
+    kind("windmill", "windmills", buildings::windmill),
+    kind("tent", "tents", buildings::tent),
+    kind("igloo", "igloos", buildings::igloo),
+];
+
+/// Other words for kinds.
+pub const SYNONYMS: &[(&str, &[&str])] = &[
+    ("rabbit", &["bunny"]),
+    ("cat", &["kitten"]),
+    ("corgi", &["dog", "puppy"]),
+    ("airplane", &["plane"]),
+    ("rocket", &["spaceship"]),
+    ("boat", &["ship"]),
+    ("mug", &["cup"]),
+    ("sofa", &["couch"]),
 ];
 
 /// The index in [`KINDS`] of the kind with this name.
@@ -233,6 +295,10 @@ impl Kit {
 
     fn seat_at(&mut self, at: [f32; 3], size: f32) {
         self.anchors.seat = Some(Anchor { at: at.into(), size });
+    }
+
+    fn shelter_at(&mut self, at: [f32; 3], size: f32) {
+        self.anchors.shelter = Some(Anchor { at: at.into(), size });
     }
 
     fn panel_at(&mut self, at: [f32; 3], size: f32) {

@@ -6,16 +6,21 @@
 //! shading formula of `dreamfuse-core`, supersampling. Instances of a kind vary (proportions, tint);
 //! the canonical one serves evaluation. Pictures are drawn as they are needed, never stored.
 
+pub mod captions;
 pub mod grammar;
 pub mod kinds;
+mod layout;
 pub mod material;
+mod object;
 pub mod parse;
 pub mod render;
 pub mod scene;
 pub mod solid;
+pub mod wording;
 pub mod words;
 
-pub use grammar::{Caption, CaptionSampler, CaptionShares, Phrase, Relation, Sentence};
+pub use captions::{Caption, CaptionSampler, CaptionShares};
+pub use grammar::{Phrase, Relation, Sentence};
 pub use parse::{ParseError, parse};
 pub use render::{Look, View, render};
 pub use scene::Scene;

@@ -21,6 +21,10 @@ pub const COLORS: &[(&str, Color)] = &[
     ("turquoise", [0.10, 0.75, 0.72]),
 ];
 
+/// Other words for colours.
+pub const COLOR_SYNONYMS: &[(&str, &[&str])] =
+    &[("gray", &["grey"]), ("turquoise", &["cyan", "teal"]), ("purple", &["violet"])];
+
 /// What a thing is made of: a palette that replaces its own colours, a pattern, and bumps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Material {
@@ -29,6 +33,11 @@ pub enum Material {
     Gold,
     Stone,
     Candy,
+    Silver,
+    Glass,
+    Brick,
+    Chocolate,
+    Marble,
 }
 
 /// A material's words: as an adjective, and after "made of".
@@ -45,7 +54,15 @@ pub const MATERIALS: &[MaterialWords] = &[
     MaterialWords { material: Material::Gold, adjective: "golden", noun: "gold" },
     MaterialWords { material: Material::Stone, adjective: "stone", noun: "stone" },
     MaterialWords { material: Material::Candy, adjective: "candy", noun: "candy" },
+    MaterialWords { material: Material::Silver, adjective: "silver", noun: "silver" },
+    MaterialWords { material: Material::Glass, adjective: "glass", noun: "glass" },
+    MaterialWords { material: Material::Brick, adjective: "brick", noun: "brick" },
+    MaterialWords { material: Material::Chocolate, adjective: "chocolate", noun: "chocolate" },
+    MaterialWords { material: Material::Marble, adjective: "marble", noun: "marble" },
 ];
+
+/// Other adjectives for materials.
+pub const MATERIAL_SYNONYMS: &[(&str, &[&str])] = &[("silver", &["metal", "metallic"])];
 
 const CANDY: [Color; 4] = [[0.96, 0.45, 0.65], [0.45, 0.80, 0.92], [0.98, 0.88, 0.40], [0.60, 0.88, 0.50]];
 const ICING: Color = [0.97, 0.95, 0.92];
@@ -89,13 +106,27 @@ impl Material {
                 let stripe = (18.0 * (p.x + p.y + p.z)).sin() > 0.25;
                 if stripe { ICING } else { CANDY[part % CANDY.len()] }
             }
+            Self::Silver => mix([0.36, 0.38, 0.42], [0.90, 0.92, 0.95], 0.25 + 0.75 * light),
+            Self::Glass => mix([0.42, 0.74, 0.78], [0.82, 0.97, 0.98], light),
+            Self::Brick => {
+                let row = (p.z * 11.0).floor();
+                let along = (p.x + p.y) * 5.5 + 0.5 * row.rem_euclid(2.0);
+                let is_mortar = (p.z * 11.0 - row) < 0.16 || (along - along.floor()) < 0.08;
+                if is_mortar { [0.80, 0.76, 0.70] } else { mix([0.46, 0.14, 0.09], [0.74, 0.32, 0.22], light) }
+            }
+            Self::Chocolate => mix([0.20, 0.09, 0.04], [0.44, 0.24, 0.12], light),
+            Self::Marble => {
+                let vein = (9.0 * p.x + 5.0 * p.z + 2.5 * (7.0 * p.y + 4.0 * (5.0 * p.x).sin()).sin()).sin();
+                mix([0.90, 0.90, 0.92], [0.48, 0.50, 0.56], (1.0 - 6.0 * vein.abs()).max(0.0) + 0.25 * (1.0 - light))
+            }
         }
     }
 
     /// The unit normal with the material's bumps at point `p`.
     pub fn bump(self, normal: Vec3, p: Vec3) -> Vec3 {
         let (strength, frequency) = match self {
-            Self::Gold | Self::Candy => return normal,
+            Self::Gold | Self::Candy | Self::Silver | Self::Glass | Self::Chocolate | Self::Marble => return normal,
+            Self::Brick => (0.15, 24.0),
             Self::Gingerbread => (0.18, 34.0),
             Self::Wood => (0.10, 26.0),
             Self::Stone => (0.30, 22.0),

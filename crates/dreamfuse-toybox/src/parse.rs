@@ -1,8 +1,9 @@
 //! From words back to a sentence of the grammar.
 
-use crate::grammar::{Extra, Phrase, Relation, Sentence};
-use crate::kinds::KINDS;
-use crate::material::{COLORS, MATERIALS, Material};
+use crate::grammar::{Extra, Phrase, Relation, Sentence, Size};
+use crate::kinds::{KINDS, SYNONYMS};
+use crate::material::{COLOR_SYNONYMS, COLORS, MATERIAL_SYNONYMS, MATERIALS, Material};
+use crate::wording::{PAIR, PRAISE, STYLES};
 
 /// A text is no sentence of the world; the message says where it stops making sense.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -17,9 +18,6 @@ pub enum ParseError {
     LeftOver(String),
 }
 
-/// Openings that say how a picture was made, not what is in it.
-pub const STYLES: &[&str] = &["a photo of", "a dslr photo of", "a 3d render of", "a picture of"];
-
 /// Reads a caption. Letter case, commas and a closing view word ("front view") do not matter.
 ///
 /// # Errors
@@ -31,11 +29,7 @@ pub fn parse(text: &str) -> Result<Sentence, ParseError> {
         words.truncate(words.len() - 2);
     }
     let mut reader = Reader { words: &words };
-    for style in STYLES {
-        if reader.take(style) {
-            break;
-        }
-    }
+    reader.take_any(STYLES);
     let subject = reader.phrase()?;
     let relation = reader.relation()?;
     match reader.words {
@@ -66,8 +60,20 @@ impl Reader<'_> {
         sorted.into_iter().any(|words| self.take(words))
     }
 
+    /// Consumes a word of `meanings` or one of its synonyms; which.
+    fn take_meaning<'m>(
+        &mut self,
+        meanings: impl IntoIterator<Item = &'m str>,
+        synonyms: &[(&str, &[&str])],
+    ) -> Option<usize> {
+        let others = |name: &str| synonyms.iter().find(|(other, _)| *other == name).map_or(&[][..], |(_, words)| words);
+        meanings.into_iter().position(|name| self.take(name) || self.take_any(others(name)))
+    }
+
     fn material(&mut self) -> Option<Material> {
-        MATERIALS.iter().find(|words| self.take(words.adjective) || self.take(words.noun)).map(|words| words.material)
+        let adjective = self.take_meaning(MATERIALS.iter().map(|words| words.adjective), MATERIAL_SYNONYMS);
+        let index = adjective.or_else(|| self.take_meaning(MATERIALS.iter().map(|words| words.noun), &[]));
+        index.map(|index| MATERIALS[index].material)
     }
 
     fn some_material(&mut self) -> Result<Material, ParseError> {
@@ -75,26 +81,48 @@ impl Reader<'_> {
         self.material().ok_or_else(|| ParseError::NoMaterial(next.into()))
     }
 
+    /// The number that is said, if one is; articles say none, for they stand before "pie charts" too.
+    fn count(&mut self) -> Option<usize> {
+        for (words, count) in [(PAIR, 2), ("two", 2), ("three", 3)] {
+            if self.take(words) {
+                return Some(count);
+            }
+        }
+        self.take_any(&["a", "an", "the"]).then_some(1)
+    }
+
     fn phrase(&mut self) -> Result<Phrase, ParseError> {
-        self.take_any(&["a", "an", "the"]);
-        let (mut color, mut materials) = (None, Vec::new());
+        let count = self.count();
+        let (mut size, mut color, mut materials) = (None, None, Vec::new());
         loop {
-            if let Some(index) = COLORS.iter().position(|(name, _)| self.take(name)) {
+            if let Some((found, _)) = Size::WORDS.iter().find(|(_, words)| self.take_any(words)) {
+                size = Some(*found);
+            } else if let Some(index) = self.take_meaning(COLORS.iter().map(|(name, _)| *name), COLOR_SYNONYMS) {
                 color = Some(index);
             } else if let Some(material) = self.material() {
                 materials.push(material);
-            } else if !self.take_any(&["colorful", "colourful"]) {
+            } else if !self.take_any(&["colorful", "colourful"]) && !self.take_any(PRAISE) {
                 break;
             }
         }
-        let kind = KINDS.iter().position(|kind| self.take(kind.plural) || self.take(kind.name));
-        let kind = kind.ok_or_else(|| ParseError::NoThing(self.words.first().copied().unwrap_or("the end").into()))?;
-        let mut phrase = Phrase { color, materials, ..Phrase::of(kind) };
+        let (kind, is_plural) = self.kind()?;
+        let count = count.unwrap_or(if is_plural { 2 } else { 1 });
+        let mut phrase = Phrase { count, size, color, materials, ..Phrase::of(kind) };
         self.qualifiers(&mut phrase)?;
         if phrase.materials.len() > 2 {
             return Err(ParseError::TooManyMaterials);
         }
         Ok(phrase)
+    }
+
+    /// A kind, and whether its plural stands there. A word that is both is singular.
+    fn kind(&mut self) -> Result<(usize, bool), ParseError> {
+        if let Some(kind) = self.take_meaning(KINDS.iter().map(|kind| kind.name), SYNONYMS) {
+            return Ok((kind, false));
+        }
+        let plural = self.take_meaning(KINDS.iter().map(|kind| kind.plural), &[]);
+        let next = || self.words.first().copied().unwrap_or("the end").into();
+        plural.map(|kind| (kind, true)).ok_or_else(|| ParseError::NoThing(next()))
     }
 
     /// "made of stone", "gesturing", "wearing a hat".
@@ -153,6 +181,12 @@ mod tests {
             ("an astronaut riding a horse", "an astronaut on a horse"),
             ("a corgi wearing a crown", "a corgi wearing a crown"),
             ("a bear playing a guitar", "a bear playing a guitar"),
+            ("a zoomed out DSLR photo of a pair of big grey corgis", "two giant gray corgis"),
+            (
+                "a teal bunny left of three little metal cats",
+                "a turquoise rabbit to the left of three tiny silver cats",
+            ),
+            ("robots chasing a cute sheep", "two robots following a sheep"),
         ] {
             assert_eq!(parse(text).unwrap().to_string(), things);
         }

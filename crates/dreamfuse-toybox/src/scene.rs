@@ -1,18 +1,17 @@
 //! From a sentence to solids in the world: objects are built, decorated, put in the fixed layout of
 //! their relation, and the whole is scaled into a ball around the origin.
 
-use crate::grammar::{Extra, Phrase, Relation, Sentence};
-use crate::kinds::{Anchor, Anchors, Kit, index_of};
+use crate::grammar::{Phrase, Sentence};
+use crate::kinds::index_of;
+use crate::layout::arrange;
 use crate::material::{Color, Material};
+use crate::object::Object;
 use crate::solid::Solid;
-use dreamfuse_core::{Purpose, Ray, Vec3, stream};
+use dreamfuse_core::{Ray, Vec3};
 use nalgebra::Rotation3;
 
 /// No point of a scene is farther from the origin, so that it fits every camera's view.
 pub const RADIUS: f32 = 0.85;
-
-/// Directions in which a scene's reach is looked for.
-const DIRECTIONS: usize = 200;
 
 /// A rotation by shortest arc that takes Z to `axis`.
 pub(crate) fn turn_to(axis: Vec3) -> Rotation3<f32> {
@@ -79,7 +78,9 @@ impl Scene {
                 arrange(*relation, subject, other, board)
             }
         };
-        Self { parts: whole.into_centered(RADIUS).parts }
+        // A tiny thing by itself leaves most of the world empty; a giant one can but fill it.
+        let radius = RADIUS * whole.scale.min(1.0);
+        Self { parts: whole.into_centered(radius).parts }
     }
 
     /// The first surface along a ray that starts outside.
@@ -128,172 +129,4 @@ impl Part {
         let p = self.to_local(point) / scale;
         (material.paint(self.color, part, p), material.bump(normal, p))
     }
-}
-
-/// Directions spread evenly over the sphere (a Fibonacci lattice).
-fn directions() -> impl Iterator<Item = Vec3> {
-    (0..DIRECTIONS).map(|i| {
-        let z = 1.0 - (2 * i + 1) as f32 / DIRECTIONS as f32;
-        let (sin, cos) = (i as f32 * std::f32::consts::PI * (3.0 - 5f32.sqrt())).sin_cos();
-        let radius = (1.0 - z * z).sqrt();
-        Vec3::new(radius * cos, radius * sin, z)
-    })
-}
-
-/// Parts that belong together, and their places for others.
-struct Object {
-    parts: Vec<Part>,
-    anchors: Anchors,
-}
-
-impl Object {
-    /// Builds a phrase; `salt` counts the objects of the scene, so that each varies by itself.
-    fn build(phrase: &Phrase, seed: Option<u64>, salt: &mut u64) -> Self {
-        *salt += 1;
-        let variation = seed.map(|seed| stream(seed, Purpose::Instance, *salt, 0));
-        let Kit { parts, anchors, .. } = Kit::build(phrase.kind, phrase.color_value(), phrase.gesturing, variation);
-        let mut object = Self { parts, anchors };
-        if !phrase.materials.is_empty() {
-            for (index, part) in object.parts.iter_mut().enumerate() {
-                let material = phrase.materials[index % phrase.materials.len()];
-                part.material = Some(Texture { material, part: index, scale: 1.0 });
-            }
-        }
-        if let Some((extra, thing)) = &phrase.extra {
-            let thing = Self::build(thing, seed, salt);
-            object.attach(*extra, thing);
-        }
-        object
-    }
-
-    /// How far the object reaches in a direction of length one.
-    fn reach(&self, axis: Vec3) -> f32 {
-        let of =
-            |part: &Part| part.center.dot(&axis) + part.solid.extent(part.rotation.inverse_transform_vector(&axis));
-        self.parts.iter().map(of).fold(f32::MIN, f32::max)
-    }
-
-    fn bounds(&self) -> (Vec3, Vec3) {
-        let corner = |sign: f32| Vec3::from_fn(|i, _| sign * self.reach(Vec3::ith(i, sign)));
-        (corner(-1.0), corner(1.0))
-    }
-
-    fn size(&self) -> Vec3 {
-        let (low, high) = self.bounds();
-        high - low
-    }
-
-    /// Scales about the origin, turns about Z, then shifts.
-    fn moved(mut self, scale: f32, yaw: f32, shift: Vec3) -> Self {
-        let turn = Rotation3::from_axis_angle(&Vec3::z_axis(), yaw);
-        for part in &mut self.parts {
-            part.solid = part.solid.scaled(scale);
-            part.center = turn * (scale * part.center) + shift;
-            part.rotation = turn * part.rotation;
-            if let Some(texture) = &mut part.material {
-                texture.scale *= scale;
-            }
-        }
-        let Anchors { head, hand, seat, panel } = &mut self.anchors;
-        for anchor in [head, hand, seat, panel].into_iter().flatten() {
-            anchor.at = turn * (scale * anchor.at) + shift;
-            anchor.size *= scale;
-        }
-        self
-    }
-
-    /// Scaled and shifted to stand on the ground, `width × depth × height` at most, its middle at
-    /// `x = y = 0`, turned by `yaw`.
-    fn standing(self, limits: [f32; 3], yaw: f32) -> Self {
-        let turned = self.moved(1.0, yaw, Vec3::zeros());
-        let size = turned.size();
-        let scale = (0..3).map(|i| limits[i] / size[i]).fold(f32::MAX, f32::min);
-        let scaled = turned.moved(scale, 0.0, Vec3::zeros());
-        let (low, high) = scaled.bounds();
-        let middle = 0.5 * (low + high);
-        scaled.moved(1.0, 0.0, -Vec3::new(middle.x, middle.y, low.z))
-    }
-
-    fn shifted(self, x: f32, y: f32, z: f32) -> Self {
-        self.moved(1.0, 0.0, Vec3::new(x, y, z))
-    }
-
-    fn with(mut self, other: Self) -> Self {
-        self.parts.extend(other.parts);
-        self
-    }
-
-    /// The object scaled and shifted so that its box is centred and its farthest point is `radius` away.
-    fn into_centered(self, radius: f32) -> Self {
-        let (low, high) = self.bounds();
-        let centered = self.moved(1.0, 0.0, -0.5 * (low + high));
-        let farthest = directions().map(|axis| centered.reach(axis)).fold(0.0, f32::max);
-        centered.moved(radius / farthest, 0.0, Vec3::zeros())
-    }
-
-    fn attach(&mut self, extra: Extra, thing: Self) {
-        let (low, high) = self.bounds();
-        let middle = 0.5 * (low + high);
-        let size = high - low;
-        let guess = |at, size| Anchor { at, size };
-        let placed = match extra {
-            Extra::Wearing => {
-                let head = guess(Vec3::new(middle.x, middle.y, high.z), 0.6 * size.x);
-                let Anchor { at, size } = self.anchors.head.unwrap_or(head);
-                thing.standing([1.25 * size, 1.25 * size, f32::MAX], 0.0).shifted(at.x, at.y, at.z - 0.12 * size)
-            }
-            Extra::Holding => {
-                let hand = guess(Vec3::new(high.x, low.y, middle.z), 0.45 * size.z);
-                let Anchor { at, size } = self.anchors.hand.unwrap_or(hand);
-                let held = thing.standing([size; 3], 0.0);
-                let lift = 0.5 * held.size().z;
-                held.shifted(at.x, at.y - 0.06, at.z - lift)
-            }
-            Extra::Showing => {
-                let panel = guess(Vec3::new(middle.x, low.y, middle.z), 0.6 * size.x);
-                let Anchor { at, size } = self.anchors.panel.unwrap_or(panel);
-                let shown = thing.standing([size, 0.5 * size, size], 0.0);
-                let half = 0.5 * shown.size();
-                shown.shifted(at.x, at.y - 0.4 * half.y, at.z - half.z)
-            }
-        };
-        self.parts.extend(placed.parts);
-    }
-}
-
-/// The fixed layout of each relation, seen from the front (the camera at −Y, +X to the right).
-fn arrange(relation: Relation, subject: Object, object: Object, board: Object) -> Object {
-    const SIDE: [f32; 3] = [0.95, 1.1, 1.0];
-    match relation {
-        Relation::At => beside(subject.standing(SIDE, 0.45), object.standing(SIDE, -0.35), 0.08),
-        Relation::NextTo => beside(subject.standing(SIDE, 0.0), object.standing(SIDE, 0.0), 0.16),
-        Relation::InFrontOf => before(subject.standing([0.75, 0.8, 0.75], 0.0), object.standing([1.1, 0.9, 1.1], 0.0)),
-        Relation::Behind => before(object.standing([0.75, 0.8, 0.75], 0.0), subject.standing([1.1, 0.9, 1.1], 0.0)),
-        Relation::On => stacked(subject.standing([0.8, 0.8, 0.75], 0.0), object.standing([1.2, 1.2, 0.8], 0.0)),
-        Relation::PlayingChess => {
-            let players =
-                beside(subject.standing([0.75, 0.75, 1.0], 1.1), object.standing([0.75, 0.75, 1.0], -1.1), 0.62);
-            players.with(board.standing([0.62, 0.62, 0.5], 0.0))
-        }
-    }
-}
-
-/// `left` at −X and `right` at +X with a gap between them.
-fn beside(left: Object, right: Object, gap: f32) -> Object {
-    let (from_left, from_right) = (0.5 * (gap + left.size().x), 0.5 * (gap + right.size().x));
-    left.shifted(-from_left, 0.0, 0.0).with(right.shifted(from_right, 0.0, 0.0))
-}
-
-/// `front` nearer to the front camera and a little to the left of `back`.
-fn before(front: Object, back: Object) -> Object {
-    let (from_front, from_back) = (0.5 * front.size().y + 0.06, 0.5 * back.size().y + 0.06);
-    front.shifted(-0.3, -from_front, 0.0).with(back.shifted(0.3, from_back, 0.0))
-}
-
-/// `upper` on the seat of `lower`, or on its top.
-fn stacked(upper: Object, lower: Object) -> Object {
-    let (low, high) = lower.bounds();
-    let top = Vec3::new(0.5 * (low.x + high.x), 0.5 * (low.y + high.y), high.z - 0.02);
-    let at = lower.anchors.seat.map_or(top, |seat| seat.at);
-    upper.shifted(at.x, at.y, at.z).with(lower)
 }

@@ -1,9 +1,9 @@
 //! The words of the world, for tokenizers and for telling a user what the embedded prior knows.
 
-use crate::grammar::{Extra, Relation};
-use crate::kinds::KINDS;
-use crate::material::{COLORS, MATERIALS};
-use crate::parse::STYLES;
+use crate::grammar::{Extra, Relation, Size};
+use crate::kinds::{KINDS, SYNONYMS};
+use crate::material::{COLOR_SYNONYMS, COLORS, MATERIAL_SYNONYMS, MATERIALS};
+use crate::wording::{PAIR, PRAISE, STYLES};
 use dreamfuse_core::ViewWord;
 
 /// Every word that a caption of today's grammar can contain, by what it is for.
@@ -15,17 +15,22 @@ pub fn by_topic() -> Vec<(&'static str, Vec<String>)> {
         words.retain(|word| seen.insert(word.clone()));
         words
     };
+    let synonyms = |table: &'static [(&str, &[&str])]| table.iter().flat_map(|(_, words)| words.iter().copied());
     let relations = Relation::WORDS.iter().flat_map(|(_, words)| words.iter().copied());
     let extras = Extra::WORDS.iter().flat_map(|(_, words)| words.iter().copied());
+    let kinds = KINDS.iter().flat_map(|kind| [kind.name, kind.plural]);
+    let materials = MATERIALS.iter().flat_map(|words| [words.adjective, words.noun]);
     vec![
-        ("things", split(KINDS.iter().flat_map(|kind| [kind.name, kind.plural]).collect())),
-        ("colours", split(COLORS.iter().map(|(name, _)| *name).collect())),
-        ("materials", split(MATERIALS.iter().flat_map(|words| [words.adjective, words.noun]).collect())),
+        ("things", split(kinds.chain(synonyms(SYNONYMS)).collect())),
+        ("colours", split(COLORS.iter().map(|(name, _)| *name).chain(synonyms(COLOR_SYNONYMS)).collect())),
+        ("materials", split(materials.chain(synonyms(MATERIAL_SYNONYMS)).collect())),
         (
             "relations",
             split(relations.chain(extras).chain(["playing chess", "made out of", "and", "gesturing"]).collect()),
         ),
-        ("styles", split(STYLES.iter().copied().chain(["a an the colorful colourful"]).collect())),
+        ("sizes", split(Size::WORDS.iter().flat_map(|(_, words)| words.iter().copied()).collect())),
+        ("numbers", split(vec!["two three", PAIR])),
+        ("styles", split(STYLES.iter().chain(PRAISE).copied().chain(["a an the colorful colourful"]).collect())),
         ("views", split(ViewWord::ALL.iter().map(|view| view.suffix()).collect())),
     ]
 }

@@ -82,6 +82,8 @@ impl TrainConfig {
             ("captions.colors", captions.colors),
             ("captions.materials", captions.materials),
             ("captions.extras", captions.extras),
+            ("captions.sizes", captions.sizes),
+            ("captions.counts", captions.counts),
         ] {
             if !(0.0..=1.0).contains(&share) {
                 return Err(format!("{key} = {share} is not within 0 and 1"));

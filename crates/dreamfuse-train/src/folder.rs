@@ -67,14 +67,44 @@ fn pretty(value: &impl Serialize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use burn::tensor::{Device, Int, Tensor};
+    use dreamfuse_core::{Purpose, ViewWord, stream};
     use dreamfuse_diffusion::Tokenizer;
+    use dreamfuse_diffusion::clip_text::ClipTextModel;
+    use dreamfuse_toybox::{CaptionSampler, CaptionShares};
 
     #[test]
-    fn the_tokenizer_is_the_one_that_the_shipped_weights_were_trained_with() {
+    fn the_shipped_words_keep_their_ids() {
         let config: TrainConfig = toml::from_str(include_str!("../configs/prior-32.toml")).unwrap();
-        let files = tokenizer_files(&config);
-        let shipped = include_str!("../../dreamfuse-diffusion/assets/embedded-prior/tokenizer/vocab.json");
-        assert_eq!(files.vocab, shipped);
+        let ids = |vocab: &str| serde_json::from_str::<std::collections::HashMap<String, usize>>(vocab).unwrap();
+        let today = ids(&tokenizer_files(&config).vocab);
+        let shipped = ids(include_str!("../../dreamfuse-diffusion/assets/embedded-prior/tokenizer/vocab.json"));
+        for (token, id) in shipped.into_iter().filter(|(token, _)| !token.starts_with("<|")) {
+            assert_eq!(today.get(&token), Some(&id), "{token}");
+        }
+    }
+
+    #[test]
+    fn words_keep_their_meaning_in_a_larger_vocabulary() {
+        let tokenizer = |words: &[&'static str]| {
+            let files = TokenizerFiles::for_words(words.iter().copied(), 8);
+            Tokenizer::from_texts(&files.vocab, &files.merges, &files.config).unwrap()
+        };
+        let device = Device::flex();
+        let (small, large) = (tokenizer(&["cat", "dog"]), tokenizer(&["cat", "lion", "dog"]));
+        let encoder = |tokenizer: &Tokenizer| {
+            let config: TrainConfig = toml::from_str(include_str!("../configs/prior-32.toml")).unwrap();
+            let config = TrainConfig { text_width: 16, tokens: 8, ..config };
+            ClipTextModel::new(&config.text_encoder(tokenizer.vocabulary_size()), &device)
+        };
+        let (old, fresh) = (encoder(&small), encoder(&large));
+        let grown = old.clone().with_tokens(&large.ids_in(&small), &fresh);
+        let meaning = |model: &ClipTextModel, tokenizer: &Tokenizer, text: &str| {
+            let ids = tokenizer.encode(text).unwrap();
+            model.forward(Tensor::<1, Int>::from_ints(ids.as_slice(), &device).unsqueeze()).into_data()
+        };
+        assert_eq!(meaning(&grown, &large, "dog cat"), meaning(&old, &small, "dog cat"));
+        assert_ne!(meaning(&grown, &large, "lion"), meaning(&grown, &large, "dog"));
     }
 
     #[test]
@@ -86,6 +116,26 @@ mod tests {
             if word.chars().all(char::is_alphabetic) {
                 assert_eq!(tokenizer.pieces(word), 1, "{word}");
             }
+        }
+    }
+
+    #[test]
+    fn captions_fit_the_tokens() {
+        let config: TrainConfig = toml::from_str(include_str!("../configs/prior-32.toml")).unwrap();
+        let files = tokenizer_files(&config);
+        let tokenizer = Tokenizer::from_texts(&files.vocab, &files.merges, &files.config).unwrap();
+        let captions = CaptionSampler::new(CaptionShares {
+            pairs: 0.9,
+            colors: 0.1,
+            materials: 0.9,
+            extras: 0.9,
+            sizes: 0.9,
+            counts: 0.5,
+        });
+        let mut rng = stream(1, Purpose::Caption, 0, 0);
+        for _ in 0..20_000 {
+            let text = captions.sample(&mut rng).text + ViewWord::Overhead.suffix();
+            assert!(tokenizer.encode(&text).is_ok(), "{text}");
         }
     }
 }

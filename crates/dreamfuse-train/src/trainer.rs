@@ -125,16 +125,22 @@ impl Trainer {
         self
     }
 
-    /// Starts from the weights of a folder instead of random ones. Its U-Net may have attention at fewer levels.
+    /// Starts from the weights of a folder instead of random ones. Its U-Net may have attention at fewer levels, and its
+    /// tokenizer other words: what both know is kept.
     ///
     /// # Errors
     /// When the folder's networks have other shapes than the configuration's.
     pub fn init_from(mut self, folder: &Path) -> Result<Self, TrainError> {
         let pipeline = Pipeline::load(folder, &self.device)?;
+        if pipeline.unet.config().cross_attention_dim != self.config.text_width {
+            return Err(TrainError::State("its texts have another width than this configuration's".into()));
+        }
         let path = folder.join(UNET_WEIGHTS);
         let bytes = std::fs::read(&path).map_err(|source| CheckpointError::Read { path: path.clone(), source })?;
         let unet = UNet::grow(&self.config.unet(), &path, bytes, &self.device)?;
-        let model = Denoiser { unet, text_encoder: pipeline.text_encoder };
+        let ids = self.tokenizer.ids_in(&pipeline.tokenizer);
+        let text_encoder = pipeline.text_encoder.with_tokens(&ids, &self.model().text_encoder);
+        let model = Denoiser { unet, text_encoder };
         self.restore(0, parameters(&model), None)?;
         Ok(self)
     }

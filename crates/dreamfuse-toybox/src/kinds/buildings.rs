@@ -2,6 +2,7 @@
 
 use super::Kit;
 use crate::material::shade;
+use std::f32::consts::TAU;
 
 const GLASS: [f32; 3] = [0.45, 0.72, 0.92];
 const DOOR: [f32; 3] = [0.36, 0.20, 0.10];
@@ -81,4 +82,70 @@ pub(super) fn lighthouse(k: &mut Kit) {
     k.tube("lantern", [0.0, 0.0, 0.79], [0.0, 0.0, 0.91], 0.09, [0.99, 0.92, 0.55]);
     k.cone("roof", [0.0, 0.0, 0.91], [0.0, 0.0, 1.05], [0.13, 0.0], band);
     k.block("door", [0.0, -0.175 * w, 0.18], [0.05, 0.02, 0.08], DOOR);
+}
+
+pub(super) fn pyramid(k: &mut Kit) {
+    let stone = k.main([0.88, 0.74, 0.46]);
+    let w = k.vary(8.0);
+    for i in 0..7 {
+        let half = 0.54 - 0.075 * i as f32;
+        let tone = if i % 2 == 0 { 1.0 } else { 0.86 };
+        k.block("step", [0.0, 0.0, 0.05 + 0.1 * i as f32], [half * w, half * w, 0.05], shade(stone, tone));
+    }
+    k.block("door", [0.0, -0.535 * w, 0.08], [0.09, 0.02, 0.08], DOOR);
+}
+
+pub(super) fn windmill(k: &mut Kit) {
+    let wall = k.main([0.93, 0.90, 0.82]);
+    let (turn, h) = (0.5 * k.vary(60.0), k.vary(8.0));
+    k.cone("tower", [0.0, 0.06, 0.0], [0.0, 0.06, 0.62 * h], [0.26, 0.17], wall);
+    k.cone("cap", [0.0, 0.06, 0.62 * h], [0.0, 0.06, 0.82 * h], [0.20, 0.02], [0.62, 0.20, 0.14]);
+    k.block("door", [0.0, -0.195, 0.11], [0.06, 0.02, 0.11], DOOR);
+    k.block("window", [0.0, -0.155, 0.38], [0.045, 0.02, 0.05], GLASS);
+    let hub = [0.0, -0.20, 0.64 * h];
+    k.tube("axle", [0.0, 0.0, hub[2]], hub, 0.04, DOOR);
+    for i in 0..4 {
+        let (sin, cos) = (TAU * i as f32 / 4.0 + turn).sin_cos();
+        let at = |along: f32, across: f32| [along * sin + across * cos, -0.19, hub[2] + along * cos - across * sin];
+        k.limb("arm", hub, at(0.52, 0.0), 0.018, DOOR);
+        for along in [0.18, 0.28, 0.38, 0.48] {
+            k.limb("sail", at(along, 0.02), at(along, 0.13), 0.045, [0.95, 0.93, 0.86]);
+        }
+    }
+}
+
+pub(super) fn tent(k: &mut Kit) {
+    let cloth = k.main([0.90, 0.50, 0.14]);
+    let l = k.vary(10.0);
+    for (i, half) in [0.50, 0.42, 0.34, 0.26, 0.18, 0.09].into_iter().enumerate() {
+        let z = 0.06 + 0.12 * i as f32;
+        k.block("canvas", [0.0, 0.0, z], [half, 0.46 * l, 0.062], shade(cloth, 1.0 - 0.03 * i as f32));
+    }
+    for (half, z) in [(0.15, 0.12), (0.10, 0.28), (0.05, 0.42)] {
+        k.block("opening", [0.0, -0.462 * l, z], [half, 0.015, 0.10], [0.16, 0.12, 0.10]);
+    }
+    k.tube("ridge", [0.0, -0.52 * l, 0.73], [0.0, 0.52 * l, 0.73], 0.025, DOOR);
+    for x in [-0.62, 0.62] {
+        k.limb("rope", [0.0, -0.50 * l, 0.72], [x, -0.56 * l, 0.02], 0.014, [0.90, 0.88, 0.80]);
+        k.limb("rope", [0.0, 0.50 * l, 0.72], [x, 0.56 * l, 0.02], 0.014, [0.90, 0.88, 0.80]);
+    }
+}
+
+pub(super) fn igloo(k: &mut Kit) {
+    let snow = k.main([0.90, 0.95, 0.98]);
+    let w = k.vary(8.0);
+    // Courses of blocks: each starts a little narrower than the last one ends, which draws the joints.
+    let mut bottom = 0.0;
+    for (height, [below, above]) in
+        [(0.15, [0.46, 0.44]), (0.14, [0.425, 0.375]), (0.11, [0.36, 0.285]), (0.08, [0.27, 0.17])]
+    {
+        let (from, to) = ([0.0, 0.08, bottom], [0.0, 0.08, bottom + height]);
+        k.cone("course", from, to, [below * w, above * w], snow);
+        k.tube("joint", to, [0.0, 0.08, bottom + height + 0.012], (above - 0.01) * w, shade(snow, 0.7));
+        bottom += height;
+    }
+    k.ball("top", [0.0, 0.08, bottom], [0.165 * w, 0.165 * w, 0.05], snow);
+    k.tube("tunnel", [0.0, -0.20, 0.13], [0.0, -0.60, 0.13], 0.17, snow);
+    k.tube("entrance", [0.0, -0.40, 0.13], [0.0, -0.61, 0.13], 0.115, [0.12, 0.14, 0.20]);
+    k.ring("arch", [0.0, -0.59, 0.13], [0.0, 1.0, 0.0], [0.145, 0.03], shade(snow, 0.82));
 }

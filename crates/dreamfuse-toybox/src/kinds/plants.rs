@@ -16,6 +16,7 @@ pub(super) fn tree(k: &mut Kit) {
     k.ball("crown", [0.19 * w, 0.05, 0.62 * h], [0.19; 3], shade(leaves, 0.92));
     k.ball("crown", [0.03, 0.17 * w, 0.60 * h], [0.18; 3], shade(leaves, 0.85));
     k.ball("crown", [0.05, -0.1, 0.88 * h], [0.17, 0.17, 0.15], shade(leaves, 1.1));
+    k.shelter_at([0.0, -0.24, 0.0], 0.38);
 }
 
 pub(super) fn mushroom(k: &mut Kit) {
