@@ -141,3 +141,41 @@ fn the_small_commands_answer() {
     assert!(sampled.status.success(), "{}", complaint(&sampled));
     assert!(std::fs::read(sheet).unwrap().starts_with(b"\x89PNG"));
 }
+
+#[test]
+fn a_benchmark_goes_on_where_it_was_left_and_shards_meet_in_one_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, out) = (small_config(folder.path()), folder.path().join("bench"));
+    let bench = |shard: &str, steps: &str| {
+        run(&[
+            "eval",
+            "toybench",
+            "--quick",
+            "--steps",
+            steps,
+            "--shard",
+            shard,
+            "--config",
+            &config,
+            "--out",
+            text(&out),
+        ])
+    };
+    let first = bench("1/6", "4");
+    assert!(first.status.success(), "{}", complaint(&first));
+    let second = bench("5/6", "4");
+    let table = String::from_utf8(second.stdout).unwrap();
+    assert!(table.contains("| a squirrel | 0 |") && table.contains("| a blue mushroom | 0 | yes |"), "{table}");
+    assert!(table.contains("Means of 2 runs"), "{table}");
+    let made = |name: &str| std::fs::metadata(out.join("seed-0/a-squirrel").join(name)).unwrap().modified().unwrap();
+    let before = made("score.json");
+    assert!(bench("1/6", "4").status.success());
+    assert_eq!(made("score.json"), before, "what is done is not done again");
+    let report: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(out.join("toybench.json")).unwrap()).unwrap();
+    assert_eq!(report["scores"].as_array().unwrap().len(), 2);
+    // A run that lacks its score goes on, but not with other settings.
+    std::fs::remove_file(out.join("seed-0/a-squirrel/score.json")).unwrap();
+    assert!(error_of(&bench("1/6", "5")).contains("another configuration"));
+    assert!(bench("1/6", "4").status.success());
+}

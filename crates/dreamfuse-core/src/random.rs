@@ -22,6 +22,7 @@ pub enum Purpose {
     Instance = 11,
     Dropout = 12,
     Sampling = 13,
+    Evaluation = 14,
 }
 
 /// The stream `(seed, purpose, salt, index)`: usually the retry and the step. ChaCha with 8 rounds,

@@ -1,6 +1,7 @@
 //! What a run leaves: pictures and meshes.
 
 use crate::EngineError;
+use crate::config::RunConfig;
 use crate::run::Run;
 use burn::tensor::Tensor;
 use dreamfuse_core::{Camera, Picture, picture};
@@ -15,6 +16,16 @@ pub struct ExportOptions {
     pub cells: usize,
     /// Components smaller than this part of the largest one's area go.
     pub least_component: f32,
+}
+
+/// Small components below this part of the largest one's area are floaters.
+const LEAST_COMPONENT: f32 = 0.03;
+
+impl ExportOptions {
+    /// As a run's configuration says.
+    pub fn of(config: &RunConfig) -> Self {
+        Self { cells: config.mesh_cells, least_component: LEAST_COMPONENT }
+    }
 }
 
 /// Elevation of the views that are shown and compared, in radians.
@@ -60,13 +71,15 @@ fn numbers(tensor: Tensor<4>) -> Vec<f32> {
     tensor.into_data().try_to_vec::<f32>().expect("pictures are f32")
 }
 
+/// Renders one view: its picture, and how opaque the scene is at each pixel.
+pub fn picture_and_opacity(run: &Run, settings: &ViewSettings, size: usize) -> (Picture, Vec<f32>) {
+    let rendered = views(run, std::slice::from_ref(settings), size);
+    (Picture::from_planes(size, &numbers(rendered.color)), numbers(rendered.opacity))
+}
+
 /// Renders one picture a view, one after the other.
 pub fn pictures(run: &Run, settings: &[ViewSettings], size: usize) -> Vec<Picture> {
-    let one = |settings: &ViewSettings| {
-        let planes = numbers(views(run, std::slice::from_ref(settings), size).color);
-        Picture::from_planes(size, &planes)
-    };
-    settings.iter().map(one).collect()
+    settings.iter().map(|settings| picture_and_opacity(run, settings, size).0).collect()
 }
 
 fn ring(count: usize) -> Vec<ViewSettings> {

@@ -15,7 +15,7 @@ mod session;
 pub use config::RunConfig;
 pub use device::{DEVICES, device};
 pub use event::{Event, Report};
-pub use export::{ExportOptions, export_mesh, pictures, preview_sheet, save_pictures};
+pub use export::{ExportOptions, export_mesh, picture_and_opacity, pictures, preview_sheet, save_pictures};
 pub use folder::RunFolder;
 pub use regularizers::LossWeights;
 pub use run::Run;

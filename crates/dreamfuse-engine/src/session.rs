@@ -20,9 +20,6 @@ pub enum Outcome {
     Interrupted,
 }
 
-/// Small components below this part of the largest one's area are floaters.
-const LEAST_COMPONENT: f32 = 0.03;
-
 /// Steps from one line in `events.jsonl` to the next.
 const LOG_EVERY: u64 = 10;
 
@@ -140,8 +137,7 @@ fn save_checkpoint(run: &Run, folder: &RunFolder, emit: &mut Emit) -> Result<(),
 /// # Errors
 /// When the scene is empty or a file cannot be written.
 pub fn export(run: &Run, folder: &RunFolder, formats: &[Format], emit: &mut Emit) -> Result<(), EngineError> {
-    let options = ExportOptions { cells: run.config.mesh_cells, least_component: LEAST_COMPONENT };
-    let (mesh, iso, silhouette_agreement) = export_mesh(run, options)?;
+    let (mesh, iso, silhouette_agreement) = export_mesh(run, ExportOptions::of(&run.config))?;
     for format in formats {
         let path = folder.root().join("mesh").with_extension(format.extension());
         mesh.save(&path, *format)?;

@@ -187,27 +187,50 @@ pub struct SampleArgs {
 
 #[derive(Subcommand)]
 pub enum EvalCommand {
-    /// Run prompts of the toybox world and compare with the world itself: silhouettes and colours.
-    Toybox(ToyboxArgs),
+    /// Run ToyBench: prompts of the toybox world, whose results are compared with the world itself.
+    Toybench(ToyBenchArgs),
 }
 
 #[derive(Args)]
-pub struct ToyboxArgs {
-    /// One prompt a line; lines that start with # are comments.
-    #[arg(long, value_name = "FILE", default_value = "prompts/twelve.txt")]
-    pub prompts: PathBuf,
+pub struct ToyBenchArgs {
+    /// Folder for the runs, the table and the sheet; what is done in it is not done again.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// The daily version: six prompts and fewer steps.
+    #[arg(long)]
+    pub quick: bool,
+    /// Seeds, separated by commas: each prompt runs with each.
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [0])]
+    pub seeds: Vec<u64>,
+    /// Do part I of N of the runs; others may do the rest at the same time, in the same folder.
+    #[arg(long, value_name = "I/N", default_value = "1/1")]
+    pub shard: Shard,
     /// Steps of each run.
     #[arg(long, value_name = "N")]
     pub steps: Option<u64>,
-    /// Same seed, same figures.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub seed: u64,
-    /// Folder for the runs, the table and the sheet.
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
     /// A TOML file with any of the keys of a run's config.toml.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+/// A part of the work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// From 1 to `count`.
+    pub index: usize,
+    pub count: usize,
+}
+
+impl std::str::FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+        match parts {
+            Some((index, count)) if (1..=count).contains(&index) => Ok(Self { index, count }),
+            _ => Err("a shard is I/N with I from 1 to N, as in 2/8".into()),
+        }
+    }
 }
 
 /// What is wrong with the arguments, without the usage that clap writes below it.
@@ -259,5 +282,13 @@ mod tests {
         let error = Cli::try_parse_from(["dreamfuse", "a car", "--stepz", "3"]).err().unwrap().to_string();
         let line = one_line(&error);
         assert!(line.contains("--stepz") && line.contains("--steps") && !line.contains('\n'), "{line}");
+    }
+
+    #[test]
+    fn shards_are_parts_of_a_whole() {
+        assert_eq!("2/8".parse(), Ok(Shard { index: 2, count: 8 }));
+        for wrong in ["0/8", "9/8", "1", "a/b", "1/0", ""] {
+            assert!(wrong.parse::<Shard>().is_err(), "{wrong}");
+        }
     }
 }

@@ -53,7 +53,7 @@ fn run(cli: cli::Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Prior { command: PriorCommand::Train(args) }) => prior::train(&args),
         Some(Command::Prior { command: PriorCommand::Sample(args) }) => prior::sample(&args),
         Some(Command::Prior { command: PriorCommand::Words }) => prior::words(),
-        Some(Command::Eval { command: EvalCommand::Toybox(args) }) => evaluate::toybox(&args),
+        Some(Command::Eval { command: EvalCommand::Toybench(args) }) => evaluate::toybench(&args),
         Some(Command::Doctor) => doctor::report(),
     }
 }

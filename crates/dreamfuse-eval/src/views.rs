@@ -1,0 +1,109 @@
+//! What is compared: the same views of a run and of the truth.
+
+use dreamfuse_core::{Camera, Light, Picture, Shading};
+use dreamfuse_engine::Run;
+use dreamfuse_scene::ViewSettings;
+use dreamfuse_toybox::{Look, Scene, render};
+
+/// Views of a comparison: rings of [`RING`].
+pub const VIEWS: usize = RING * ELEVATIONS.len();
+/// Views of a ring, from the front around.
+pub(crate) const RING: usize = 8;
+/// Elevations of the rings; the first is level, the second is what sheets show.
+const ELEVATIONS: [f32; 3] = [0.0, 0.35, 0.8];
+/// Side of the pictures.
+const SIZE: usize = 64;
+const BACKGROUND: f32 = 0.5;
+
+/// What of a surface is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Albedo,
+    /// White under a light from the camera: the shape alone.
+    Textureless,
+}
+
+impl Mode {
+    fn shading(self) -> Shading {
+        match self {
+            Self::Albedo => Shading::Albedo,
+            Self::Textureless => Shading::Textureless,
+        }
+    }
+}
+
+/// A picture with its opacity: `[red · opacity, green · opacity, blue · opacity, opacity]` a pixel.
+#[derive(Clone)]
+pub struct Image {
+    pub pixels: Vec<[f32; 4]>,
+}
+
+impl Image {
+    fn new(picture: &Picture, opacity: &[f32]) -> Self {
+        let pixel = |([r, g, b], a): (&[f32; 3], &f32)| {
+            let behind = (1.0 - a) * BACKGROUND;
+            [r - behind, g - behind, b - behind, *a]
+        };
+        Self { pixels: picture.pixels.iter().zip(opacity).map(pixel).collect() }
+    }
+
+    /// Left and right exchanged.
+    pub(crate) fn mirrored(&self) -> Self {
+        Self { pixels: self.pixels.chunks_exact(SIZE).flat_map(|row| row.iter().rev().copied()).collect() }
+    }
+
+    /// On neutral grey.
+    pub(crate) fn picture(&self) -> Picture {
+        let mut picture = Picture::filled(SIZE, SIZE, [BACKGROUND; 3]);
+        for (pixel, [r, g, b, a]) in picture.pixels.iter_mut().zip(&self.pixels) {
+            *pixel = [r, g, b].map(|value| value + (1.0 - a) * BACKGROUND);
+        }
+        picture
+    }
+}
+
+/// Whether a pixel belongs to the silhouette.
+pub(crate) fn is_covered(pixel: &[f32; 4]) -> bool {
+    pixel[3] > 0.5
+}
+
+/// Mean squared difference of colour and opacity where either picture shows something.
+pub(crate) fn difference(one: &Image, other: &Image) -> f64 {
+    let either = one.pixels.iter().zip(&other.pixels).filter(|(a, b)| is_covered(a) || is_covered(b));
+    let (sum, count) = either.fold((0.0, 0usize), |(sum, count), (a, b)| {
+        let squares: f32 = (0..4).map(|i| (a[i] - b[i]).powi(2)).sum();
+        (sum + f64::from(squares) / 4.0, count + 1)
+    });
+    sum / count.max(1) as f64
+}
+
+/// The cameras, ring by ring.
+pub fn cameras() -> Vec<Camera> {
+    ELEVATIONS.iter().flat_map(|elevation| Camera::ring(RING, *elevation)).collect()
+}
+
+/// Something that cameras can see.
+pub trait Subject {
+    fn image(&self, camera: &Camera, mode: Mode) -> Image;
+}
+
+impl Subject for Scene {
+    fn image(&self, camera: &Camera, mode: Mode) -> Image {
+        let look = Look { shading: mode.shading(), background: [BACKGROUND; 3], ..Look::albedo(camera) };
+        let view = render(self, camera, &look, SIZE);
+        Image::new(&view.picture, &view.opacity)
+    }
+}
+
+impl Subject for Run {
+    fn image(&self, camera: &Camera, mode: Mode) -> Image {
+        let settings = ViewSettings {
+            camera: *camera,
+            light: Light::headlight(camera),
+            shading: mode.shading(),
+            background: [BACKGROUND; 3],
+        };
+        let (picture, opacity) = dreamfuse_engine::picture_and_opacity(self, &settings, SIZE);
+        Image::new(&picture, &opacity)
+    }
+}
