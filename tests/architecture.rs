@@ -14,7 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("toybox", &["core"]),
     ("train", &["core", "kernels", "diffusion", "toybox"]),
     ("engine", &["core", "kernels", "scene", "diffusion", "distill", "mesh"]),
-    ("eval", &["core", "diffusion", "engine", "mesh", "scene", "toybox"]),
+    ("eval", &["core", "diffusion", "distill", "engine", "mesh", "scene", "toybox"]),
 ];
 
 fn crates() -> PathBuf {

@@ -122,6 +122,8 @@ impl Camera {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CameraRange {
+    /// From the front (0) towards +X.
+    pub azimuth: [f32; 2],
     pub elevation: [f32; 2],
     pub distance: [f32; 2],
     pub fov: [f32; 2],
@@ -138,6 +140,7 @@ pub struct CameraRange {
 impl Default for CameraRange {
     fn default() -> Self {
         Self {
+            azimuth: [0.0, 360.0],
             elevation: [-10.0, 80.0],
             distance: [2.7, 3.1],
             fov: [36.0, 40.0],
@@ -156,6 +159,7 @@ impl CameraRange {
     /// The message names the key and what would be right.
     pub fn check(&self) -> Result<(), String> {
         for (key, range, [least, most]) in [
+            ("azimuth", self.azimuth, [-360.0, 360.0]),
             ("elevation", self.elevation, [-90.0, 90.0]),
             ("distance", self.distance, [1.0, 100.0]),
             ("fov", self.fov, [1.0, 150.0]),
@@ -175,7 +179,8 @@ impl CameraRange {
     pub fn sample(&self, index: usize, count: usize, rng: &mut impl Rng) -> Camera {
         let uniform = |[low, high]: [f32; 2], rng: &mut dyn FnMut() -> f32| low + (high - low) * rng();
         let mut unit = || rng.random::<f32>();
-        let azimuth = TAU * (index as f32 + unit()) / count as f32;
+        let [first, last] = self.azimuth.map(f32::to_radians);
+        let azimuth = first + (last - first) * (index as f32 + unit()) / count as f32;
         let [low, high] = self.elevation.map(f32::to_radians);
         let elevation = if unit() < 0.5 {
             uniform([low, high], &mut unit)
@@ -247,6 +252,8 @@ mod tests {
             rolls += camera.roll.to_degrees().powi(2) / 400.0;
             let turn = camera.azimuth.rem_euclid(TAU) / TAU * 4.0;
             assert_eq!(turn.min(3.999) as usize, i % 4);
+            let narrow = CameraRange { azimuth: [-45.0, 45.0], ..CameraRange::default() }.sample(i % 4, 4, &mut rng);
+            assert!(narrow.azimuth.to_degrees().abs() <= 45.001, "{}", narrow.azimuth);
             assert!((-10.001..=80.001).contains(&camera.elevation.to_degrees()));
             assert!(camera.crop.center.iter().all(|c| c.abs() + camera.crop.scale <= 1.0 + 1e-6));
         }

@@ -11,14 +11,15 @@ pub struct ViewPrompts {
 }
 
 impl ViewPrompts {
-    /// Encodes the prompt for all views.
+    /// Encodes the prompt for all views, with their words or without.
     ///
     /// # Errors
     /// When the prompt is too long for the prior.
-    pub fn encode(prior: &dyn FrozenPrior, prompt: &str) -> Result<Self, String> {
+    pub fn encode(prior: &dyn FrozenPrior, prompt: &str, with_words: bool) -> Result<Self, String> {
         let one = |text: String| prior.encode(&[text]);
+        let suffix = |view: &ViewWord| if with_words { view.suffix() } else { "" };
         let views =
-            ViewWord::ALL.iter().map(|view| one(format!("{prompt}{}", view.suffix()))).collect::<Result<_, _>>()?;
+            ViewWord::ALL.iter().map(|view| one(format!("{prompt}{}", suffix(view)))).collect::<Result<_, _>>()?;
         Ok(Self { views, empty: one(String::new())? })
     }
 

@@ -29,6 +29,8 @@ pub struct RunConfig {
     pub guidance_scale: f64,
     /// Tell the camera to a prior that takes one.
     pub camera_aware: bool,
+    /// Add "front view", "side view", "back view" or "overhead view" to the prompt.
+    pub view_prompts: bool,
     /// Learning rates of the hash table and of the network; both fall over the second half of the run.
     pub table_rate: f32,
     pub mlp_rate: f32,
@@ -62,6 +64,7 @@ impl Default for RunConfig {
             views: 4,
             guidance_scale: 8.0,
             camera_aware: true,
+            view_prompts: true,
             table_rate: 0.02,
             mlp_rate: 0.01,
             albedo_only: 0.3,

@@ -1,5 +1,6 @@
 //! Evaluation against ground truth: the toybox has one for every sentence of its grammar.
 
+mod ablation;
 mod bootstrap;
 mod chamfer;
 mod ground_truth;
@@ -10,6 +11,7 @@ mod silhouette;
 mod toybench;
 mod views;
 
+pub use ablation::{ablation_table, variants};
 pub use bootstrap::{Interval, mean_interval};
 pub use chamfer::{chamfer, surface};
 pub use ground_truth::GroundTruthPrior;

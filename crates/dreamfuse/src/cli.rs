@@ -189,16 +189,24 @@ pub struct SampleArgs {
 pub enum EvalCommand {
     /// Run ToyBench: prompts of the toybox world, whose results are compared with the world itself.
     Toybench(ToyBenchArgs),
+    /// Repeat the paper's ablation on ToyBench's daily version: cameras, view words, light, guidance, noise levels.
+    Ablation(BenchArgs),
 }
 
 #[derive(Args)]
 pub struct ToyBenchArgs {
-    /// Folder for the runs, the table and the sheet; what is done in it is not done again.
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
     /// The daily version: six prompts and fewer steps.
     #[arg(long)]
     pub quick: bool,
+    #[command(flatten)]
+    pub bench: BenchArgs,
+}
+
+#[derive(Args)]
+pub struct BenchArgs {
+    /// Folder for the runs, the table and the sheet; what is done in it is not done again.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
     /// Seeds, separated by commas: each prompt runs with each.
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [0])]
     pub seeds: Vec<u64>,
@@ -219,6 +227,13 @@ pub struct Shard {
     /// From 1 to `count`.
     pub index: usize,
     pub count: usize,
+}
+
+impl Shard {
+    /// This part of the items: every `count`-th.
+    pub fn of<T>(self, items: &[T]) -> impl Iterator<Item = &T> {
+        items.iter().skip(self.index - 1).step_by(self.count)
+    }
 }
 
 impl std::str::FromStr for Shard {
@@ -287,6 +302,8 @@ mod tests {
     #[test]
     fn shards_are_parts_of_a_whole() {
         assert_eq!("2/8".parse(), Ok(Shard { index: 2, count: 8 }));
+        let part = |index| Shard { index, count: 2 }.of(&[1, 2, 3, 4, 5]).copied().collect::<Vec<_>>();
+        assert_eq!((part(1), part(2)), (vec![1, 3, 5], vec![2, 4]));
         for wrong in ["0/8", "9/8", "1", "a/b", "1/0", ""] {
             assert!(wrong.parse::<Shard>().is_err(), "{wrong}");
         }

@@ -1,6 +1,7 @@
 //! The `dreamfuse` command: arguments in, messages out.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is where the program talks")]
 
+mod bench_folder;
 mod cli;
 mod doctor;
 mod evaluate;
@@ -54,6 +55,7 @@ fn run(cli: cli::Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Prior { command: PriorCommand::Sample(args) }) => prior::sample(&args),
         Some(Command::Prior { command: PriorCommand::Words }) => prior::words(),
         Some(Command::Eval { command: EvalCommand::Toybench(args) }) => evaluate::toybench(&args),
+        Some(Command::Eval { command: EvalCommand::Ablation(args) }) => evaluate::ablation(&args),
         Some(Command::Doctor) => doctor::report(),
     }
 }

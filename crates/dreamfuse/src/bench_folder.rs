@@ -1,0 +1,163 @@
+//! The folder of a benchmark: a run and a score for each prompt and seed, and what they come to. Whatever is done in it is
+//! not done again, so that several processes may fill one folder, and an interrupted one goes on.
+
+use crate::interrupt;
+use anyhow::Context;
+use dreamfuse_core::Picture;
+use dreamfuse_core::files::{create_folder, write_atomically};
+use dreamfuse_diffusion::Pipeline;
+use dreamfuse_engine::{EngineError, ExportOptions, Outcome, Run, RunConfig, RunFolder, export_mesh, optimize};
+use dreamfuse_eval::{Bench, Measured, Report, Score, table};
+use dreamfuse_mesh::{Mesh, MeshError};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::path::{Path, PathBuf};
+
+/// One run of the benchmark.
+pub struct Entry {
+    prompt: String,
+    seed: u64,
+    root: PathBuf,
+}
+
+impl Entry {
+    /// Whether it has its score.
+    pub fn is_done(&self) -> bool {
+        self.score_path().exists()
+    }
+
+    fn score_path(&self) -> PathBuf {
+        self.root.join("score.json")
+    }
+
+    /// What an interrupted run took so far.
+    fn seconds_path(&self) -> PathBuf {
+        self.root.join("seconds.json")
+    }
+
+    /// The views beside the truth's.
+    fn row_path(&self) -> PathBuf {
+        self.root.join("beside-the-truth.png")
+    }
+}
+
+/// All runs of a benchmark.
+pub struct BenchFolder {
+    root: PathBuf,
+    pub entries: Vec<Entry>,
+}
+
+impl BenchFolder {
+    /// A folder, which may have been begun, for each of the prompts with each of the seeds.
+    pub fn create(root: &Path, prompts: &[String], seeds: &[u64]) -> anyhow::Result<Self> {
+        create_folder(root)?;
+        let entry = |prompt: &String, seed: &u64| {
+            let root = root.join(format!("seed-{seed}")).join(prompt.replace(' ', "-"));
+            Entry { prompt: prompt.clone(), seed: *seed, root }
+        };
+        let entries = prompts.iter().flat_map(|prompt| seeds.iter().map(move |seed| entry(prompt, seed))).collect();
+        Ok(Self { root: root.to_owned(), entries })
+    }
+
+    /// Where the controls are kept.
+    pub fn controls_path(&self) -> PathBuf {
+        self.root.join("controls.json")
+    }
+
+    /// Whether every run has its score.
+    pub fn is_done(&self) -> bool {
+        self.entries.iter().all(Entry::is_done)
+    }
+
+    /// Runs and scores one entry, from its last checkpoint where there is one; false if it was interrupted.
+    pub fn run(&self, bench: &Bench, entry: &Entry, config: &RunConfig, prior: &Pipeline) -> anyhow::Result<bool> {
+        if entry.is_done() {
+            return Ok(true);
+        }
+        eprintln!("{} (seed {})", entry.prompt, entry.seed);
+        let start = std::time::Instant::now();
+        let config = RunConfig { prompt: entry.prompt.clone(), seed: entry.seed, ..config.clone() };
+        let (folder, mut run) = open_or_create(&entry.root, config, prior)?;
+        let before = if entry.seconds_path().exists() { read_json(&entry.seconds_path())? } else { 0.0 };
+        let outcome = optimize(&mut run, prior, &folder, &mut |_| {}, &interrupt::is_asked);
+        let seconds = before + start.elapsed().as_secs_f64();
+        match outcome {
+            Ok(Outcome::Finished) | Err(EngineError::Mesh(MeshError::Empty)) => {}
+            Ok(Outcome::Interrupted) => {
+                write_json(&entry.seconds_path(), &seconds)?;
+                return Ok(false);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let cost = Measured { seconds, peak_mib: peak_mib() };
+        let score = bench.score(&entry.prompt, entry.seed, &run, &mesh(&run)?, cost)?;
+        let row = bench.sheet_row(&entry.prompt, &run)?;
+        Picture::sheet(&row, row.len()).save_png(&entry.row_path())?;
+        write_json(&entry.score_path(), &score)?;
+        Ok(true)
+    }
+
+    /// Sums up and writes what there is so far: `toybench.json`, `table.md`, `sheet.png`.
+    pub fn report(&self, bench: &Bench) -> anyhow::Result<Report> {
+        let done: Vec<&Entry> = self.entries.iter().filter(|entry| entry.is_done()).collect();
+        let scores = done.iter().map(|entry| read_json(&entry.score_path())).collect::<anyhow::Result<Vec<Score>>>()?;
+        let rows = done.iter().map(|entry| Picture::load_png(&entry.row_path())).collect::<Result<Vec<_>, _>>()?;
+        let controls = self.controls_path().exists().then(|| read_json(&self.controls_path())).transpose()?;
+        let report = Report::new(bench, scores, controls)?;
+        write_json(&self.root.join("toybench.json"), &report)?;
+        write_atomically(&self.root.join("table.md"), table(bench, &report).as_bytes())?;
+        if !rows.is_empty() {
+            Picture::sheet(&rows, 1).save_png(&self.root.join("sheet.png"))?;
+        }
+        Ok(report)
+    }
+}
+
+fn open_or_create(root: &Path, config: RunConfig, prior: &Pipeline) -> anyhow::Result<(RunFolder, Run)> {
+    match RunFolder::open(root) {
+        Ok((folder, saved)) => {
+            anyhow::ensure!(
+                saved == config,
+                "{} was run with another configuration; choose another --out",
+                root.display()
+            );
+            let resumed = Run::resume(&folder, config.clone(), prior, &mut |message| eprintln!("warning: {message}"));
+            match resumed {
+                Err(EngineError::NoCheckpoint(_)) => Ok((folder, Run::new(config, prior)?)),
+                other => Ok((folder, other?)),
+            }
+        }
+        Err(EngineError::NoRun(_)) => {
+            let run = Run::new(config, prior)?;
+            Ok((RunFolder::create(root, &run.config)?, run))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The mesh as it was exported; an empty one where nothing reaches the threshold.
+fn mesh(run: &Run) -> anyhow::Result<Mesh> {
+    match export_mesh(run, ExportOptions::of(&run.config)) {
+        Ok((mesh, ..)) => Ok(mesh),
+        Err(EngineError::Mesh(MeshError::Empty)) => Ok(Mesh::default()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The most memory that the process has held so far, in MiB, where the system tells.
+fn peak_mib() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: f64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kib / 1024.0)
+}
+
+/// Writes a value as JSON.
+pub fn write_json(path: &Path, value: &impl Serialize) -> anyhow::Result<()> {
+    Ok(write_atomically(path, (serde_json::to_string_pretty(value)? + "\n").as_bytes())?)
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{} is damaged; remove it to make it again", path.display()))
+}
