@@ -23,13 +23,14 @@ impl ViewPrompts {
         Ok(Self { views, empty: one(String::new())? })
     }
 
+    fn view(&self, word: ViewWord) -> &ReadText {
+        let index = ViewWord::ALL.iter().position(|view| *view == word).expect("ALL has every view word");
+        &self.views[index]
+    }
+
     /// The prompt for views from the cameras, and the empty text as many times.
     pub fn for_cameras(&self, cameras: &[Camera]) -> (ReadText, ReadText) {
-        let of = |camera: &Camera| {
-            let word = ViewWord::of(camera.azimuth, camera.elevation);
-            let index = ViewWord::ALL.iter().position(|view| *view == word).expect("ALL has every view word");
-            self.views[index].clone()
-        };
+        let of = |camera: &Camera| self.view(ViewWord::of(camera.azimuth, camera.elevation)).clone();
         let text: Vec<ReadText> = cameras.iter().map(of).collect();
         (ReadText::cat(&text), ReadText::cat(&vec![self.empty.clone(); cameras.len()]))
     }

@@ -1,5 +1,6 @@
 //! What a run tells its listeners.
 
+use crate::health::Ailment;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -22,12 +23,49 @@ pub struct Report {
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    Started { prompt: String, from_step: u64, to_step: u64 },
+    Started {
+        prompt: String,
+        from_step: u64,
+        to_step: u64,
+    },
     Step(Report),
-    Preview { step: u64, path: PathBuf },
-    Checkpoint { step: u64, path: PathBuf },
-    Warning { message: String },
-    Mesh { path: PathBuf, vertices: usize, triangles: usize, iso: f32, silhouette_agreement: f32 },
-    Interrupted { step: u64 },
-    Finished { step: u64, seconds: f64 },
+    Preview {
+        step: u64,
+        path: PathBuf,
+    },
+    Checkpoint {
+        step: u64,
+        path: PathBuf,
+    },
+    Warning {
+        message: String,
+    },
+    /// Something is wrong with the scene.
+    Health {
+        step: u64,
+        ailment: Ailment,
+        remedy: String,
+        rolled_back_to: Option<u64>,
+    },
+    Mesh {
+        path: PathBuf,
+        vertices: usize,
+        triangles: usize,
+        iso: f32,
+        silhouette_agreement: f32,
+    },
+    Interrupted {
+        step: u64,
+    },
+    Finished {
+        step: u64,
+        seconds: f64,
+    },
+}
+
+impl Event {
+    /// What was found after a step, and where the run went back to, if it did.
+    pub(crate) fn health(step: u64, ailment: Ailment, rolled_back_to: Option<u64>) -> Self {
+        Self::Health { step, ailment, remedy: ailment.remedy().into(), rolled_back_to }
+    }
 }

@@ -7,6 +7,8 @@ mod device;
 mod event;
 mod export;
 mod folder;
+mod guard;
+mod health;
 mod optimizer;
 mod regularizers;
 mod run;
@@ -17,6 +19,7 @@ pub use device::{DEVICES, device};
 pub use event::{Event, Report};
 pub use export::{ExportOptions, export_mesh, picture_and_opacity, pictures, preview_sheet, save_pictures};
 pub use folder::RunFolder;
+pub use health::{Ailment, Opinion, Signs};
 pub use regularizers::LossWeights;
 pub use run::Run;
 pub use session::{Outcome, export, load_prior, optimize};
@@ -45,6 +48,11 @@ pub enum EngineError {
     BadCheckpoint { path: PathBuf, reason: String },
     #[error("the gradient of step {0} is not finite; lower table_rate and mlp_rate, then resume or start again")]
     NotFinite(u64),
+    #[error(
+        "{name} at step {step}, {roll_backs} roll-backs with other random numbers did not help: {remedy}",
+        name = .ailment.name(), remedy = .ailment.remedy()
+    )]
+    Unhealthy { step: u64, ailment: Ailment, roll_backs: u64 },
     #[error("device {0:?} is not in this binary; it has: {list}", list = DEVICES.join(", "))]
     Device(String),
     #[error("there is no device of the kind {0:?} on this machine, or no driver for it; --device cpu always works")]

@@ -88,6 +88,18 @@ impl Run {
         Renderer { field: &self.field, occupancy: &self.occupancy, config: &self.config.scene }
     }
 
+    pub(crate) fn prompts(&self) -> &ViewPrompts {
+        &self.prompts
+    }
+
+    /// Brings the scene to its state before the first step.
+    pub(crate) fn start_over(&mut self) {
+        self.field = SceneField::random(&self.config.scene, self.config.seed, &self.field.table.device());
+        self.optimizer = Optimizer::new(self.field.parameters());
+        self.occupancy = OccupancyGrid::full(&self.config.scene);
+        self.step = 0;
+    }
+
     /// The scene's field.
     pub fn field(&self) -> &SceneField {
         &self.field

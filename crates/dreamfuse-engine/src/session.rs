@@ -5,6 +5,8 @@ use crate::device::device;
 use crate::event::{Event, Report};
 use crate::export::{ExportOptions, export_mesh, preview_sheet, save_pictures};
 use crate::folder::RunFolder;
+use crate::guard::Guard;
+use crate::health::Ailment;
 use crate::run::Run;
 use crate::{EngineError, checkpoint};
 use dreamfuse_diffusion::{FrozenPrior, Pipeline, embedded};
@@ -64,11 +66,22 @@ impl Run {
     }
 }
 
+impl Run {
+    /// Goes back to the newest whole checkpoint, or to the start, to draw other random numbers from there.
+    pub(crate) fn roll_back(&mut self, folder: &RunFolder) {
+        let salt = self.salt + 1;
+        if !folder.list_checkpoints().iter().any(|path| checkpoint::restore(self, path).is_ok()) {
+            self.start_over();
+        }
+        self.salt = salt;
+    }
+}
+
 /// Optimizes until `config.steps` are done or `should_stop` says so, then exports. Every event goes to
 /// the listener, and all but most steps to the folder's log.
 ///
 /// # Errors
-/// When a file cannot be written or the gradient is not finite.
+/// When a file cannot be written, or the scene collapses again and again.
 pub fn optimize(
     run: &mut Run,
     prior: &dyn FrozenPrior,
@@ -84,9 +97,19 @@ pub fn optimize(
     };
     let (prompt, from_step, to_step) = (run.config.prompt.clone(), run.step_count(), run.config.steps);
     emit(&Event::Started { prompt, from_step, to_step })?;
+    let mut guard = Guard::default();
     while run.step_count() < to_step {
-        let report = run.step(prior)?;
+        let report = match run.step(prior) {
+            Err(EngineError::NotFinite(_)) => {
+                guard.roll_back(run, Ailment::NotFinite, folder, &mut emit)?;
+                continue;
+            }
+            other => other?,
+        };
         emit(&Event::Step(report))?;
+        if guard.watch(run, prior, folder, &mut emit)? {
+            continue;
+        }
         keep_records(run, folder, report, &mut emit)?;
         if should_stop() && report.step < to_step {
             save_checkpoint(run, folder, &mut emit)?;

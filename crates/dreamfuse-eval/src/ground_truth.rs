@@ -19,8 +19,12 @@ impl GroundTruthPrior {
     /// # Errors
     /// When the prompt is no such sentence.
     pub fn new(prompt: &str, size: usize) -> Result<Self, ParseError> {
-        let scene = Scene::canonical(&parse(prompt)?);
-        Ok(Self { scene, size, schedule: NoiseSchedule::new(ScheduleConfig::cosine_v()) })
+        Ok(Self::of_scene(Scene::canonical(&parse(prompt)?), size))
+    }
+
+    /// The prior of any scene.
+    pub fn of_scene(scene: Scene, size: usize) -> Self {
+        Self { scene, size, schedule: NoiseSchedule::new(ScheduleConfig::cosine_v()) }
     }
 
     /// Planes of the true picture in `[−1, 1]`, before the background that shows through the noise: the mean of
@@ -60,12 +64,11 @@ impl FrozenPrior for GroundTruthPrior {
         pictures * 2.0 - 1.0
     }
 
-    /// # Panics
-    /// When no cameras are told.
+    /// Where no cameras are told it has no opinion, and sees no noise.
     fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], _: ReadText, cameras: Option<&[Camera]>) -> Tensor<4> {
         let (shape, device) = (noisy.dims(), noisy.device());
         let (signal, sigma) = self.schedule.coefficients(timesteps, &device);
-        let cameras = cameras.expect("the ground truth needs to know the camera");
+        let Some(cameras) = cameras else { return noisy.zeros_like() };
         let values = noisy.clone().into_data().try_to_vec::<f32>().expect("pictures are f32");
         let pictures = values.chunks_exact(3 * self.size * self.size);
         let clean = pictures.zip(cameras).zip(timesteps).flat_map(|((picture, camera), timestep)| {

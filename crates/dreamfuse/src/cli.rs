@@ -116,8 +116,35 @@ pub enum PriorCommand {
     Train(TrainArgs),
     /// Draw pictures from a prior.
     Sample(SampleArgs),
+    /// Show what noise leaves of a picture, what the prior sees in it, and where score distillation pushes.
+    Inspect(InspectArgs),
     /// List the words that the built-in prior knows.
     Words,
+}
+
+#[derive(Args)]
+pub struct InspectArgs {
+    /// What the picture should become.
+    #[arg(value_name = "PROMPT")]
+    pub prompt: String,
+    /// A square PNG as large as the prior's pictures, such as a preview of a run; one drawn from the prior by default.
+    #[arg(long, value_name = "FILE")]
+    pub picture: Option<PathBuf>,
+    /// Where the camera stands, in degrees from the front towards the right.
+    #[arg(long, value_name = "DEGREES", default_value_t = 30.0, allow_negative_numbers = true)]
+    pub azimuth: f32,
+    /// Strength of classifier-free guidance, in diffusers' convention.
+    #[arg(long, value_name = "S", default_value_t = 8.0)]
+    pub guidance_scale: f64,
+    /// Same seed, same noise.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// `embedded`, or a folder in the diffusers layout.
+    #[arg(long, value_name = "NAME-OR-DIR", default_value = "embedded")]
+    pub prior: String,
+    /// The strip, a PNG.
+    #[arg(short, long, value_name = "FILE", default_value = "inspect.png")]
+    pub out: PathBuf,
 }
 
 #[derive(Args)]

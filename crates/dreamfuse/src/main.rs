@@ -5,6 +5,7 @@ mod bench_folder;
 mod cli;
 mod doctor;
 mod evaluate;
+mod inspect;
 mod interrupt;
 mod memory;
 mod optimize;
@@ -53,6 +54,7 @@ fn run(cli: cli::Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Export(args)) => optimize::export(&args),
         Some(Command::Prior { command: PriorCommand::Train(args) }) => prior::train(&args),
         Some(Command::Prior { command: PriorCommand::Sample(args) }) => prior::sample(&args),
+        Some(Command::Prior { command: PriorCommand::Inspect(args) }) => inspect::inspect(&args),
         Some(Command::Prior { command: PriorCommand::Words }) => prior::words(),
         Some(Command::Eval { command: EvalCommand::Toybench(args) }) => evaluate::toybench(&args),
         Some(Command::Eval { command: EvalCommand::Ablation(args) }) => evaluate::ablation(&args),

@@ -105,6 +105,10 @@ fn listen(event: &Event, bar: &ProgressBar) {
         }
         Event::Mesh { .. } => bar.suspend(|| announce(event)),
         Event::Warning { message } => bar.suspend(|| warn(message.clone())),
+        Event::Health { step, ailment, remedy, rolled_back_to } => {
+            let back = rolled_back_to.map_or(String::new(), |to| format!("; going back to step {to}"));
+            bar.suspend(|| warn(format!("step {step}: {}{back}. What helps: {remedy}", ailment.name())));
+        }
         Event::Interrupted { .. } => bar.abandon(),
         Event::Finished { seconds, .. } => {
             bar.finish();

@@ -164,14 +164,15 @@ fn sheet(prior: &Pipeline, prompts: &[String], options: &SheetOptions) -> anyhow
     Ok(Picture::sheet(&enlarged, columns))
 }
 
+/// The built-in prior, or the one of a folder.
+pub fn load(name: &str, device: &Device) -> anyhow::Result<Pipeline> {
+    Ok(if name == "embedded" { embedded::load(device)? } else { Pipeline::load(Path::new(name), device)? })
+}
+
 /// `dreamfuse prior sample`.
 pub fn sample(args: &SampleArgs) -> anyhow::Result<ExitCode> {
     let device = Device::flex();
-    let prior = if args.prior == "embedded" {
-        embedded::load(&device)?
-    } else {
-        Pipeline::load(Path::new(&args.prior), &device)?
-    };
+    let prior = load(&args.prior, &device)?;
     args.prompts.iter().for_each(|prompt| prompt_words::warn_unknown(prompt, &prior.words));
     let sampler = match args.sampler {
         SamplerName::Ddim => Sampler::Ddim,

@@ -1,0 +1,151 @@
+//! Why score distillation works, seen: what noise leaves of a picture, what the prior makes of that, and where it pushes.
+
+use crate::sds::{Ask, score_distillation};
+use crate::spectrum::power_spectrum;
+use burn::tensor::Tensor;
+use dreamfuse_core::{Camera, Picture};
+use dreamfuse_diffusion::sampler::normal;
+use dreamfuse_diffusion::{FrozenPrior, guided_noise};
+
+/// What is inspected.
+pub struct Inspected<'a> {
+    /// As large as the prior's pictures.
+    pub picture: &'a Picture,
+    /// With its view word.
+    pub prompt: String,
+    pub camera: Option<Camera>,
+    /// In diffusers' convention.
+    pub guidance_scale: f64,
+    /// Of the noise, which is the same at all levels.
+    pub seed: u64,
+}
+
+/// One noise level.
+pub struct Level {
+    /// In `[0, 1]`.
+    pub t: f64,
+    /// x_t.
+    pub noisy: Picture,
+    /// x̂_0, the picture that the guided answer stands for.
+    pub estimate: Picture,
+    /// Where a step of gradient descent moves the picture, scaled to its own largest value around grey.
+    pub push: Picture,
+    /// Root mean square of the gradient.
+    pub gradient: f64,
+    /// Power by frequency of √ᾱ x_0 and of σ ε, in waves a picture.
+    pub signal: Vec<f64>,
+    pub noise: Vec<f64>,
+}
+
+impl Level {
+    /// The lowest frequency at which the noise is stronger than the picture; one past the last if there is none.
+    pub fn drowned_from(&self) -> usize {
+        let drowned = |k: &usize| self.noise[*k] > self.signal[*k];
+        (1..self.signal.len()).find(drowned).unwrap_or(self.signal.len())
+    }
+}
+
+/// Looks at a picture through the prior at each of the noise levels `ts`. Priors of pixels only: their range is a
+/// multiple of the display's, and goes back.
+///
+/// # Errors
+/// When the prompt is too long for the prior.
+pub fn inspect(prior: &dyn FrozenPrior, inspected: &Inspected, ts: &[f64]) -> Result<Vec<Level>, String> {
+    let device = burn::tensor::Device::flex();
+    let size = prior.resolution();
+    let mut planes = Vec::new();
+    inspected.picture.push_planes(&mut planes);
+    let picture = Tensor::<1>::from_floats(planes.as_slice(), &device).reshape([1, 3, size, size]);
+    let text = (prior.encode(std::slice::from_ref(&inspected.prompt))?, prior.encode(&[String::new()])?);
+    let cameras = inspected.camera.map(|camera| [camera]);
+    let cameras = cameras.as_ref().map(|cameras| &cameras[..]);
+    let noise = normal([1, 3, size, size], inspected.seed, 0, &device);
+    let level = |t: &f64| {
+        let timesteps = [prior.schedule().timestep(*t)];
+        let (signal, sigma) = prior.schedule().coefficients(&timesteps, &device);
+        let clean = prior.to_own_range(picture.clone());
+        let noisy = prior.schedule().add_noise(clean.clone(), noise.clone(), &timesteps);
+        let guided = guided_noise(prior, noisy.clone(), &timesteps, text.clone(), cameras, inspected.guidance_scale);
+        let estimate = (noisy.clone() - sigma.clone() * guided) / signal.clone();
+        let ask = Ask {
+            timesteps: &timesteps,
+            noise: noise.clone(),
+            text: text.clone(),
+            cameras,
+            guidance_scale: inspected.guidance_scale,
+        };
+        let gradient = numbers(score_distillation(prior, picture.clone(), ask));
+        let largest = gradient.iter().fold(f32::MIN_POSITIVE, |most, value| most.max(value.abs()));
+        let push: Vec<f32> = gradient.iter().map(|value| 0.5 - 0.5 * value / largest).collect();
+        let squares: f64 = gradient.iter().map(|value| f64::from(*value).powi(2)).sum();
+        Level {
+            t: *t,
+            noisy: shown(prior, noisy),
+            estimate: shown(prior, estimate),
+            push: Picture::from_planes(size, &push),
+            gradient: (squares / gradient.len() as f64).sqrt(),
+            signal: power_spectrum(&numbers(signal * clean), size),
+            noise: power_spectrum(&numbers(sigma * noise.clone()), size),
+        }
+    };
+    Ok(ts.iter().map(level).collect())
+}
+
+fn numbers(tensor: Tensor<4>) -> Vec<f32> {
+    tensor.into_data().try_to_vec::<f32>().expect("pictures are f32")
+}
+
+/// A picture of the prior's range, display-referred.
+fn shown(prior: &dyn FrozenPrior, own: Tensor<4>) -> Picture {
+    let zero = prior.to_own_range(own.zeros_like());
+    let one = prior.to_own_range(own.ones_like());
+    let display = ((own - zero.clone()) / (one - zero)).clamp(0.0, 1.0);
+    Picture::from_planes(prior.resolution(), &numbers(display))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+    use dreamfuse_diffusion::{NoiseSchedule, ReadText, ScheduleConfig};
+
+    /// Answers that every picture is the one with this value everywhere, in a range of `[−1, 1]`.
+    struct Constant(NoiseSchedule, f32);
+
+    impl FrozenPrior for Constant {
+        fn resolution(&self) -> usize {
+            16
+        }
+        fn schedule(&self) -> &NoiseSchedule {
+            &self.0
+        }
+        fn encode(&self, _: &[String]) -> Result<ReadText, String> {
+            Ok(ReadText::none())
+        }
+        fn to_own_range(&self, pictures: Tensor<4>) -> Tensor<4> {
+            pictures * 2.0 - 1.0
+        }
+        fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], _: ReadText, _: Option<&[Camera]>) -> Tensor<4> {
+            let (signal, sigma) = self.0.coefficients(timesteps, &Device::flex());
+            (noisy - signal * self.1) / sigma
+        }
+    }
+
+    #[test]
+    fn the_estimate_is_the_priors_and_the_push_goes_there_and_high_frequencies_drown_first() {
+        let prior = Constant(NoiseSchedule::new(ScheduleConfig::cosine_v()), 0.5);
+        let mut picture = Picture::filled(16, 16, [0.25; 3]);
+        picture.pixels[16 * 6 + 4..16 * 6 + 11].fill([0.9; 3]);
+        let inspected =
+            Inspected { picture: &picture, prompt: String::new(), camera: None, guidance_scale: 1.0, seed: 0 };
+        let levels = inspect(&prior, &inspected, &[0.1, 0.5, 0.9]).unwrap();
+        for level in &levels {
+            assert!(level.estimate.pixels.iter().all(|pixel| (pixel[0] - 0.75).abs() < 1e-3), "at {}", level.t);
+            // Up where the picture is darker than the answer, down where it is brighter.
+            assert!(level.push.pixels[0][0] > 0.6 && level.push.pixels[16 * 6 + 6][0] < 0.5);
+            assert!(level.gradient > 0.0);
+        }
+        let drowned: Vec<usize> = levels.iter().map(Level::drowned_from).collect();
+        assert!(drowned[0] > drowned[1] && drowned[1] >= drowned[2] && drowned[2] <= 2, "{drowned:?}");
+    }
+}

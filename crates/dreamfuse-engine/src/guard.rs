@@ -1,0 +1,65 @@
+//! Watches over a run: tells what is wrong with the scene and what helps, and goes back where that does.
+
+use crate::EngineError;
+use crate::event::Event;
+use crate::folder::RunFolder;
+use crate::health::{Ailment, examine, is_due};
+use crate::run::Run;
+use dreamfuse_diffusion::FrozenPrior;
+
+/// Roll-backs of a session, after which the settings are to blame.
+const MOST_ROLL_BACKS: u64 = 3;
+
+/// What a session has found so far.
+#[derive(Default)]
+pub(crate) struct Guard {
+    told: Vec<Ailment>,
+    roll_backs: u64,
+}
+
+impl Guard {
+    /// Examines the scene where that is due; true if the run went back.
+    ///
+    /// # Errors
+    /// When it went back too often.
+    pub fn watch(
+        &mut self,
+        run: &mut Run,
+        prior: &dyn FrozenPrior,
+        folder: &RunFolder,
+        emit: &mut dyn FnMut(&Event) -> Result<(), EngineError>,
+    ) -> Result<bool, EngineError> {
+        let found = if is_due(run) { examine(run, prior) } else { Vec::new() };
+        for ailment in found {
+            if ailment.is_fatal() {
+                return self.roll_back(run, ailment, folder, emit).map(|()| true);
+            }
+            if !self.told.contains(&ailment) {
+                self.told.push(ailment);
+                emit(&Event::health(run.step_count(), ailment, None))?;
+            }
+        }
+        Ok(false)
+    }
+
+    /// Takes the run back to its last good checkpoint, or its start, with fresh random streams.
+    ///
+    /// # Errors
+    /// When it went back too often.
+    pub fn roll_back(
+        &mut self,
+        run: &mut Run,
+        ailment: Ailment,
+        folder: &RunFolder,
+        emit: &mut dyn FnMut(&Event) -> Result<(), EngineError>,
+    ) -> Result<(), EngineError> {
+        let step = run.step_count();
+        if self.roll_backs == MOST_ROLL_BACKS {
+            emit(&Event::health(step, ailment, None))?;
+            return Err(EngineError::Unhealthy { step, ailment, roll_backs: self.roll_backs });
+        }
+        self.roll_backs += 1;
+        run.roll_back(folder);
+        emit(&Event::health(step, ailment, Some(run.step_count())))
+    }
+}

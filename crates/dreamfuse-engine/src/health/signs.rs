@@ -1,0 +1,64 @@
+//! Signs that pictures of a scene show.
+
+use super::Ailment;
+use crate::export::picture_and_opacity;
+use crate::run::Run;
+use dreamfuse_core::{Camera, Picture};
+use dreamfuse_scene::ViewSettings;
+
+/// Views around the scene; opposite ones see the same silhouette.
+const VIEWS: usize = 8;
+const SIZE: usize = 32;
+
+/// Figures of a scene as a level ring of cameras sees it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Signs {
+    /// Mean opacity of all pixels.
+    pub opacity: f64,
+    /// Share of what is seen at all through which the background is seen too.
+    pub haze: f64,
+    /// Smallest over largest area of the silhouettes.
+    pub flatness: f64,
+    /// Share of the silhouettes with one channel at its end and another at the other.
+    pub saturated: f64,
+}
+
+impl Signs {
+    /// Of a run's scene.
+    pub(crate) fn of(run: &Run) -> Self {
+        let view = |camera| picture_and_opacity(run, &ViewSettings::albedo(camera), SIZE);
+        Self::of_views(&Camera::ring(VIEWS, 0.0).into_iter().map(view).collect::<Vec<_>>())
+    }
+
+    /// Of views evenly spaced around: albedo, and opacity.
+    pub fn of_views(views: &[(Picture, Vec<f32>)]) -> Self {
+        let share = |part: usize, whole: usize| part as f64 / whole.max(1) as f64;
+        let opacities = || views.iter().flat_map(|(_, opacity)| opacity);
+        let seen = opacities().filter(|a| **a > 0.05).count();
+        let faint = opacities().filter(|a| (0.05..0.9).contains(*a)).count();
+        let areas: Vec<usize> = views.iter().map(|(_, opacity)| opacity.iter().filter(|a| **a > 0.5).count()).collect();
+        let (least, most) = (areas.iter().min().copied().unwrap_or(0), areas.iter().max().copied().unwrap_or(0));
+        let is_pure = |[r, g, b]: &[f32; 3]| r.max(*g).max(*b) > 0.98 && r.min(*g).min(*b) < 0.02;
+        let pure = views.iter().flat_map(|(picture, opacity)| picture.pixels.iter().zip(opacity));
+        let pure = pure.filter(|(pixel, a)| **a > 0.5 && is_pure(pixel)).count();
+        Self {
+            opacity: opacities().map(|a| f64::from(*a)).sum::<f64>() / opacities().count().max(1) as f64,
+            haze: share(faint, seen),
+            flatness: if most == 0 { 1.0 } else { share(least, most) },
+            saturated: share(pure, areas.iter().sum()),
+        }
+    }
+
+    /// What they mean.
+    pub fn ailments(&self) -> Vec<Ailment> {
+        if self.opacity < 0.002 {
+            return vec![Ailment::Empty];
+        }
+        let signs = [
+            (self.haze > 0.7, Ailment::Fog),
+            (self.flatness < 0.2, Ailment::Billboard),
+            (self.saturated > 0.7, Ailment::Saturation),
+        ];
+        signs.into_iter().filter(|(is_so, _)| *is_so).map(|(_, ailment)| ailment).collect()
+    }
+}

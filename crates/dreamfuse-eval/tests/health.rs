@@ -1,0 +1,173 @@
+//! Each ailment of a scene, provoked: it is found, named, and what can be helped by going back is.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+use burn::tensor::{Tensor, TensorData};
+use dreamfuse_core::{Camera, Picture, Vec3};
+use dreamfuse_diffusion::{FrozenPrior, NoiseSchedule, ReadText, ScheduleConfig, embedded};
+use dreamfuse_distill::ViewPrompts;
+use dreamfuse_engine::{
+    Ailment, EngineError, Event, LossWeights, Opinion, Outcome, Run, RunConfig, RunFolder, optimize,
+};
+use dreamfuse_eval::GroundTruthPrior;
+use dreamfuse_toybox::scene::Part;
+use dreamfuse_toybox::solid::Solid;
+use dreamfuse_toybox::{Look, Scene, parse, render};
+use std::cell::Cell;
+
+const SIZE: usize = 24;
+
+fn config() -> RunConfig {
+    RunConfig {
+        prompt: "a thing".into(),
+        steps: 120,
+        lit: 0.0,
+        table_rate: 0.01,
+        mlp_rate: 0.005,
+        checkpoint_every: 40,
+        mesh_cells: 24,
+        ..RunConfig::default()
+    }
+}
+
+/// Step, ailment, step that the run went back to.
+type Found = (u64, Ailment, Option<u64>);
+
+/// Runs to the end; what was found, and how it ended.
+fn found(config: RunConfig, prior: &dyn FrozenPrior) -> (Vec<Found>, Result<Outcome, EngineError>) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = Run::new(config, prior).unwrap();
+    let folder = RunFolder::create(&folder.path().join("run"), &run.config).unwrap();
+    let mut found = Vec::new();
+    let mut listen = |event: &Event| {
+        if let Event::Health { step, ailment, rolled_back_to, remedy } = event {
+            assert!(!remedy.is_empty());
+            found.push((*step, *ailment, *rolled_back_to));
+        }
+    };
+    let outcome = optimize(&mut run, prior, &folder, &mut listen, &|| false);
+    (found, outcome)
+}
+
+/// A scene of one solid in the middle.
+fn one(solid: Solid, color: [f32; 3]) -> GroundTruthPrior {
+    let rotation = nalgebra::Rotation3::identity();
+    let part = Part { name: "it", solid, center: Vec3::zeros(), rotation, color, material: None };
+    GroundTruthPrior::of_scene(Scene { parts: vec![part] }, SIZE)
+}
+
+fn ball(color: [f32; 3]) -> GroundTruthPrior {
+    one(Solid::Ellipsoid { radii: Vec3::new(0.5, 0.5, 0.5) }, color)
+}
+
+#[test]
+fn a_healthy_run_hears_nothing() {
+    let (found, outcome) = found(config(), &ball([0.3, 0.5, 0.4]));
+    assert!(found.is_empty() && outcome.is_ok(), "{found:?} {outcome:?}");
+}
+
+#[test]
+fn an_empty_scene_is_taken_back_and_at_last_given_up() {
+    let losses = LossWeights { opacity: 30.0, ..LossWeights::default() };
+    let (found, outcome) = found(RunConfig { losses, ..config() }, &ball([0.3, 0.5, 0.4]));
+    assert_eq!(found.iter().filter(|(_, ailment, back)| *ailment == Ailment::Empty && back.is_some()).count(), 3);
+    let error = outcome.unwrap_err().to_string();
+    assert!(error.contains("empty") && error.contains("losses.opacity") && !error.contains('\n'), "{error}");
+}
+
+/// Gives one answer that is no number.
+struct OnceNotFinite(GroundTruthPrior, Cell<u32>);
+
+impl FrozenPrior for OnceNotFinite {
+    fn resolution(&self) -> usize {
+        self.0.resolution()
+    }
+    fn schedule(&self) -> &NoiseSchedule {
+        self.0.schedule()
+    }
+    fn encode(&self, prompts: &[String]) -> Result<ReadText, String> {
+        self.0.encode(prompts)
+    }
+    fn to_own_range(&self, pictures: Tensor<4>) -> Tensor<4> {
+        self.0.to_own_range(pictures)
+    }
+    fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], text: ReadText, cameras: Option<&[Camera]>) -> Tensor<4> {
+        self.1.set(self.1.get() + 1);
+        let answer = self.0.noise(noisy, timesteps, text, cameras);
+        if self.1.get() == 55 { answer * f32::NAN } else { answer }
+    }
+}
+
+#[test]
+fn a_gradient_that_is_no_number_takes_the_run_back_to_its_last_checkpoint() {
+    let prior = OnceNotFinite(ball([0.3, 0.5, 0.4]), Cell::new(0));
+    let (found, outcome) = found(config(), &prior);
+    assert_eq!(found, [(54, Ailment::NotFinite, Some(40))]);
+    assert!(matches!(outcome, Ok(Outcome::Finished)), "{outcome:?}");
+}
+
+#[test]
+fn a_board_is_called_flat() {
+    let board = one(Solid::Box { half: Vec3::new(0.5, 0.008, 0.5) }, [0.3, 0.5, 0.4]);
+    let (found, outcome) = found(RunConfig { steps: 200, ..config() }, &board);
+    assert!(found.iter().any(|(_, ailment, _)| *ailment == Ailment::Billboard) && outcome.is_ok(), "{found:?}");
+}
+
+#[test]
+fn screaming_colours_are_called_saturated() {
+    let (found, outcome) = found(RunConfig { steps: 200, ..config() }, &ball([1.0, 0.0, 0.0]));
+    assert!(found.iter().any(|(_, ailment, _)| *ailment == Ailment::Saturation) && outcome.is_ok(), "{found:?}");
+}
+
+/// Sees a haze before every camera: a disc through which the background shows.
+struct Haze(NoiseSchedule);
+
+impl FrozenPrior for Haze {
+    fn resolution(&self) -> usize {
+        SIZE
+    }
+    fn schedule(&self) -> &NoiseSchedule {
+        &self.0
+    }
+    fn encode(&self, _: &[String]) -> Result<ReadText, String> {
+        Ok(ReadText::none())
+    }
+    fn to_own_range(&self, pictures: Tensor<4>) -> Tensor<4> {
+        pictures * 2.0 - 1.0
+    }
+    fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], _: ReadText, _: Option<&[Camera]>) -> Tensor<4> {
+        let (shape, device) = (noisy.dims(), noisy.device());
+        let (signal, sigma) = self.0.coefficients(timesteps, &device);
+        let values = (noisy.clone() / signal.clone()).into_data().try_to_vec::<f32>().unwrap();
+        let clean = values.chunks_exact(SIZE * SIZE).flat_map(|plane| {
+            let background = plane[..2 * SIZE].iter().sum::<f32>() / (2 * SIZE) as f32;
+            (0..SIZE * SIZE).map(move |i| {
+                let (x, y) = ((i % SIZE) as f32 - 11.5, (i / SIZE) as f32 - 11.5);
+                if x.hypot(y) < 9.0 { 0.7 * background + 0.3 } else { background }
+            })
+        });
+        let clean = Tensor::<4>::from_data(TensorData::new(clean.collect::<Vec<f32>>(), shape), &device);
+        (noisy - signal * clean) / sigma
+    }
+}
+
+#[test]
+fn a_haze_is_called_fog() {
+    let haze = Haze(NoiseSchedule::new(ScheduleConfig::cosine_v()));
+    let (found, outcome) = found(RunConfig { steps: 200, ..config() }, &haze);
+    assert!(found.iter().any(|(_, ailment, _)| *ailment == Ailment::Fog), "{found:?} {outcome:?}");
+}
+
+#[test]
+fn the_built_in_prior_takes_a_front_from_behind_for_one_and_a_back_for_a_back() {
+    let prior = embedded::load(&burn::tensor::Device::flex()).unwrap();
+    let scene = Scene::canonical(&parse("a penguin").unwrap());
+    let view = |azimuth: f32| -> Picture {
+        let camera = Camera::orbit(azimuth, 0.2);
+        render(&scene, &camera, &Look::albedo(&camera), prior.resolution()).picture
+    };
+    let prompts = ViewPrompts::encode(&prior, "a penguin", true).unwrap();
+    let (front, back) = (view(0.0), view(std::f32::consts::PI));
+    let opinion = Opinion { prior: &prior, prompts: &prompts, camera_aware: true };
+    assert!(opinion.takes_back_for_front(&front, &front));
+    assert!(!opinion.takes_back_for_front(&front, &back));
+}

@@ -1,0 +1,104 @@
+//! `dreamfuse prior inspect`: a strip of pictures and a table.
+
+use crate::cli::InspectArgs;
+use crate::prior::load;
+use crate::words::warn_unknown;
+use anyhow::{Context, ensure};
+use burn::tensor::Device;
+use dreamfuse_core::files::write_atomically;
+use dreamfuse_core::{Camera, Picture, ViewWord};
+use dreamfuse_diffusion::sampler::{SampleOptions, sample};
+use dreamfuse_diffusion::{FrozenPrior, Pipeline, Sampler};
+use dreamfuse_distill::{Inspected, Level, inspect as look};
+use std::process::ExitCode;
+
+/// Noise levels, one a column.
+const LEVELS: [f64; 10] = [0.05, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.95];
+const ENLARGED: usize = 3;
+
+const SIGNAL: [f32; 3] = [0.20, 0.42, 0.85];
+const DROWNED: [f32; 3] = [0.78, 0.82, 0.90];
+const NOISE: [f32; 3] = [0.90, 0.35, 0.15];
+
+/// `dreamfuse prior inspect`.
+pub fn inspect(args: &InspectArgs) -> anyhow::Result<ExitCode> {
+    ensure!(args.azimuth.is_finite(), "--azimuth has to be a number");
+    ensure!(args.guidance_scale.is_finite(), "--guidance-scale has to be a number");
+    let prior = load(&args.prior, &Device::flex())?;
+    warn_unknown(&args.prompt, &prior.words);
+    let camera = Camera::orbit(args.azimuth.to_radians(), 0.3);
+    let prompt = args.prompt.clone() + ViewWord::of(camera.azimuth, camera.elevation).suffix();
+    let camera = prior.takes_camera().then_some(camera);
+    let picture = picture(args, &prior, &prompt, camera)?;
+    let (guidance_scale, seed) = (args.guidance_scale, args.seed);
+    let inspected = Inspected { picture: &picture, prompt, camera, guidance_scale, seed };
+    let levels = look(&prior, &inspected, &LEVELS).map_err(anyhow::Error::msg)?;
+    write_atomically(&args.out, &strip(&levels).to_png())?;
+    println!("t     noise is stronger from (waves a picture)   gradient (root mean square)");
+    for level in &levels {
+        println!("{:.2}  {:>3}{:40}{:.3e}", level.t, level.drowned_from(), "", level.gradient);
+    }
+    println!(
+        "rows: x_t; power of the picture (blue) and of the noise (red) by frequency; x_0 as the prior sees it; the push"
+    );
+    println!("{}", args.out.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn picture(args: &InspectArgs, prior: &Pipeline, prompt: &str, camera: Option<Camera>) -> anyhow::Result<Picture> {
+    let size = prior.resolution();
+    if let Some(path) = &args.picture {
+        let picture = Picture::load_png(path).with_context(|| format!("cannot read {}", path.display()))?;
+        ensure!(
+            (picture.width, picture.height) == (size, size),
+            "{} is {} × {} pixels, and this prior's pictures are {size} × {size}",
+            path.display(),
+            picture.width,
+            picture.height
+        );
+        return Ok(picture);
+    }
+    let cameras = camera.map(|camera| [camera]);
+    let options = SampleOptions {
+        prompts: &[prompt.to_owned()],
+        cameras: cameras.as_ref().map(|cameras| &cameras[..]),
+        steps: 50,
+        sampler: Sampler::Ddim,
+        guidance_scale: 3.0,
+        seed: args.seed,
+    };
+    let mut drawn = sample(prior, &options, &Device::flex()).map_err(anyhow::Error::msg)?;
+    drawn.pop().context("no picture was drawn")
+}
+
+/// A column a level.
+fn strip(levels: &[Level]) -> Picture {
+    let rows: [fn(&Level) -> Picture; 4] = [
+        |level| level.noisy.enlarged(ENLARGED),
+        |level| chart(level, ENLARGED * level.noisy.width),
+        |level| level.estimate.enlarged(ENLARGED),
+        |level| level.push.enlarged(ENLARGED),
+    ];
+    let pictures: Vec<Picture> = rows.iter().flat_map(|row| levels.iter().map(row)).collect();
+    Picture::sheet(&pictures, levels.len())
+}
+
+/// Power over frequency, six decades high: what of the picture stands above the noise, what drowns, and the noise.
+fn chart(level: &Level, size: usize) -> Picture {
+    let mut chart = Picture::filled(size, size, [1.0; 3]);
+    let height = |power: f64| (((power.max(1e-12).log10() + 3.0) / 6.0).clamp(0.0, 1.0) * (size - 1) as f64) as usize;
+    for x in 0..size {
+        let k = 1 + x * (level.signal.len() - 1) / size;
+        let (signal, noise) = (height(level.signal[k]), height(level.noise[k]));
+        for y in 0..size {
+            let color = match size - 1 - y {
+                above if above.abs_diff(noise) < 1 => NOISE,
+                above if above <= signal && above > noise => SIGNAL,
+                above if above <= signal => DROWNED,
+                _ => continue,
+            };
+            chart.pixels[y * size + x] = color;
+        }
+    }
+    chart
+}
