@@ -14,6 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("toybox", &["core"]),
     ("train", &["core", "kernels", "diffusion", "toybox"]),
     ("engine", &["core", "kernels", "scene", "diffusion", "distill", "mesh"]),
+    ("clip", &["core"]),
     ("eval", &["core", "diffusion", "distill", "engine", "mesh", "scene", "toybox"]),
 ];
 

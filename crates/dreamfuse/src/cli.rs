@@ -218,6 +218,19 @@ pub enum EvalCommand {
     Toybench(ToyBenchArgs),
     /// Repeat the paper's ablation on ToyBench's daily version: cameras, view words, light, guidance, noise levels.
     Ablation(BenchArgs),
+    /// Score finished runs with CLIP, as DreamFusion does: which of all prompts do the pictures look like? Only in binaries
+    /// that were built with --features clip.
+    Clip(ClipArgs),
+}
+
+#[derive(Args)]
+pub struct ClipArgs {
+    /// A CLIP in transformers' layout, such as openai/clip-vit-base-patch32: config.json, model.safetensors, tokenizer.json.
+    #[arg(long, value_name = "DIR")]
+    pub clip: PathBuf,
+    /// The runs: every run anywhere under this folder.
+    #[arg(long, value_name = "DIR")]
+    pub runs: PathBuf,
 }
 
 #[derive(Args)]

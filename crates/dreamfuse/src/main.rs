@@ -3,6 +3,8 @@
 
 mod bench_folder;
 mod cli;
+#[cfg(feature = "clip")]
+mod clip;
 mod doctor;
 mod evaluate;
 mod inspect;
@@ -57,6 +59,12 @@ fn run(cli: cli::Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Prior { command: PriorCommand::Inspect(args) }) => inspect::inspect(&args),
         Some(Command::Prior { command: PriorCommand::Words }) => prior::words(),
         Some(Command::Eval { command: EvalCommand::Toybench(args) }) => evaluate::toybench(&args),
+        #[cfg(feature = "clip")]
+        Some(Command::Eval { command: EvalCommand::Clip(args) }) => clip::clip(&args),
+        #[cfg(not(feature = "clip"))]
+        Some(Command::Eval { command: EvalCommand::Clip(_) }) => {
+            anyhow::bail!("this binary has no CLIP in it; build it with --features clip")
+        }
         Some(Command::Eval { command: EvalCommand::Ablation(args) }) => evaluate::ablation(&args),
         Some(Command::Doctor) => doctor::report(),
     }
