@@ -174,6 +174,12 @@ fn a_benchmark_goes_on_where_it_was_left_and_shards_meet_in_one_folder() {
     let report: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(out.join("toybench.json")).unwrap()).unwrap();
     assert_eq!(report["scores"].as_array().unwrap().len(), 2);
+    let studied = folder.path().join("study");
+    let one = ["--steps", "4", "--shard", "1/40", "--config", &config, "--out", text(&studied)];
+    let study = run(&[&["eval", "ablation", "--study", "pairs"], &one[..]].concat());
+    assert!(study.status.success(), "{}", complaint(&study));
+    let table = std::fs::read_to_string(studied.join("ablation.md")).unwrap();
+    assert!(table.contains("| the defaults | 1 |") && table.contains("| eight views a step | 0 | – |"), "{table}");
     // A run that lacks its score goes on, but not with other settings.
     std::fs::remove_file(out.join("seed-0/a-squirrel/score.json")).unwrap();
     assert!(error_of(&bench("1/6", "5")).contains("another configuration"));

@@ -11,7 +11,7 @@ mod silhouette;
 mod toybench;
 mod views;
 
-pub use ablation::{ablation_table, variants};
+pub use ablation::{Study, ablation_table};
 pub use bootstrap::{Interval, mean_interval};
 pub use chamfer::{chamfer, surface};
 pub use ground_truth::GroundTruthPrior;

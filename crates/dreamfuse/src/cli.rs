@@ -216,8 +216,8 @@ pub struct SampleArgs {
 pub enum EvalCommand {
     /// Run ToyBench: prompts of the toybox world, whose results are compared with the world itself.
     Toybench(ToyBenchArgs),
-    /// Repeat the paper's ablation on ToyBench's daily version: cameras, view words, light, guidance, noise levels.
-    Ablation(BenchArgs),
+    /// Try settings against each other on a few prompts of ToyBench.
+    Ablation(AblationArgs),
     /// Score finished runs with CLIP, as DreamFusion does: which of all prompts do the pictures look like? Only in binaries
     /// that were built with --features clip.
     Clip(ClipArgs),
@@ -238,6 +238,23 @@ pub struct ToyBenchArgs {
     /// The daily version: six prompts and fewer steps.
     #[arg(long)]
     pub quick: bool,
+    #[command(flatten)]
+    pub bench: BenchArgs,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum StudyName {
+    /// The paper's ablation: cameras, view words, light, guidance, noise levels.
+    Paper,
+    /// What two things need: the start, noise levels, views, rates, the penalty on opacity.
+    Pairs,
+}
+
+#[derive(Args)]
+pub struct AblationArgs {
+    /// What is asked.
+    #[arg(long, value_enum, default_value = "paper")]
+    pub study: StudyName,
     #[command(flatten)]
     pub bench: BenchArgs,
 }

@@ -1,11 +1,11 @@
 //! `dreamfuse eval …`.
 
 use crate::bench_folder::{BenchFolder, write_json};
-use crate::cli::{BenchArgs, ToyBenchArgs};
+use crate::cli::{AblationArgs, BenchArgs, StudyName, ToyBenchArgs};
 use crate::interrupt;
 use dreamfuse_core::files::{create_folder, write_atomically};
 use dreamfuse_engine::{RunConfig, load_prior};
-use dreamfuse_eval::{Bench, Controls, Report, ablation_table, quick_prompts, table, variants};
+use dreamfuse_eval::{Bench, Controls, Report, Study, ablation_table, quick_prompts, table};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -47,15 +47,19 @@ pub fn toybench(args: &ToyBenchArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// `dreamfuse eval ablation`.
-pub fn ablation(args: &BenchArgs) -> anyhow::Result<ExitCode> {
+pub fn ablation(args: &AblationArgs) -> anyhow::Result<ExitCode> {
     let bench = Bench::load()?;
-    let config = configure(args, true)?;
+    let study = match args.study {
+        StudyName::Paper => Study::Paper,
+        StudyName::Pairs => Study::Pairs,
+    };
+    let config = configure(&args.bench, true)?;
     let prior = load_prior(&config)?;
-    create_folder(&args.out)?;
+    create_folder(&args.bench.out)?;
     interrupt::install()?;
-    let place = |name: &str| args.out.join(name.replace(|c: char| !c.is_alphanumeric(), "-"));
-    let beds = variants(&config).into_iter().map(|(name, config)| {
-        let folder = BenchFolder::create(&place(&name), &quick_prompts(), &args.seeds)?;
+    let place = |name: &str| args.bench.out.join(name.replace(|c: char| !c.is_alphanumeric(), "-"));
+    let beds = study.variants(&config).into_iter().map(|(name, config)| {
+        let folder = BenchFolder::create(&place(&name), &study.prompts(), &args.bench.seeds)?;
         Ok((name, config, folder))
     });
     let beds = beds.collect::<anyhow::Result<Vec<_>>>()?;
@@ -63,16 +67,16 @@ pub fn ablation(args: &BenchArgs) -> anyhow::Result<ExitCode> {
         .iter()
         .flat_map(|(name, config, folder)| folder.entries.iter().map(move |entry| (name, config, folder, entry)))
         .collect();
-    for (name, config, folder, entry) in args.shard.of(&work) {
+    for (name, config, folder, entry) in args.bench.shard.of(&work) {
         if !entry.is_done() {
             eprint!("{name}: ");
         }
         if !folder.run(&bench, entry, config, &prior)? {
             return Ok(interrupted());
         }
-        write_ablation(&bench, &beds, &args.out)?;
+        write_ablation(&bench, &beds, &args.bench.out)?;
     }
-    print!("{}", write_ablation(&bench, &beds, &args.out)?);
+    print!("{}", write_ablation(&bench, &beds, &args.bench.out)?);
     Ok(ExitCode::SUCCESS)
 }
 
