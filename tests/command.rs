@@ -84,7 +84,12 @@ fn mistakes_in_the_arguments_get_one_line() {
         (vec!["resume", "missing-run"], "missing-run is no run"),
         (vec!["a car", "--threads", "0"], "--threads 0"),
         (vec!["prior", "sample", "a car", "--out", "missing/folder/a.png", "--steps", "1"], "cannot write"),
-        (vec!["eval", "toybox", "--out", "x", "--prompts", "missing.txt"], "missing.txt"),
+        (vec!["prior", "inspect", "a car", "--picture", "missing.png"], "cannot read missing.png"),
+        (vec!["prior", "inspect", "a car", "--azimuth", "nan"], "--azimuth"),
+        (vec!["eval", "toybench", "--out", text(&inside("bench")), "--config", "missing.toml"], "missing.toml"),
+        (vec!["eval", "toybench", "--quick", "--out", text(&under_file)], "cannot write"),
+        (vec!["eval", "toybench", "--out", "x", "--shard", "3/2"], "as in 2/8"),
+        (vec!["eval", "clip", "--clip", "missing", "--runs", "missing"], "--features clip"),
     ] {
         let error = error_of(&run(&arguments));
         assert!(error.contains(part), "{arguments:?}: {error}");
@@ -180,8 +185,8 @@ fn a_benchmark_goes_on_where_it_was_left_and_shards_meet_in_one_folder() {
     assert!(study.status.success(), "{}", complaint(&study));
     let table = std::fs::read_to_string(studied.join("ablation.md")).unwrap();
     assert!(table.contains("| the defaults | 1 |") && table.contains("| eight views a step | 0 | – |"), "{table}");
-    // A run that lacks its score goes on, but not with other settings.
-    std::fs::remove_file(out.join("seed-0/a-squirrel/score.json")).unwrap();
     assert!(error_of(&bench("1/6", "5")).contains("another configuration"));
+    // A run that lacks its score goes on.
+    std::fs::remove_file(out.join("seed-0/a-squirrel/score.json")).unwrap();
     assert!(bench("1/6", "4").status.success());
 }

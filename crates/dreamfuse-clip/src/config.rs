@@ -83,7 +83,26 @@ impl Config {
                 return Err(malformed(format!("{part}.hidden_act is {activation}; only {ACTIVATION} is known here")));
             }
         }
+        config.check().map_err(malformed)?;
         Ok(config)
+    }
+
+    /// Says which number makes no network, if any.
+    fn check(&self) -> Result<(), String> {
+        let (text, vision) = (&self.text_config, &self.vision_config);
+        for (part, whole, piece, of) in [
+            ("text_config.num_attention_heads", text.hidden_size, text.num_attention_heads, "hidden_size"),
+            ("vision_config.num_attention_heads", vision.hidden_size, vision.num_attention_heads, "hidden_size"),
+            ("vision_config.patch_size", vision.image_size, vision.patch_size, "image_size"),
+        ] {
+            if piece == 0 || whole == 0 || !whole.is_multiple_of(piece) {
+                return Err(format!("{part} is {piece} and does not divide {of}, which is {whole}"));
+            }
+        }
+        if text.max_position_embeddings < 2 {
+            return Err("text_config.max_position_embeddings is less than 2".into());
+        }
+        Ok(())
     }
 
     pub fn for_candle(&self) -> ClipConfig {

@@ -54,6 +54,9 @@ fn a_folder_that_holds_no_such_clip_gets_one_line() {
         broken(name, &|bytes| Some(bytes[..bytes.len() / 2].to_vec()));
     }
     broken("config.json", &replaced("quick_gelu", "gelu"));
+    broken("config.json", &replaced("\"patch_size\": 8", "\"patch_size\": 0"));
+    broken("config.json", &replaced("\"num_attention_heads\": 4", "\"num_attention_heads\": 0"));
+    broken("config.json", &replaced("\"num_attention_heads\": 4", "\"num_attention_heads\": 5"));
     broken("model.safetensors", &|bytes| {
         let text = bytes.windows(10).position(|w| w == b"projection").unwrap();
         let mut renamed = bytes.clone();

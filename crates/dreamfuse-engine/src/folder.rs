@@ -8,7 +8,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Checkpoints that are kept: the newest, and one to fall back on.
+/// Regular checkpoints that are kept: the newest, and one to fall back on.
 const KEPT: usize = 2;
 
 /// Paths of a run.
@@ -107,9 +107,18 @@ impl RunFolder {
         paths
     }
 
-    /// Removes checkpoints that are no longer needed.
-    pub(crate) fn prune_checkpoints(&self) {
-        for path in self.list_checkpoints().into_iter().skip(KEPT) {
+    /// Checkpoints of every `every`-th step, newest first: not those of interruptions.
+    pub(crate) fn regular_checkpoints(&self, every: u64) -> Vec<PathBuf> {
+        let step = |path: &PathBuf| path.file_stem()?.to_str()?.strip_prefix("step-")?.parse::<u64>().ok();
+        let is_regular = |path: &PathBuf| step(path).is_some_and(|step| step.is_multiple_of(every));
+        self.list_checkpoints().into_iter().filter(is_regular).collect()
+    }
+
+    /// Removes checkpoints that are no longer needed: all but the newest, and the newest regular ones.
+    pub(crate) fn prune_checkpoints(&self, every: u64) {
+        let regular = self.regular_checkpoints(every);
+        let is_kept = |path: &PathBuf| regular.iter().take(KEPT).any(|kept| kept == path);
+        for path in self.list_checkpoints().into_iter().skip(1).filter(|path| !is_kept(path)) {
             let _ = std::fs::remove_file(path); // a stale checkpoint does no harm
         }
     }

@@ -7,14 +7,13 @@ use crate::health::{Ailment, examine, is_due};
 use crate::run::Run;
 use dreamfuse_diffusion::FrozenPrior;
 
-/// Roll-backs of a session, after which the settings are to blame.
+/// Roll-backs of a run, after which the settings are to blame.
 const MOST_ROLL_BACKS: u64 = 3;
 
-/// What a session has found so far.
+/// What a session has told so far.
 #[derive(Default)]
 pub(crate) struct Guard {
     told: Vec<Ailment>,
-    roll_backs: u64,
 }
 
 impl Guard {
@@ -32,7 +31,7 @@ impl Guard {
         let found = if is_due(run) { examine(run, prior) } else { Vec::new() };
         for ailment in found {
             if ailment.is_fatal() {
-                return self.roll_back(run, ailment, folder, emit).map(|()| true);
+                return roll_back(run, ailment, folder, emit).map(|()| true);
             }
             if !self.told.contains(&ailment) {
                 self.told.push(ailment);
@@ -41,25 +40,24 @@ impl Guard {
         }
         Ok(false)
     }
+}
 
-    /// Takes the run back to its last good checkpoint, or its start, with fresh random streams.
-    ///
-    /// # Errors
-    /// When it went back too often.
-    pub fn roll_back(
-        &mut self,
-        run: &mut Run,
-        ailment: Ailment,
-        folder: &RunFolder,
-        emit: &mut dyn FnMut(&Event) -> Result<(), EngineError>,
-    ) -> Result<(), EngineError> {
-        let step = run.step_count();
-        if self.roll_backs == MOST_ROLL_BACKS {
-            emit(&Event::health(step, ailment, None))?;
-            return Err(EngineError::Unhealthy { step, ailment, roll_backs: self.roll_backs });
-        }
-        self.roll_backs += 1;
-        run.roll_back(folder);
-        emit(&Event::health(step, ailment, Some(run.step_count())))
+/// Takes the run back to its last good checkpoint, or its start, with fresh random streams. The salt of the streams counts
+/// the roll-backs: it is in the checkpoints, so that a resumed run gives up where an uninterrupted one would.
+///
+/// # Errors
+/// When it went back too often.
+pub(crate) fn roll_back(
+    run: &mut Run,
+    ailment: Ailment,
+    folder: &RunFolder,
+    emit: &mut dyn FnMut(&Event) -> Result<(), EngineError>,
+) -> Result<(), EngineError> {
+    let step = run.step_count();
+    if run.salt >= MOST_ROLL_BACKS {
+        emit(&Event::health(step, ailment, None))?;
+        return Err(EngineError::Unhealthy { step, ailment, roll_backs: run.salt });
     }
+    run.roll_back(folder);
+    emit(&Event::health(step, ailment, Some(run.step_count())))
 }

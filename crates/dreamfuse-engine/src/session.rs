@@ -5,7 +5,7 @@ use crate::device::device;
 use crate::event::{Event, Report};
 use crate::export::{ExportOptions, export_mesh, preview_sheet, save_pictures};
 use crate::folder::RunFolder;
-use crate::guard::Guard;
+use crate::guard::{Guard, roll_back};
 use crate::health::Ailment;
 use crate::run::Run;
 use crate::{EngineError, checkpoint};
@@ -67,10 +67,12 @@ impl Run {
 }
 
 impl Run {
-    /// Goes back to the newest whole checkpoint, or to the start, to draw other random numbers from there.
+    /// Goes back to the newest whole checkpoint of the regular ones, or to the start, to draw other random numbers from
+    /// there. Where a run was interrupted it must not matter, and what was kept then was not examined.
     pub(crate) fn roll_back(&mut self, folder: &RunFolder) {
         let salt = self.salt + 1;
-        if !folder.list_checkpoints().iter().any(|path| checkpoint::restore(self, path).is_ok()) {
+        let regular = folder.regular_checkpoints(self.config.checkpoint_every);
+        if !regular.iter().any(|path| checkpoint::restore(self, path).is_ok()) {
             self.start_over();
         }
         self.salt = salt;
@@ -101,7 +103,7 @@ pub fn optimize(
     while run.step_count() < to_step {
         let report = match run.step(prior) {
             Err(EngineError::NotFinite(_)) => {
-                guard.roll_back(run, Ailment::NotFinite, folder, &mut emit)?;
+                roll_back(run, Ailment::NotFinite, folder, &mut emit)?;
                 continue;
             }
             other => other?,
@@ -150,7 +152,7 @@ fn keep_records(run: &Run, folder: &RunFolder, report: Report, emit: &mut Emit) 
 fn save_checkpoint(run: &Run, folder: &RunFolder, emit: &mut Emit) -> Result<(), EngineError> {
     let (step, path) = (run.step_count(), folder.checkpoint_path(run.step_count()));
     checkpoint::save(run, &path)?;
-    folder.prune_checkpoints();
+    folder.prune_checkpoints(run.config.checkpoint_every);
     emit(&Event::Checkpoint { step, path })?;
     Ok(())
 }

@@ -77,7 +77,7 @@ impl Report {
 /// The report as Markdown.
 pub fn table(bench: &Bench, report: &Report) -> String {
     let mut text = String::from(
-        "| prompt | seed | held out | IoU | PSNR (dB) | Chamfer | Janus | looks like | shaped like | seconds | peak MiB |\n\
+        "| prompt | seed | held out | IoU | PSNR (dB) | Chamfer | Janus | looks like | shaped like | seconds | peak MiB so far |\n\
          | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for score in &report.scores {

@@ -167,7 +167,8 @@ fn the_built_in_prior_takes_a_front_from_behind_for_one_and_a_back_for_a_back() 
     };
     let prompts = ViewPrompts::encode(&prior, "a penguin", true).unwrap();
     let (front, back) = (view(0.0), view(std::f32::consts::PI));
-    let opinion = Opinion { prior: &prior, prompts: &prompts, camera_aware: true };
+    let device = burn::tensor::Device::flex();
+    let opinion = Opinion { prior: &prior, prompts: &prompts, camera_aware: true, device };
     assert!(opinion.takes_back_for_front(&front, &front));
     assert!(!opinion.takes_back_for_front(&front, &back));
 }

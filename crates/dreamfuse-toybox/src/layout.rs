@@ -67,7 +67,11 @@ fn hovering(upper: Object, lower: Object) -> Object {
 fn sheltered(thing: Object, cover: Object) -> Object {
     let cover = cover.standing([1.5, 1.5, 1.5], 0.0);
     match cover.anchors.shelter {
-        Some(Anchor { at, size }) => thing.standing([size; 3], 0.0).shifted(at.x, at.y, at.z).with(cover),
+        // Not even a giant reaches through the roof.
+        Some(Anchor { at, size }) => Object { scale: thing.scale.min(1.0), ..thing }
+            .standing([size; 3], 0.0)
+            .shifted(at.x, at.y, at.z)
+            .with(cover),
         None => hovering(cover.standing(LAYER, 0.0), thing.standing(LAYER, 0.0)),
     }
 }
@@ -109,7 +113,9 @@ mod tests {
         let above = |[cat, other]: Boxes| cat.0.z > other.1.z - 0.05;
         let below = |[cat, other]: Boxes| cat.1.z < other.1.z - 0.1;
         let front = |[cat, other]: Boxes| cat.1.y < other.0.y;
+        let behind = |[cat, other]: Boxes| cat.0.y > other.1.y;
         let holds: &[(&str, Holds)] = &[
+            ("a cat behind a house", behind),
             ("a cat next to a tree", left),
             ("a cat to the left of a tree", left),
             ("a cat facing a castle", left),

@@ -30,7 +30,7 @@ impl Entry {
         self.root.join("score.json")
     }
 
-    /// What an interrupted run took so far.
+    /// What the run took so far.
     fn seconds_path(&self) -> PathBuf {
         self.root.join("seconds.json")
     }
@@ -55,8 +55,22 @@ impl BenchFolder {
             let root = root.join(format!("seed-{seed}")).join(prompt.replace(' ', "-"));
             Entry { prompt: prompt.clone(), seed: *seed, root }
         };
+        let mut seeds = seeds.to_vec();
+        seeds.sort_unstable();
+        seeds.dedup();
         let entries = prompts.iter().flat_map(|prompt| seeds.iter().map(move |seed| entry(prompt, seed))).collect();
         Ok(Self { root: root.to_owned(), entries })
+    }
+
+    /// Says what cannot be run, before anything is: figures of one benchmark are of one configuration.
+    pub fn check(&self, config: &RunConfig) -> anyhow::Result<()> {
+        for Entry { prompt, seed, root } in &self.entries {
+            let config = RunConfig { prompt: prompt.clone(), seed: *seed, ..config.clone() };
+            config.check()?;
+            let is_other = RunFolder::open(root).is_ok_and(|(_, saved)| saved != config);
+            anyhow::ensure!(!is_other, "{} was run with another configuration; choose another --out", root.display());
+        }
+        Ok(())
     }
 
     /// Where the controls are kept.
@@ -71,22 +85,21 @@ impl BenchFolder {
 
     /// Runs and scores one entry, from its last checkpoint where there is one; false if it was interrupted.
     pub fn run(&self, bench: &Bench, entry: &Entry, config: &RunConfig, prior: &Pipeline) -> anyhow::Result<bool> {
+        let config = RunConfig { prompt: entry.prompt.clone(), seed: entry.seed, ..config.clone() };
         if entry.is_done() {
             return Ok(true);
         }
         eprintln!("{} (seed {})", entry.prompt, entry.seed);
         let start = std::time::Instant::now();
-        let config = RunConfig { prompt: entry.prompt.clone(), seed: entry.seed, ..config.clone() };
         let (folder, mut run) = open_or_create(&entry.root, config, prior)?;
         let before = if entry.seconds_path().exists() { read_json(&entry.seconds_path())? } else { 0.0 };
         let outcome = optimize(&mut run, prior, &folder, &mut |_| {}, &interrupt::is_asked);
         let seconds = before + start.elapsed().as_secs_f64();
+        write_json(&entry.seconds_path(), &seconds)?;
         match outcome {
-            Ok(Outcome::Finished) | Err(EngineError::Mesh(MeshError::Empty)) => {}
-            Ok(Outcome::Interrupted) => {
-                write_json(&entry.seconds_path(), &seconds)?;
-                return Ok(false);
-            }
+            // What came to nothing is scored as such.
+            Ok(Outcome::Finished) | Err(EngineError::Mesh(MeshError::Empty) | EngineError::Unhealthy { .. }) => {}
+            Ok(Outcome::Interrupted) => return Ok(false),
             Err(error) => return Err(error.into()),
         }
         let cost = Measured { seconds, peak_mib: peak_mib() };
@@ -115,12 +128,7 @@ impl BenchFolder {
 
 fn open_or_create(root: &Path, config: RunConfig, prior: &Pipeline) -> anyhow::Result<(RunFolder, Run)> {
     match RunFolder::open(root) {
-        Ok((folder, saved)) => {
-            anyhow::ensure!(
-                saved == config,
-                "{} was run with another configuration; choose another --out",
-                root.display()
-            );
+        Ok((folder, _)) => {
             let resumed = Run::resume(&folder, config.clone(), prior, &mut |message| eprintln!("warning: {message}"));
             match resumed {
                 Err(EngineError::NoCheckpoint(_)) => Ok((folder, Run::new(config, prior)?)),

@@ -127,7 +127,7 @@ pub struct InspectArgs {
     /// What the picture should become.
     #[arg(value_name = "PROMPT")]
     pub prompt: String,
-    /// A square PNG as large as the prior's pictures, such as a preview of a run; one drawn from the prior by default.
+    /// A square PNG as large as the prior's pictures; one drawn from the prior by default.
     #[arg(long, value_name = "FILE")]
     pub picture: Option<PathBuf>,
     /// Where the camera stands, in degrees from the front towards the right.

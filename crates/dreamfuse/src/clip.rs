@@ -33,6 +33,8 @@ pub fn clip(args: &ClipArgs) -> anyhow::Result<ExitCode> {
             captions.iter().position(|caption| *caption == config.prompt).expect("every prompt is in the list");
         let prior = load_prior(&config)?;
         let run = Run::resume(&folder, config, &prior, &mut |message| eprintln!("warning: {message}"))?;
+        let (done, all) = (run.step_count(), run.config.steps);
+        ensure!(done == all, "{} is at step {done} of {all}; finish or remove it first", folder.root().display());
         for (queries, shading) in queries.iter_mut().zip([Shading::Lambertian, Shading::Textureless]) {
             let seen = pictures(&run, &views(shading), clip.picture_size());
             queries.push(Query { caption, pictures: clip.embed_pictures(&seen)? });

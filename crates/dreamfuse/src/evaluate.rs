@@ -31,6 +31,7 @@ pub fn toybench(args: &ToyBenchArgs) -> anyhow::Result<ExitCode> {
     let prompts = if args.quick { quick_prompts() } else { bench.prompts.clone() };
     let prior = load_prior(&config)?;
     let folder = BenchFolder::create(&args.bench.out, &prompts, &args.bench.seeds)?;
+    folder.check(&config)?;
     interrupt::install()?;
     for entry in args.bench.shard.of(&folder.entries) {
         if !folder.run(&bench, entry, &config, &prior)? {
@@ -60,6 +61,7 @@ pub fn ablation(args: &AblationArgs) -> anyhow::Result<ExitCode> {
     let place = |name: &str| args.bench.out.join(name.replace(|c: char| !c.is_alphanumeric(), "-"));
     let beds = study.variants(&config).into_iter().map(|(name, config)| {
         let folder = BenchFolder::create(&place(&name), &study.prompts(), &args.bench.seeds)?;
+        folder.check(&config)?;
         Ok((name, config, folder))
     });
     let beds = beds.collect::<anyhow::Result<Vec<_>>>()?;
