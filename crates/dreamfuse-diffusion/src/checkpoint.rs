@@ -2,13 +2,19 @@
 
 use burn::module::Module;
 use burn::store::{
-    BurnToPyTorchAdapter, FloatCastAdapter, ModuleAdapter, ModuleSnapshot, PyTorchToBurnAdapter, SafetensorsStore,
+    ApplyError, BurnToPyTorchAdapter, FloatCastAdapter, ModuleAdapter, ModuleSnapshot, PyTorchToBurnAdapter,
+    SafetensorsStore,
 };
 use burn::tensor::DType;
+pub(crate) mod ldm;
+mod weights;
+
+use crate::layers::PointwiseShapes;
 use dreamfuse_core::files::{FileError, write_atomically};
 use serde::de::DeserializeOwned;
 use std::io;
 use std::path::{Path, PathBuf};
+pub use weights::Weights;
 
 /// A checkpoint cannot be read; the message names file and key.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +29,10 @@ pub enum CheckpointError {
     UnknownKey { path: PathBuf, key: String },
     #[error("{path}: {reason}; dreamfuse cannot run it")]
     Unsupported { path: PathBuf, reason: String },
+    #[error("{path} is a pickle, which can run code of others; dreamfuse reads safetensors alone")]
+    Pickle { path: PathBuf },
+    #[error("{path}: a single file does not hold all of a model; this is missing beside it: {wanted}")]
+    Companion { path: PathBuf, wanted: PathBuf },
     #[error(transparent)]
     Write(#[from] FileError),
 }
@@ -57,37 +67,46 @@ pub struct Leeway<'a> {
     pub optional: &'a [&'a str],
 }
 
-/// Fills `module` with the tensors of a safetensors file, widened to f32. `path` names the file in
-/// errors. Every parameter has to be there, and nothing else, but for the `leeway`.
+/// Fills `module` with the tensors of a safetensors file, widened to f32. Every parameter has to be there, and nothing
+/// else, but for the `leeway`.
 ///
 /// # Errors
-/// When the file is damaged, a key is missing or unknown, or a shape is wrong.
+/// When a key is missing or unknown, a shape is wrong, or the file cannot be read.
 pub fn load_weights<M: Module + ModuleSnapshot>(
     mut module: M,
-    path: &Path,
-    bytes: Vec<u8>,
+    weights: Weights,
     renamings: &[Renaming],
     leeway: Leeway<'_>,
 ) -> Result<M, CheckpointError> {
-    let malformed = |reason: String| CheckpointError::Malformed { path: path.to_owned(), reason };
-    // Checked first by the format's own reader, whose errors fit on a line.
-    safetensors::SafeTensors::deserialize(&bytes).map_err(|e| malformed(format!("no safetensors file: {e}")))?;
-    let adapter = PyTorchToBurnAdapter.chain(FloatCastAdapter::to(DType::F32));
-    let mut store = SafetensorsStore::from_bytes(Some(bytes)).with_from_adapter(adapter).allow_partial(true);
-    for (from, to) in renamings {
-        store = store.with_key_remapping(*from, *to);
-    }
-    let result = module.load_from(&mut store).map_err(|e| malformed(one_line(&e.to_string())))?;
+    let path = weights.path().to_owned();
+    let adapter = PointwiseShapes.chain(PyTorchToBurnAdapter).chain(FloatCastAdapter::to(DType::F32));
+    let result = module.apply(weights.renamed(renamings), None, Some(Box::new(adapter)), true);
     if let Some(error) = result.errors.first() {
-        return Err(malformed(one_line(&error.to_string())));
+        return Err(CheckpointError::Malformed { path, reason: in_words(error) });
     }
     let among = |parts: &[&str], key: &str| parts.iter().any(|part| key.contains(part));
     if let Some((key, _)) = result.missing.iter().find(|(key, _)| !among(leeway.optional, key)) {
-        return Err(CheckpointError::MissingKey { path: path.to_owned(), key: key.clone() });
+        return Err(CheckpointError::MissingKey { path, key: in_files(key) });
     }
     match result.unused.iter().find(|key| !among(leeway.ignored, key)) {
-        Some(key) => Err(CheckpointError::UnknownKey { path: path.to_owned(), key: key.clone() }),
+        Some(key) => Err(CheckpointError::UnknownKey { path, key: key.clone() }),
         None => Ok(module),
+    }
+}
+
+/// Norms name their parameters otherwise in Burn than in files.
+fn in_files(key: &str) -> String {
+    let renamed = |burn: &str, file: &str| key.strip_suffix(burn).map(|stem| format!("{stem}{file}"));
+    renamed(".gamma", ".weight").or_else(|| renamed(".beta", ".bias")).unwrap_or_else(|| key.to_owned())
+}
+
+fn in_words(error: &ApplyError) -> String {
+    match error {
+        ApplyError::ShapeMismatch { path, expected, found } => {
+            format!("{} has the shape {found} where {expected} is right", in_files(path))
+        }
+        ApplyError::DTypeMismatch { path, found, .. } => format!("{} has numbers of type {found:?}", in_files(path)),
+        other => one_line(&other.to_string()),
     }
 }
 

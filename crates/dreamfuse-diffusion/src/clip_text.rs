@@ -1,7 +1,7 @@
 //! CLIP's text encoder (Radford et al. 2021) with the names of transformers' `CLIPTextModel`.
 
-use crate::checkpoint::{CheckpointError, Leeway, Renaming, load_weights, save_weights};
-use crate::project::project;
+use crate::checkpoint::{CheckpointError, Leeway, Renaming, Weights, load_weights, save_weights};
+use crate::layers::project;
 use burn::module::{Module, Param};
 use burn::nn::{Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::{gelu, sigmoid};
@@ -129,14 +129,9 @@ impl ClipTextModel {
     ///
     /// # Errors
     /// When they do not fit the configuration.
-    pub fn load(
-        config: &ClipTextConfig,
-        path: &Path,
-        bytes: Vec<u8>,
-        device: &Device,
-    ) -> Result<Self, CheckpointError> {
+    pub fn load(config: &ClipTextConfig, weights: Weights, device: &Device) -> Result<Self, CheckpointError> {
         let leeway = Leeway { ignored: &["position_ids"], ..Leeway::default() };
-        load_weights(Self::new(config, device), path, bytes, READ, leeway)
+        load_weights(Self::new(config, device), weights, READ, leeway)
     }
 
     /// The network with another vocabulary: token `i` is this one's token `ids[i]`, and as in `fresh` where there is none.

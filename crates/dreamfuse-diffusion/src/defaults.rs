@@ -20,6 +20,11 @@ pub(crate) fn unet() -> Value {
     })
 }
 
+/// The same for `AutoencoderKL`.
+pub(crate) fn vae() -> Value {
+    json!({ "act_fn": "silu", "shift_factor": null, "latents_mean": null, "latents_std": null })
+}
+
 /// The same for its schedulers.
 pub(crate) fn scheduler() -> Value {
     json!({ "trained_betas": null, "rescale_betas_zero_snr": false, "thresholding": false })

@@ -1,26 +1,27 @@
 //! The prior that is built into the binary: trained by this project on its toybox world.
 
-use crate::checkpoint::CheckpointError;
-use crate::pipeline::{FILES, Pipeline, WORDS};
+use crate::checkpoint::{CheckpointError, Weights};
+use crate::pipeline::{Files, Pipeline};
 use burn::tensor::Device;
+use std::io;
 use std::path::Path;
 
-macro_rules! asset {
-    ($path:literal) => {
-        include_bytes!(concat!("../assets/embedded-prior/", $path))
+macro_rules! assets {
+    ($($path:literal),* $(,)?) => {
+        [$(($path, include_bytes!(concat!("../assets/embedded-prior/", $path)) as &[u8])),*]
     };
 }
 
-/// In the order of [`FILES`].
-const ASSETS: [&[u8]; 8] = [
-    asset!("unet/config.json"),
-    asset!("unet/diffusion_pytorch_model.safetensors"),
-    asset!("text_encoder/config.json"),
-    asset!("text_encoder/model.safetensors"),
-    asset!("tokenizer/vocab.json"),
-    asset!("tokenizer/merges.txt"),
-    asset!("tokenizer/tokenizer_config.json"),
-    asset!("scheduler/scheduler_config.json"),
+static ASSETS: [(&str, &[u8]); 9] = assets![
+    "unet/config.json",
+    "unet/diffusion_pytorch_model.safetensors",
+    "text_encoder/config.json",
+    "text_encoder/model.safetensors",
+    "tokenizer/vocab.json",
+    "tokenizer/merges.txt",
+    "tokenizer/tokenizer_config.json",
+    "scheduler/scheduler_config.json",
+    "words.txt",
 ];
 
 /// The words of the captions that it was trained on.
@@ -36,10 +37,28 @@ pub fn words() -> Vec<&'static str> {
 /// # Errors
 /// Never in a binary whose tests pass; the types are those of any checkpoint.
 pub fn load(device: &Device) -> Result<Pipeline, CheckpointError> {
-    let read = |name: &str| {
-        let index = FILES.iter().position(|file| *file == name);
-        let bytes = index.map(|index| ASSETS[index]).or_else(|| (name == WORDS).then_some(KNOWN.as_bytes()));
-        Ok(bytes.unwrap_or_default().to_vec())
-    };
-    Pipeline::assemble(Path::new("<embedded prior>"), &read, device)
+    Pipeline::assemble(&Embedded, device)
+}
+
+struct Embedded;
+
+impl Files for Embedded {
+    fn root(&self) -> &Path {
+        Path::new("<embedded prior>")
+    }
+
+    fn read(&self, name: &str) -> Result<Vec<u8>, CheckpointError> {
+        let asset = ASSETS.iter().find(|(path, _)| *path == name);
+        let missing = || CheckpointError::Read { path: self.root().join(name), source: io::ErrorKind::NotFound.into() };
+        asset.map(|(_, bytes)| bytes.to_vec()).ok_or_else(missing)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        ASSETS.iter().any(|(path, _)| *path == name)
+    }
+
+    fn weights(&self, stem: &str) -> Result<Weights, CheckpointError> {
+        let name = format!("{stem}.safetensors");
+        Weights::from_bytes(&self.root().join(&name), &self.read(&name)?)
+    }
 }

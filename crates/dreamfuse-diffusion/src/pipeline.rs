@@ -1,21 +1,31 @@
 //! A text-to-image model of several parts, in the folder layout of diffusers.
 
-use crate::checkpoint::{CheckpointError, parse_json};
-use crate::clip_text::{ClipTextConfig, ClipTextModel};
-use crate::defaults;
+mod files;
+mod infer;
+mod plan;
+mod single_file;
+mod space;
+
+use crate::checkpoint::CheckpointError;
+use crate::clip_text::ClipTextModel;
 use crate::precision::Precision;
 use crate::prior::FrozenPrior;
-use crate::schedule::{NoiseSchedule, ScheduleConfig};
+use crate::schedule::NoiseSchedule;
 use crate::tokenizer::Tokenizer;
-use crate::unet::{ReadText, UNet, UNetConfig};
+use crate::unet::{ReadText, UNet};
+use crate::vae::Vae;
+use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use dreamfuse_core::Camera;
 use dreamfuse_kernels::cpu::Workers;
-use serde_json::{Map, Value};
+pub use files::{Files, Folder};
+pub use plan::Plan;
+pub use single_file::SingleFile;
+use space::Space;
 use std::ops::Range;
 use std::path::Path;
 
-/// Tokenizer, text encoder, U-Net and schedule of a pixel-space model.
+/// Tokenizer, text encoder, U-Net, schedule and perhaps an autoencoder.
 pub struct Pipeline {
     pub tokenizer: Tokenizer,
     pub text_encoder: ClipTextModel,
@@ -23,6 +33,7 @@ pub struct Pipeline {
     pub schedule: NoiseSchedule,
     /// Words that training used, if the folder says so.
     pub words: Vec<String>,
+    space: Space,
     device: Device,
     /// On a CPU, for parts of a batch that are evaluated side by side.
     workers: Option<Workers>,
@@ -31,69 +42,59 @@ pub struct Pipeline {
 /// Parts of a batch on a CPU, whatever the number of threads: they decide the last digits.
 const PARTS: usize = 2;
 
+/// The largest network whose weights are prepared: in the form that convolutions multiply with, a 3 × 3 kernel has four
+/// times the numbers.
+const PREPARED_PARAMETERS: usize = 100_000_000;
+
+const UNET_STEM: &str = "unet/diffusion_pytorch_model";
+const VAE_STEM: &str = "vae/diffusion_pytorch_model";
+const TEXT_STEM: &str = "text_encoder/model";
+
 /// The U-Net's tensors, by their path in a pipeline's folder.
 pub const UNET_WEIGHTS: &str = "unet/diffusion_pytorch_model.safetensors";
-
-/// The files of a pipeline's folder, by their paths in it.
-pub const FILES: [&str; 8] = [
-    "unet/config.json",
-    UNET_WEIGHTS,
-    "text_encoder/config.json",
-    "text_encoder/model.safetensors",
-    "tokenizer/vocab.json",
-    "tokenizer/merges.txt",
-    "tokenizer/tokenizer_config.json",
-    "scheduler/scheduler_config.json",
-];
 
 /// One word a line; absent in folders that dreamfuse did not train.
 pub const WORDS: &str = "words.txt";
 
 impl Pipeline {
-    /// Loads a folder.
+    /// Loads a folder, or a single file (see [`SingleFile`]).
     ///
     /// # Errors
     /// When a file is missing, damaged or unsupported; the message names it.
-    pub fn load(folder: &Path, device: &Device) -> Result<Self, CheckpointError> {
-        let read = |name: &str| {
-            let path = folder.join(name);
-            std::fs::read(&path).map_err(|source| CheckpointError::Read { path, source })
-        };
-        Self::assemble(folder, &read, device)
+    pub fn load(path: &Path, device: &Device) -> Result<Self, CheckpointError> {
+        match path.extension().and_then(|ending| ending.to_str()) {
+            _ if path.is_dir() => Self::assemble(&Folder(path), device),
+            Some("ckpt" | "pt" | "pth" | "bin") if path.is_file() => {
+                Err(CheckpointError::Pickle { path: path.to_owned() })
+            }
+            _ if path.is_file() => Self::assemble(&SingleFile::open(path)?, device),
+            _ => {
+                let source = std::io::Error::new(std::io::ErrorKind::NotFound, "there is no such file or folder");
+                Err(CheckpointError::Read { path: path.to_owned(), source })
+            }
+        }
     }
 
-    /// Puts a pipeline together from files that `read` returns by their path; `folder` names them in
-    /// errors.
+    /// Puts a pipeline together. What is small is read and checked before anything large is.
     ///
     /// # Errors
     /// As [`Pipeline::load`].
-    pub fn assemble(
-        folder: &Path,
-        read: &dyn Fn(&str) -> Result<Vec<u8>, CheckpointError>,
-        device: &Device,
-    ) -> Result<Self, CheckpointError> {
-        let [unet_config, unet, text_config, text, vocab, merges, tokens, scheduler] = FILES;
-        let config: UNetConfig = parse_json(&folder.join(unet_config), &read(unet_config)?)?;
-        config.check().map_err(|reason| CheckpointError::Unsupported { path: folder.join(unet_config), reason })?;
-        let text_shape: ClipTextConfig = parse_json(&folder.join(text_config), &read(text_config)?)?;
-        let schedule: ScheduleConfig = parse_json(&folder.join(scheduler), &read(scheduler)?)?;
-        for (file, defaults) in [(unet_config, defaults::unet()), (scheduler, defaults::scheduler())] {
-            let path = folder.join(file);
-            let read: Map<String, Value> = parse_json(&path, &read(file)?)?;
-            defaults::check(&read, &defaults).map_err(|reason| CheckpointError::Unsupported { path, reason })?;
-        }
-        let string = |name: &str| read(name).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        let tokenizer = Tokenizer::from_texts(&string(vocab)?, &string(merges)?, &string(tokens)?)
-            .map_err(|reason| CheckpointError::Malformed { path: folder.join("tokenizer"), reason })?;
-        fit_together(&config, &text_shape, &tokenizer, &schedule)
-            .map_err(|(file, reason)| CheckpointError::Unsupported { path: folder.join(file), reason })?;
-        let words = string(WORDS).map(|text| text.lines().map(Into::into).collect()).unwrap_or_default();
+    pub fn assemble(files: &dyn Files, device: &Device) -> Result<Self, CheckpointError> {
+        let plan = Plan::read(files)?;
+        let space = match &plan.vae {
+            None => Space::Pixels,
+            Some(config) => Space::Latents(Box::new(Vae::load(config, files.weights(VAE_STEM)?, device)?)),
+        };
+        let text_encoder = ClipTextModel::load(&plan.text, files.weights(TEXT_STEM)?, device)?;
+        let unet = UNet::load(&plan.unet, files.weights(UNET_STEM)?, device)?;
+        let is_small = unet.num_params() <= PREPARED_PARAMETERS;
         Ok(Self {
-            tokenizer,
-            text_encoder: ClipTextModel::load(&text_shape, &folder.join(text), read(text)?, device)?,
-            unet: UNet::load(&config, &folder.join(unet), read(unet)?, device)?.frozen(),
-            schedule: NoiseSchedule::new(schedule),
-            words,
+            tokenizer: plan.tokenizer,
+            text_encoder,
+            unet: if is_small { unet.frozen() } else { unet },
+            schedule: NoiseSchedule::new(plan.schedule),
+            words: plan.words,
+            space,
             device: device.clone(),
             workers: (*device == Device::flex()).then(|| Workers::new(PARTS)),
         })
@@ -136,37 +137,6 @@ impl Pipeline {
     }
 }
 
-/// Says which file keeps the parts from working as one pixel-space model, and why, if any does.
-fn fit_together(
-    unet: &UNetConfig,
-    text: &ClipTextConfig,
-    tokenizer: &Tokenizer,
-    schedule: &ScheduleConfig,
-) -> Result<(), (&'static str, String)> {
-    let [unet_file, _, text_file, _, vocabulary, _, tokens, scheduler] = FILES;
-    let (channels, heads) = ([unet.in_channels, unet.out_channels], text.num_attention_heads);
-    let labels = unet.projection_class_embeddings_input_dim.unwrap_or(Camera::CONDITIONING);
-    let (length, positions) = (tokenizer.max_length(), text.max_position_embeddings);
-    let (words, embedded) = (tokenizer.vocabulary_size(), text.vocab_size);
-    let (width, taken) = (text.hidden_size, unet.cross_attention_dim);
-    Err(match () {
-        () if channels != [3, 3] => {
-            (unet_file, format!("{channels:?} channels in and out are no pixels, which have 3"))
-        }
-        () if labels != Camera::CONDITIONING => (unet_file, format!("class labels of {labels} numbers are no cameras")),
-        () if width != taken => (unet_file, format!("cross_attention_dim is {taken}, and the text {width} wide")),
-        () if heads == 0 || !width.is_multiple_of(heads) => {
-            (text_file, format!("hidden_size {width} does not divide into num_attention_heads {heads}"))
-        }
-        () if length > positions => {
-            (tokens, format!("model_max_length {length} is more than the text encoder's {positions} positions"))
-        }
-        () if words > embedded => (vocabulary, format!("{words} tokens are more than the text encoder's {embedded}")),
-        () if schedule.num_train_timesteps < 2 => (scheduler, "num_train_timesteps is less than 2".into()),
-        () => return Ok(()),
-    })
-}
-
 /// The conditioning vectors of `count` pictures `[count, 9]`, zeros where no camera is known.
 pub fn camera_tensor(cameras: Option<&[Camera]>, count: usize, device: &Device) -> Tensor<2> {
     let values = match cameras {
@@ -178,7 +148,16 @@ pub fn camera_tensor(cameras: Option<&[Camera]>, count: usize, device: &Device) 
 
 impl FrozenPrior for Pipeline {
     fn resolution(&self) -> usize {
-        self.unet.config().sample_size
+        self.unet.config().sample_size * self.space.factor()
+    }
+
+    fn sample_shape(&self) -> [usize; 3] {
+        let config = self.unet.config();
+        [config.in_channels, config.sample_size, config.sample_size]
+    }
+
+    fn clean_range(&self) -> Option<[f64; 2]> {
+        matches!(self.space, Space::Pixels).then_some([-1.0, 1.0])
     }
 
     fn schedule(&self) -> &NoiseSchedule {
@@ -189,8 +168,16 @@ impl FrozenPrior for Pipeline {
         Ok(self.unet.read(&self.text_encoder.forward(self.tokenize(prompts)?)))
     }
 
-    fn to_own_range(&self, pictures: Tensor<4>) -> Tensor<4> {
-        pictures * 2.0 - 1.0
+    fn to_own_space(&self, pictures: Tensor<4>) -> Tensor<4> {
+        self.space.of_pictures(pictures, self.resolution())
+    }
+
+    fn to_pictures(&self, own: Tensor<4>) -> Tensor<4> {
+        self.space.to_pictures(own)
+    }
+
+    fn pull_back(&self, pictures: Tensor<4>, gradient: &mut dyn FnMut(Tensor<4>) -> Tensor<4>) -> Tensor<4> {
+        self.space.pull_back(pictures, self.resolution(), gradient)
     }
 
     fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], text: ReadText, cameras: Option<&[Camera]>) -> Tensor<4> {

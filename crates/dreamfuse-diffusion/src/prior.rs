@@ -5,10 +5,21 @@ use crate::unet::ReadText;
 use burn::tensor::Tensor;
 use dreamfuse_core::Camera;
 
-/// A text-to-image diffusion model whose weights do not change.
+/// A text-to-image diffusion model whose weights do not change. What it diffuses is a space of its own: pictures in
+/// `[−1, 1]` unless it says otherwise, or latents. The provided methods are those of pictures.
 pub trait FrozenPrior {
     /// Side of its pictures in pixels.
     fn resolution(&self) -> usize;
+
+    /// Channels, height and width of what it diffuses.
+    fn sample_shape(&self) -> [usize; 3] {
+        [3, self.resolution(), self.resolution()]
+    }
+
+    /// Where the values of clean samples end, if they do.
+    fn clean_range(&self) -> Option<[f64; 2]> {
+        Some([-1.0, 1.0])
+    }
 
     /// Its forward process.
     fn schedule(&self) -> &NoiseSchedule;
@@ -19,10 +30,23 @@ pub trait FrozenPrior {
     /// When a text is too long; the message says by how much.
     fn encode(&self, prompts: &[String]) -> Result<ReadText, String>;
 
-    /// Display-referred pictures `[batch, 3, size, size]` in `[0, 1]` in the prior's own range.
-    fn to_own_range(&self, pictures: Tensor<4>) -> Tensor<4>;
+    /// Display-referred pictures `[batch, 3, size, size]` in `[0, 1]` in the prior's own space.
+    fn to_own_space(&self, pictures: Tensor<4>) -> Tensor<4> {
+        pictures * 2.0 - 1.0
+    }
 
-    /// The noise that the prior sees in `noisy` `[batch, 3, size, size]` of its own range. Cameras, one
+    /// Pictures `[batch, 3, resolution, resolution]` of samples; display-referred, in about `[0, 1]`.
+    fn to_pictures(&self, own: Tensor<4>) -> Tensor<4> {
+        (own + 1.0) * 0.5
+    }
+
+    /// The gradient of `pictures` when that of [`FrozenPrior::to_own_space`]'s result is what `gradient` says of it. No
+    /// gradient passes through the U-Net.
+    fn pull_back(&self, pictures: Tensor<4>, gradient: &mut dyn FnMut(Tensor<4>) -> Tensor<4>) -> Tensor<4> {
+        gradient(self.to_own_space(pictures)) * 2.0
+    }
+
+    /// The noise that the prior sees in `noisy`, a batch of its own space. Cameras, one
     /// a picture, are told to priors that take one; `None` stands for "unknown".
     fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], text: ReadText, cameras: Option<&[Camera]>) -> Tensor<4>;
 }

@@ -32,10 +32,10 @@ pub struct SampleOptions<'a> {
 /// When a prompt is too long.
 pub fn sample(prior: &dyn FrozenPrior, options: &SampleOptions, device: &Device) -> Result<Vec<Picture>, String> {
     let count = options.prompts.len();
-    let size = prior.resolution();
     let text = prior.encode(options.prompts)?;
     let empty = prior.encode(&vec![String::new(); count])?;
-    let shape = [count, 3, size, size];
+    let [channels, height, width] = prior.sample_shape();
+    let shape = [count, channels, height, width];
     let mut x = normal(shape, options.seed, 0, device);
     let timesteps = spaced(prior.schedule().steps(), options.steps);
     for (i, &t) in timesteps.iter().enumerate() {
@@ -50,9 +50,11 @@ pub fn sample(prior: &dyn FrozenPrior, options: &SampleOptions, device: &Device)
         let alpha = prior.schedule().alpha_cumprod(t);
         let alpha_next = timesteps.get(i + 1).map_or(1.0, |&next| prior.schedule().alpha_cumprod(next));
         let z = normal(shape, options.seed, i as u64 + 1, device);
-        x = step(options.sampler, x, noise, [alpha, alpha_next], z);
+        let clean = clean(prior, x.clone(), noise, alpha);
+        x = step(options.sampler, x, clean, [alpha, alpha_next], z);
     }
-    let planes = ((x + 1.0) * 0.5).clamp(0.0, 1.0).into_data().try_to_vec::<f32>().map_err(|e| format!("{e:?}"))?;
+    let size = prior.resolution();
+    let planes = prior.to_pictures(x).clamp(0.0, 1.0).into_data().try_to_vec::<f32>().map_err(|e| format!("{e:?}"))?;
     Ok(planes.chunks_exact(3 * size * size).map(|planes| Picture::from_planes(size, planes)).collect())
 }
 
@@ -62,9 +64,17 @@ pub fn spaced(total: usize, count: usize) -> Vec<usize> {
     (0..count).map(|i| ((count - i) * total).div_ceil(count) - 1).collect()
 }
 
-/// From noise level ᾱ to ᾱ'. The clean picture is kept within `[−1, 1]`.
-fn step(sampler: Sampler, x: Tensor<4>, noise: Tensor<4>, [alpha, next]: [f64; 2], z: Tensor<4>) -> Tensor<4> {
-    let clean = ((x.clone() - noise * (1.0 - alpha).sqrt()) / alpha.sqrt().max(1e-4)).clamp(-1.0, 1.0);
+/// x̂_0, kept where the prior's clean samples are.
+fn clean(prior: &dyn FrozenPrior, x: Tensor<4>, noise: Tensor<4>, alpha: f64) -> Tensor<4> {
+    let clean = (x - noise * (1.0 - alpha).sqrt()) / alpha.sqrt().max(1e-4);
+    match prior.clean_range() {
+        Some([low, high]) => clean.clamp(low, high),
+        None => clean,
+    }
+}
+
+/// From noise level ᾱ to ᾱ'.
+fn step(sampler: Sampler, x: Tensor<4>, clean: Tensor<4>, [alpha, next]: [f64; 2], z: Tensor<4>) -> Tensor<4> {
     match sampler {
         Sampler::Ddim => {
             let noise = (x - clean.clone() * alpha.sqrt()) / (1.0 - alpha).sqrt();
@@ -112,9 +122,6 @@ mod tests {
         }
         fn encode(&self, _: &[String]) -> Result<ReadText, String> {
             Ok(ReadText::none())
-        }
-        fn to_own_range(&self, pictures: Tensor<4>) -> Tensor<4> {
-            pictures
         }
         fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], _: ReadText, _: Option<&[Camera]>) -> Tensor<4> {
             let (signal, sigma) = self.0.coefficients(timesteps, &noisy.device());

@@ -1,6 +1,7 @@
 //! CLIP's byte-pair tokenizer, from its two files or made for a list of words.
 
 use crate::checkpoint::CheckpointError;
+use serde_json::Value;
 use std::path::Path;
 use tokenizers::models::bpe::BPE;
 use tokenizers::normalizers::{Lowercase, NFC, Replace, Sequence as Normalizers};
@@ -20,6 +21,19 @@ pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     max_length: usize,
     ends: [i64; 2],
+    padding: i64,
+}
+
+/// The texts of a tokenizer's files.
+pub struct TokenizerTexts {
+    /// `vocab.json`.
+    pub vocab: String,
+    /// `merges.txt`.
+    pub merges: String,
+    /// `tokenizer_config.json`.
+    pub config: String,
+    /// `special_tokens_map.json`, which older folders have too; where both name a token, it wins, as in transformers.
+    pub special: Option<String>,
 }
 
 impl Tokenizer {
@@ -33,28 +47,33 @@ impl Tokenizer {
             std::fs::read_to_string(&path).map_err(|source| CheckpointError::Read { path, source })
         };
         let (vocab, merges, config) = (read("vocab.json")?, read("merges.txt")?, read("tokenizer_config.json")?);
-        Self::from_texts(&vocab, &merges, &config)
+        let special = read("special_tokens_map.json").ok();
+        Self::from_texts(&TokenizerTexts { vocab, merges, config, special })
             .map_err(|reason| CheckpointError::Malformed { path: folder.to_owned(), reason })
     }
 
-    /// From the texts of `vocab.json`, `merges.txt` and `tokenizer_config.json`.
+    /// From the texts of its files.
     ///
     /// # Errors
     /// When one is malformed; the message says how.
-    pub fn from_texts(vocab: &str, merges: &str, config: &str) -> Result<Self, String> {
+    pub fn from_texts(texts: &TokenizerTexts) -> Result<Self, String> {
         let vocab: std::collections::HashMap<String, u32> =
-            serde_json::from_str(vocab).map_err(|e| format!("vocab.json: {e}"))?;
+            serde_json::from_str(&texts.vocab).map_err(|e| format!("vocab.json: {e}"))?;
         let end_of =
             |name: &str| vocab.get(name).map(|&id| i64::from(id)).ok_or_else(|| format!("vocab.json lacks {name}"));
         let ends = [end_of(START)?, end_of(END)?];
-        let lines = merges.lines().filter(|line| !line.starts_with("#version") && !line.is_empty());
+        let lines = texts.merges.lines().filter(|line| !line.starts_with("#version") && !line.is_empty());
         let pair = |line: &str| {
             let split = line.split_once(' ').map(|(a, b)| (a.to_owned(), b.to_owned()));
             split.ok_or_else(|| format!("merges.txt: {line:?} is no pair"))
         };
         let merges = lines.map(pair).collect::<Result<Vec<_>, _>>()?;
-        let config: serde_json::Value =
-            serde_json::from_str(config).map_err(|e| format!("tokenizer_config.json: {e}"))?;
+        let config: Value = serde_json::from_str(&texts.config).map_err(|e| format!("tokenizer_config.json: {e}"))?;
+        let special = texts.special.as_deref().map(serde_json::from_str).transpose();
+        let special: Option<Value> = special.map_err(|e| format!("special_tokens_map.json: {e}"))?;
+        let padding =
+            special.as_ref().and_then(padding_token).or_else(|| padding_token(&config)).unwrap_or(END).to_owned();
+        let padding_id = end_of(&padding)?;
         let max_length = config["model_max_length"].as_u64().filter(|n| (2..=4096).contains(n)).unwrap_or(77) as usize;
         let model = BPE::builder()
             .vocab_and_merges(vocab.into_iter().collect::<ahash::AHashMap<_, _>>(), merges)
@@ -62,8 +81,8 @@ impl Tokenizer {
             .unk_token(END.into())
             .build()
             .map_err(|e| e.to_string())?;
-        let inner = assemble(model).map_err(|e| e.to_string())?;
-        Ok(Self { inner, max_length, ends })
+        let inner = assemble(model, padding).map_err(|e| e.to_string())?;
+        Ok(Self { inner, max_length, ends, padding: padding_id })
     }
 
     /// Tokens of a padded text.
@@ -91,7 +110,7 @@ impl Tokenizer {
         Ok(encoding.get_ids().iter().map(|&id| i64::from(id)).collect())
     }
 
-    /// The ids of `text` between the start token and the end token, padded with end tokens.
+    /// The ids of `text` between the start token and the end token, padded.
     ///
     /// # Errors
     /// When the text has more tokens than fit; the message says how many.
@@ -103,7 +122,8 @@ impl Tokenizer {
         let [start, end] = self.ends;
         let mut ids = vec![start];
         ids.extend(own);
-        ids.resize(self.max_length, end);
+        ids.push(end);
+        ids.resize(self.max_length, self.padding);
         Ok(ids)
     }
 
@@ -113,7 +133,13 @@ impl Tokenizer {
     }
 }
 
-fn assemble(model: BPE) -> tokenizers::Result<tokenizers::Tokenizer> {
+/// The token that fills a text up: end tokens in CLIP and Stable Diffusion 1, `!` in Stable Diffusion 2.
+fn padding_token(config: &Value) -> Option<&str> {
+    let token = &config["pad_token"];
+    token.as_str().or_else(|| token["content"].as_str())
+}
+
+fn assemble(model: BPE, padding: String) -> tokenizers::Result<tokenizers::Tokenizer> {
     let mut inner = tokenizers::Tokenizer::new(model);
     let spaces = Replace::new(tokenizers::normalizers::replace::ReplacePattern::Regex(r"\s+".into()), " ")?;
     let steps: Vec<NormalizerWrapper> = vec![NFC.into(), spaces.into(), Lowercase.into()];
@@ -121,7 +147,8 @@ fn assemble(model: BPE) -> tokenizers::Result<tokenizers::Tokenizer> {
     let split = Split::new(SplitPattern::Regex(PATTERN.into()), SplitDelimiterBehavior::Removed, true)?;
     let bytes = ByteLevel::new(false, true, true);
     inner.with_pre_tokenizer(Some(PreTokenizers::new(vec![split.into(), bytes.into()])));
-    inner.add_special_tokens([AddedToken::from(START, true), AddedToken::from(END, true)])?;
+    // As in transformers, a special token in a text is that token: with Stable Diffusion 2, every `!` is padding.
+    inner.add_special_tokens([START.to_owned(), END.to_owned(), padding].map(|token| AddedToken::from(token, true)))?;
     Ok(inner)
 }
 
@@ -135,6 +162,15 @@ pub struct TokenizerFiles {
 }
 
 impl TokenizerFiles {
+    /// The tokenizer of these files.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::from_texts`].
+    pub fn tokenizer(&self) -> Result<Tokenizer, String> {
+        let [vocab, merges, config] = [&self.vocab, &self.merges, &self.config].map(Clone::clone);
+        Tokenizer::from_texts(&TokenizerTexts { vocab, merges, config, special: None })
+    }
+
     /// For lower-case `words` of letters.
     pub fn for_words<'a>(words: impl IntoIterator<Item = &'a str>, max_length: usize) -> Self {
         let mut tokens: Vec<String> = byte_units().map(String::from).collect();
@@ -212,7 +248,7 @@ mod tests {
 
     fn tokenizer() -> Tokenizer {
         let files = TokenizerFiles::for_words(["a", "squirrel", "square", "at", "easel"], 12);
-        Tokenizer::from_texts(&files.vocab, &files.merges, &files.config).unwrap()
+        files.tokenizer().unwrap()
     }
 
     #[test]

@@ -4,22 +4,19 @@
 mod attention;
 mod blocks;
 mod config;
-mod convolution;
 mod embeddings;
-mod resnet;
 mod text;
-mod upsample;
 
-use crate::checkpoint::{CheckpointError, Leeway, Renaming, load_weights, save_weights};
+use crate::checkpoint::{CheckpointError, Leeway, Renaming, Weights, load_weights, save_weights};
+pub use crate::layers::TimeScaleShift;
+use crate::layers::{Convolution, normalize};
 use attention::Attend;
 use blocks::{DownBlock, MidBlock, UpBlock};
 use burn::module::Module;
 use burn::nn::GroupNorm;
 use burn::tensor::{DType, Device, FloatDType, Tensor};
-pub use config::{PerLevel, TimeScaleShift, UNetConfig};
-use convolution::Convolution;
+pub use config::{PerLevel, UNetConfig};
 use embeddings::{TextTimeEmbedding, TimestepEmbedding};
-use resnet::{normalization, normalize};
 use std::cell::Cell;
 use std::path::Path;
 pub use text::ReadText;
@@ -57,7 +54,7 @@ impl UNet {
             down_blocks: (0..channels.len()).map(|level| DownBlock::new(config, level, device)).collect(),
             mid_block: MidBlock::new(config, last, device),
             up_blocks: (0..channels.len()).map(|step| UpBlock::new(config, step, device)).collect(),
-            conv_norm_out: normalization(config, first, config.norm_eps, device),
+            conv_norm_out: config.norms().over(first, device),
             conv_out: Convolution::new([first, config.out_channels], 3, 1, device).zeroed(),
             config: config.clone(),
         }
@@ -77,8 +74,8 @@ impl UNet {
     ///
     /// # Errors
     /// When they do not fit the configuration.
-    pub fn load(config: &UNetConfig, path: &Path, bytes: Vec<u8>, device: &Device) -> Result<Self, CheckpointError> {
-        load_weights(Self::new(config, device), path, bytes, READ, Leeway::default())
+    pub fn load(config: &UNetConfig, weights: Weights, device: &Device) -> Result<Self, CheckpointError> {
+        load_weights(Self::new(config, device), weights, READ, Leeway::default())
     }
 
     /// As [`UNet::load`], from a network that may have attention at fewer levels: the new blocks change nothing
@@ -86,9 +83,9 @@ impl UNet {
     ///
     /// # Errors
     /// When the rest does not fit the configuration.
-    pub fn grow(config: &UNetConfig, path: &Path, bytes: Vec<u8>, device: &Device) -> Result<Self, CheckpointError> {
+    pub fn grow(config: &UNetConfig, weights: Weights, device: &Device) -> Result<Self, CheckpointError> {
         let leeway = Leeway { optional: &["attentions"], ..Leeway::default() };
-        load_weights(Self::new(config, device), path, bytes, READ, leeway)
+        load_weights(Self::new(config, device), weights, READ, leeway)
     }
 
     /// Ready for many evaluations: what depends on the weights alone is done once. They must not change any more.

@@ -32,7 +32,7 @@ pub struct Level {
     pub push: Picture,
     /// Root mean square of the gradient.
     pub gradient: f64,
-    /// Power by frequency of √ᾱ x_0 and of σ ε, in waves a picture.
+    /// Power by frequency of √ᾱ x_0 and of σ ε, in waves a picture, over the prior's own channels.
     pub signal: Vec<f64>,
     pub noise: Vec<f64>,
 }
@@ -45,8 +45,7 @@ impl Level {
     }
 }
 
-/// Looks at a picture through the prior at each of the noise levels `ts`. Priors of pixels only: their range is a
-/// multiple of the display's, and goes back.
+/// Looks at a picture through the prior at each of the noise levels `ts`.
 ///
 /// # Errors
 /// When the prompt is too long for the prior.
@@ -59,11 +58,12 @@ pub fn inspect(prior: &dyn FrozenPrior, inspected: &Inspected, ts: &[f64]) -> Re
     let text = (prior.encode(std::slice::from_ref(&inspected.prompt))?, prior.encode(&[String::new()])?);
     let cameras = inspected.camera.map(|camera| [camera]);
     let cameras = cameras.as_ref().map(|cameras| &cameras[..]);
-    let noise = normal([1, 3, size, size], inspected.seed, 0, &device);
+    let [channels, height, width] = prior.sample_shape();
+    let noise = normal([1, channels, height, width], inspected.seed, 0, &device);
     let level = |t: &f64| {
         let timesteps = [prior.schedule().timestep(*t)];
         let (signal, sigma) = prior.schedule().coefficients(&timesteps, &device);
-        let clean = prior.to_own_range(picture.clone());
+        let clean = prior.to_own_space(picture.clone());
         let noisy = prior.schedule().add_noise(clean.clone(), noise.clone(), &timesteps);
         let guided = guided_noise(prior, noisy.clone(), &timesteps, text.clone(), cameras, inspected.guidance_scale);
         let estimate = (noisy.clone() - sigma.clone() * guided) / signal.clone();
@@ -84,8 +84,8 @@ pub fn inspect(prior: &dyn FrozenPrior, inspected: &Inspected, ts: &[f64]) -> Re
             estimate: shown(prior, estimate),
             push: Picture::from_planes(size, &push),
             gradient: (squares / gradient.len() as f64).sqrt(),
-            signal: power_spectrum(&numbers(signal * clean), size),
-            noise: power_spectrum(&numbers(sigma * noise.clone()), size),
+            signal: power_spectrum(&numbers(signal * clean), width),
+            noise: power_spectrum(&numbers(sigma * noise.clone()), width),
         }
     };
     Ok(ts.iter().map(level).collect())
@@ -95,12 +95,9 @@ fn numbers(tensor: Tensor<4>) -> Vec<f32> {
     tensor.into_data().try_to_vec::<f32>().expect("pictures are f32")
 }
 
-/// A picture of the prior's range, display-referred.
+/// A sample of the prior's, as a picture.
 fn shown(prior: &dyn FrozenPrior, own: Tensor<4>) -> Picture {
-    let zero = prior.to_own_range(own.zeros_like());
-    let one = prior.to_own_range(own.ones_like());
-    let display = ((own - zero.clone()) / (one - zero)).clamp(0.0, 1.0);
-    Picture::from_planes(prior.resolution(), &numbers(display))
+    Picture::from_planes(prior.resolution(), &numbers(prior.to_pictures(own).clamp(0.0, 1.0)))
 }
 
 #[cfg(test)]
@@ -121,9 +118,6 @@ mod tests {
         }
         fn encode(&self, _: &[String]) -> Result<ReadText, String> {
             Ok(ReadText::none())
-        }
-        fn to_own_range(&self, pictures: Tensor<4>) -> Tensor<4> {
-            pictures * 2.0 - 1.0
         }
         fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], _: ReadText, _: Option<&[Camera]>) -> Tensor<4> {
             let (signal, sigma) = self.0.coefficients(timesteps, &Device::flex());

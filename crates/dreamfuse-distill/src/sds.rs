@@ -8,7 +8,7 @@ use dreamfuse_diffusion::{FrozenPrior, ReadText, guided_noise};
 pub struct Ask<'a> {
     /// One a picture.
     pub timesteps: &'a [usize],
-    /// ε, `[batch, 3, size, size]`.
+    /// ε, a batch of the prior's samples.
     pub noise: Tensor<4>,
     /// The prompt and the empty text, a batch each.
     pub text: (ReadText, ReadText),
@@ -18,18 +18,20 @@ pub struct Ask<'a> {
     pub guidance_scale: f64,
 }
 
-/// `w(t) (ε̂(z_t; y, t) − ε) ∂z/∂x`, a mean over pixels, with w(t) = σ_t²: the gradient for display-referred
-/// `pictures` `[batch, 3, size, size]`, which are not tracked. No gradient passes through the prior.
+/// `w(t) (ε̂(z_t; y, t) − ε) ∂z/∂x`, a mean over the numbers of z, with w(t) = σ_t²: the gradient for display-referred
+/// `pictures` `[batch, 3, size, size]`, which are not tracked. No gradient passes through the prior's U-Net.
 pub fn score_distillation(prior: &dyn FrozenPrior, pictures: Tensor<4>, ask: Ask) -> Tensor<4> {
-    let schedule = prior.schedule();
-    let [batch, channels, height, width] = pictures.dims();
-    let noisy = schedule.add_noise(prior.to_own_range(pictures.clone()), ask.noise.clone(), ask.timesteps);
-    let guided = guided_noise(prior, noisy, ask.timesteps, ask.text, ask.cameras, ask.guidance_scale);
+    prior.pull_back(pictures, &mut |own| gradient_of_sample(prior, own, &ask))
+}
+
+/// The same for z itself: `w(t) (ε̂(z_t; y, t) − ε)`, a mean over its numbers.
+fn gradient_of_sample(prior: &dyn FrozenPrior, own: Tensor<4>, ask: &Ask) -> Tensor<4> {
+    let (schedule, [batch, channels, height, width]) = (prior.schedule(), own.dims());
     let weights: Vec<f32> = ask.timesteps.iter().map(|&t| schedule.variance(t) as f32).collect();
-    let weights = Tensor::<4>::from_data(TensorData::new(weights, [batch, 1, 1, 1]), &pictures.device());
-    // ∂z/∂x is the width of the prior's own range over that of [0, 1].
-    let range = prior.to_own_range(pictures.ones_like()) - prior.to_own_range(pictures.zeros_like());
-    (guided - ask.noise) * weights * range / (batch * channels * height * width) as f32
+    let weights = Tensor::<4>::from_data(TensorData::new(weights, [batch, 1, 1, 1]), &own.device());
+    let noisy = schedule.add_noise(own, ask.noise.clone(), ask.timesteps);
+    let guided = guided_noise(prior, noisy, ask.timesteps, ask.text.clone(), ask.cameras, ask.guidance_scale);
+    (guided - ask.noise.clone()) * weights / (batch * channels * height * width) as f32
 }
 
 #[cfg(test)]
@@ -50,9 +52,6 @@ mod tests {
         }
         fn encode(&self, _: &[String]) -> Result<ReadText, String> {
             Ok(ReadText::none())
-        }
-        fn to_own_range(&self, pictures: Tensor<4>) -> Tensor<4> {
-            pictures * 2.0 - 1.0
         }
         fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], _: ReadText, _: Option<&[Camera]>) -> Tensor<4> {
             let (signal, sigma) = self.0.coefficients(timesteps, &noisy.device());

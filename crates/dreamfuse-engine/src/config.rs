@@ -25,6 +25,8 @@ pub struct RunConfig {
     pub prior: String,
     /// Views of a step.
     pub views: usize,
+    /// Side of a view in pixels; as the prior's pictures, 64 at most, if it is not said.
+    pub render_size: Option<usize>,
     /// In diffusers' convention; the paper's ω is one less.
     pub guidance_scale: f64,
     /// Tell the camera to a prior that takes one.
@@ -62,6 +64,7 @@ impl Default for RunConfig {
             precision: Precision::F32,
             prior: EMBEDDED.into(),
             views: 4,
+            render_size: None,
             guidance_scale: 8.0,
             camera_aware: true,
             view_prompts: true,
@@ -82,6 +85,9 @@ impl Default for RunConfig {
         }
     }
 }
+
+/// Side of the smallest view that is worth anything.
+const LEAST_PICTURE: usize = 8;
 
 /// The name of the prior that is built into the binary.
 pub(crate) const EMBEDDED: &str = "embedded";
@@ -122,6 +128,7 @@ impl RunConfig {
             ("checkpoint_every", self.checkpoint_every, 1..=1_000_000),
             ("preview_every", self.preview_every, 1..=1_000_000),
             ("mesh_cells", self.mesh_cells as u64, 8..=512),
+            ("render_size", self.render_size.unwrap_or(LEAST_PICTURE) as u64, LEAST_PICTURE as u64..=1024),
         ];
         if let Some((key, value, range)) = counts.iter().find(|(_, value, range)| !range.contains(value)) {
             return config(format!("{key} = {value} is not within {} and {}", range.start(), range.end()));

@@ -16,6 +16,9 @@ use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
+/// Side of the pictures that are rendered for priors of larger ones, as the paper and threestudio do.
+const LARGEST_PICTURE: usize = 64;
+
 /// A scene that is being optimized.
 pub struct Run {
     pub config: RunConfig,
@@ -57,7 +60,8 @@ impl Run {
             self.occupancy.update(&self.field, &self.config.scene, self.config.seed, self.salt, self.step);
         }
         let views = self.draw_views();
-        let rendered = self.renderer().render(&views, prior.resolution(), Some(&mut self.random(Purpose::Jitter)));
+        let rendered =
+            self.renderer().render(&views, self.picture_size(prior), Some(&mut self.random(Purpose::Jitter)));
         let gradient = self.ask(prior, &views, rendered.color.clone().without_autodiff());
         let opacity = rendered.opacity.clone().mean();
         // The gradient enters as a constant: the derivative of the sum is its product with ∂x/∂θ.
@@ -81,6 +85,11 @@ impl Run {
             samples: rendered.samples,
             occupied: self.occupancy.occupancy.occupied_part(),
         })
+    }
+
+    /// Side of the pictures that the prior is shown; it enlarges them to its own resolution.
+    pub(crate) fn picture_size(&self, prior: &dyn FrozenPrior) -> usize {
+        self.config.render_size.unwrap_or_else(|| prior.resolution().min(LARGEST_PICTURE))
     }
 
     /// The renderer of the scene as it is now.
@@ -148,7 +157,8 @@ impl Run {
         let mut times = self.random(Purpose::Timestep);
         let timesteps: Vec<usize> =
             views.iter().map(|_| prior.schedule().timestep(times.random_range(low..=high))).collect();
-        let shape = pictures.dims();
+        let [channels, height, width] = prior.sample_shape();
+        let shape = [views.len(), channels, height, width];
         let noise: Vec<f32> =
             self.random(Purpose::Noise).sample_iter(StandardNormal).take(shape.iter().product()).collect();
         let cameras: Vec<Camera> = views.iter().map(|view| view.camera).collect();

@@ -60,10 +60,6 @@ impl FrozenPrior for GroundTruthPrior {
         Ok(ReadText::none())
     }
 
-    fn to_own_range(&self, pictures: Tensor<4>) -> Tensor<4> {
-        pictures * 2.0 - 1.0
-    }
-
     /// Where no cameras are told it has no opinion, and sees no noise.
     fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], _: ReadText, cameras: Option<&[Camera]>) -> Tensor<4> {
         let (shape, device) = (noisy.dims(), noisy.device());

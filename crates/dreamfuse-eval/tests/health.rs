@@ -87,9 +87,6 @@ impl FrozenPrior for OnceNotFinite {
     fn encode(&self, prompts: &[String]) -> Result<ReadText, String> {
         self.0.encode(prompts)
     }
-    fn to_own_range(&self, pictures: Tensor<4>) -> Tensor<4> {
-        self.0.to_own_range(pictures)
-    }
     fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], text: ReadText, cameras: Option<&[Camera]>) -> Tensor<4> {
         self.1.set(self.1.get() + 1);
         let answer = self.0.noise(noisy, timesteps, text, cameras);
@@ -130,9 +127,6 @@ impl FrozenPrior for Haze {
     }
     fn encode(&self, _: &[String]) -> Result<ReadText, String> {
         Ok(ReadText::none())
-    }
-    fn to_own_range(&self, pictures: Tensor<4>) -> Tensor<4> {
-        pictures * 2.0 - 1.0
     }
     fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], _: ReadText, _: Option<&[Camera]>) -> Tensor<4> {
         let (shape, device) = (noisy.dims(), noisy.device());

@@ -88,7 +88,7 @@ mod tests {
     fn words_keep_their_meaning_in_a_larger_vocabulary() {
         let tokenizer = |words: &[&'static str]| {
             let files = TokenizerFiles::for_words(words.iter().copied(), 8);
-            Tokenizer::from_texts(&files.vocab, &files.merges, &files.config).unwrap()
+            files.tokenizer().unwrap()
         };
         let device = Device::flex();
         let (small, large) = (tokenizer(&["cat", "dog"]), tokenizer(&["cat", "lion", "dog"]));
@@ -111,7 +111,7 @@ mod tests {
     fn every_word_of_the_world_is_one_token() {
         let config: TrainConfig = toml::from_str(include_str!("../configs/prior-32.toml")).unwrap();
         let files = tokenizer_files(&config);
-        let tokenizer = Tokenizer::from_texts(&files.vocab, &files.merges, &files.config).unwrap();
+        let tokenizer = files.tokenizer().unwrap();
         for word in words::tokens() {
             if word.chars().all(char::is_alphabetic) {
                 assert_eq!(tokenizer.pieces(word), 1, "{word}");
@@ -123,7 +123,7 @@ mod tests {
     fn captions_fit_the_tokens() {
         let config: TrainConfig = toml::from_str(include_str!("../configs/prior-32.toml")).unwrap();
         let files = tokenizer_files(&config);
-        let tokenizer = Tokenizer::from_texts(&files.vocab, &files.merges, &files.config).unwrap();
+        let tokenizer = files.tokenizer().unwrap();
         let captions = CaptionSampler::new(CaptionShares {
             pairs: 0.9,
             colors: 0.1,

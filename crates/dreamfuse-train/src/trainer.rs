@@ -14,7 +14,7 @@ use dreamfuse_diffusion::clip_text::ClipTextModel;
 use dreamfuse_diffusion::pipeline::UNET_WEIGHTS;
 use dreamfuse_diffusion::tokenizer::TokenizerFiles;
 use dreamfuse_diffusion::unet::UNet;
-use dreamfuse_diffusion::{CheckpointError, NoiseSchedule, Pipeline, Precision, Tokenizer};
+use dreamfuse_diffusion::{CheckpointError, NoiseSchedule, Pipeline, Precision, Tokenizer, Weights};
 use dreamfuse_kernels::adam::Adam;
 use dreamfuse_kernels::cpu::Workers;
 use dreamfuse_toybox::CaptionSampler;
@@ -83,8 +83,7 @@ impl Trainer {
         config.check().map_err(TrainError::Config)?;
         let device = Device::flex().autodiff();
         let files = folder::tokenizer_files(&config);
-        let tokenizer =
-            Tokenizer::from_texts(&files.vocab, &files.merges, &files.config).map_err(TrainError::Config)?;
+        let tokenizer = files.tokenizer().map_err(TrainError::Config)?;
         // Burn draws initial weights from one generator of the process: another trainer must not draw meanwhile.
         let alone = INITIALIZING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         device.seed(config.seed);
@@ -136,8 +135,7 @@ impl Trainer {
             return Err(TrainError::State("its texts have another width than this configuration's".into()));
         }
         let path = folder.join(UNET_WEIGHTS);
-        let bytes = std::fs::read(&path).map_err(|source| CheckpointError::Read { path: path.clone(), source })?;
-        let unet = UNet::grow(&self.config.unet(), &path, bytes, &self.device)?;
+        let unet = UNet::grow(&self.config.unet(), Weights::open(&path)?, &self.device)?;
         let ids = self.tokenizer.ids_in(&pipeline.tokenizer);
         let text_encoder = pipeline.text_encoder.with_tokens(&ids, &self.model().text_encoder);
         let model = Denoiser { unet, text_encoder };

@@ -1,10 +1,8 @@
 //! Spatial transformers: pixels attend to each other and to the text.
 
 use super::config::UNetConfig;
-use super::convolution::Convolution;
-use super::resnet::{normalization, normalize};
 use super::text::ReadText;
-use crate::project::{normalize_tokens, project};
+use crate::layers::{Convolution, Norms, normalize, normalize_tokens, project};
 use burn::module::Module;
 use burn::nn::{GroupNorm, LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
@@ -28,7 +26,7 @@ impl Attend {
     }
 }
 
-/// diffusers' `Transformer2DModel` with convolutional projections.
+/// diffusers' `Transformer2DModel`.
 #[derive(Module, Debug)]
 pub(super) struct SpatialTransformer {
     norm: GroupNorm,
@@ -67,7 +65,7 @@ struct FeedForward {
 impl SpatialTransformer {
     pub(super) fn new(config: &UNetConfig, channels: usize, heads: usize, device: &Device) -> Self {
         Self {
-            norm: normalization(config, channels, 1e-6, device),
+            norm: Norms { epsilon: 1e-6, ..config.norms() }.over(channels, device),
             proj_in: Convolution::new([channels, channels], 1, 1, device),
             transformer_blocks: vec![TransformerBlock::new(channels, config.cross_attention_dim, heads, device)],
             proj_out: Convolution::new([channels, channels], 1, 1, device).zeroed(),

@@ -2,9 +2,7 @@
 
 use super::attention::{Attend, SpatialTransformer};
 use super::config::UNetConfig;
-use super::convolution::Convolution;
-use super::resnet::ResnetBlock;
-use super::upsample::upsample_nearest2;
+use crate::layers::{Convolution, ResnetBlock, upsample_nearest2};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
@@ -56,6 +54,10 @@ fn transformers(
     (0..count).map(|_| SpatialTransformer::new(config, channels, config.heads(level), device)).collect()
 }
 
+fn residual(config: &UNetConfig, channels: [usize; 2], device: &Device) -> ResnetBlock {
+    ResnetBlock::new(config.norms(), Some(config.time_input()), channels, device)
+}
+
 fn resampler(wanted: bool, channels: usize, stride: usize, device: &Device) -> Vec<Resampler> {
     let make = || Resampler { conv: Convolution::new([channels, channels], 3, stride, device) };
     wanted.then(make).into_iter().collect()
@@ -63,7 +65,7 @@ fn resampler(wanted: bool, channels: usize, stride: usize, device: &Device) -> V
 
 /// One residual block and, where there is one, its transformer.
 fn layer(resnet: &ResnetBlock, attention: Option<&SpatialTransformer>, x: Tensor<4>, context: &Attend) -> Tensor<4> {
-    let x = resnet.forward(x, context.time.clone());
+    let x = resnet.forward(x, Some(&context.time));
     match attention {
         Some(attention) => attention.forward(x, context),
         None => x,
@@ -76,9 +78,7 @@ impl DownBlock {
         let (from, to) = (channels[level.saturating_sub(1)], channels[level]);
         let layers = config.layers_per_block;
         Self {
-            resnets: (0..layers)
-                .map(|i| ResnetBlock::new(config, [if i == 0 { from } else { to }, to], device))
-                .collect(),
+            resnets: (0..layers).map(|i| residual(config, [if i == 0 { from } else { to }, to], device)).collect(),
             attentions: transformers(config, &config.down_block_types[level], level, layers, device),
             downsamplers: resampler(level + 1 < channels.len(), to, 2, device),
         }
@@ -111,7 +111,7 @@ impl MidBlock {
     pub(super) fn new(config: &UNetConfig, channels: usize, device: &Device) -> Self {
         let heads = config.heads(config.block_out_channels.len() - 1);
         Self {
-            resnets: (0..2).map(|_| ResnetBlock::new(config, [channels, channels], device)).collect(),
+            resnets: (0..2).map(|_| residual(config, [channels, channels], device)).collect(),
             attentions: vec![SpatialTransformer::new(config, channels, heads, device)],
         }
     }
@@ -127,7 +127,7 @@ impl MidBlock {
 
     pub(super) fn forward(&self, x: Tensor<4>, context: &Attend) -> Tensor<4> {
         let x = layer(&self.resnets[0], self.attentions.first(), x, context);
-        self.resnets[1].forward(x, context.time.clone())
+        self.resnets[1].forward(x, Some(&context.time))
     }
 }
 
@@ -142,7 +142,7 @@ impl UpBlock {
         let resnet = |i: usize| {
             let own = if i == 0 { below } else { to };
             let skip = if i + 1 == layers { above } else { to };
-            ResnetBlock::new(config, [own + skip, to], device)
+            residual(config, [own + skip, to], device)
         };
         Self {
             resnets: (0..layers).map(resnet).collect(),

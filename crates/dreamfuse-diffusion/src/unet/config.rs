@@ -1,5 +1,6 @@
 //! diffusers' `unet/config.json`.
 
+use crate::layers::{Norms, TimeInput, TimeScaleShift};
 use serde::{Deserialize, Serialize};
 
 /// One number for all levels, or one for each.
@@ -8,27 +9,6 @@ use serde::{Deserialize, Serialize};
 pub enum PerLevel {
     Same(usize),
     Each(Vec<usize>),
-}
-
-/// How the time embedding enters a residual block.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TimeScaleShift {
-    /// Added before the second norm.
-    #[default]
-    Default,
-    /// Scales and shifts after it (Dhariwal & Nichol 2021's adaptive group norm).
-    ScaleShift,
-}
-
-impl TimeScaleShift {
-    /// Numbers that it takes for each channel.
-    pub(super) fn parts(self) -> usize {
-        match self {
-            Self::Default => 1,
-            Self::ScaleShift => 2,
-        }
-    }
 }
 
 /// Shape of the network. Fields and their defaults are those of diffusers 0.42's
@@ -51,6 +31,7 @@ pub struct UNetConfig {
     pub norm_num_groups: usize,
     #[serde(default = "default_epsilon")]
     pub norm_eps: f64,
+    /// Whether transformers end in linear layers instead of 1 × 1 convolutions, which are the same.
     #[serde(default)]
     pub use_linear_projection: bool,
     #[serde(default)]
@@ -86,6 +67,16 @@ impl UNetConfig {
     /// Width of the time embedding.
     pub(super) fn time_embed_dim(&self) -> usize {
         4 * self.block_out_channels[0]
+    }
+
+    /// Its norms but for those of transformers.
+    pub(super) fn norms(&self) -> Norms {
+        Norms { groups: self.norm_num_groups, epsilon: self.norm_eps }
+    }
+
+    /// What its residual blocks take of the time.
+    pub(super) fn time_input(&self) -> TimeInput {
+        TimeInput { width: self.time_embed_dim(), scale_shift: self.resnet_time_scale_shift }
     }
 
     /// Attention heads at a level.
@@ -128,9 +119,6 @@ impl UNetConfig {
             if let Some(other) = types.iter().find(|name| !known.contains(&name.as_str())) {
                 return Err(format!("block type {other} is not one of {}", known.join(", ")));
             }
-        }
-        if self.use_linear_projection {
-            return Err("use_linear_projection is true".into());
         }
         match (self.class_embed_type.as_deref(), self.projection_class_embeddings_input_dim) {
             (None, None) | (Some("projection"), Some(_)) => {}

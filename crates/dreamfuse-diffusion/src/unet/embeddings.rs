@@ -1,7 +1,7 @@
 //! Embeddings of timesteps and cameras.
 
 use super::config::UNetConfig;
-use crate::project::{normalize_tokens, project};
+use crate::layers::{normalize_tokens, project};
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::silu;

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 /// Doubles height and width of `input` `[batch, channels, height, width]` by repeating pixels.
-pub(super) fn upsample_nearest2(input: Tensor<4>) -> Tensor<4> {
+pub(crate) fn upsample_nearest2(input: Tensor<4>) -> Tensor<4> {
     let [b, c, h, w] = input.dims();
     input.reshape([b, c, h, 1, w, 1]).expand([b, c, h, 2, w, 2]).reshape([b, c, 2 * h, 2 * w])
 }

@@ -1,4 +1,4 @@
-//! The U-Net's convolutions, by our kernel.
+//! Convolutions, by our kernel.
 
 use burn::module::{Module, Param};
 use burn::nn::PaddingConfig2d;
@@ -9,7 +9,7 @@ use dreamfuse_kernels::conv2d::{Prepared, Settings};
 
 /// A convolution with a bias that keeps the size at stride 1.
 #[derive(Module, Debug)]
-pub(super) struct Convolution {
+pub(crate) struct Convolution {
     weight: Param<Tensor<4>>,
     bias: Param<Tensor<1>>,
     #[module(skip)]
@@ -17,31 +17,37 @@ pub(super) struct Convolution {
 }
 
 impl Convolution {
-    pub(super) fn new(channels: [usize; 2], kernel: usize, stride: usize, device: &Device) -> Self {
+    pub(crate) fn new(channels: [usize; 2], kernel: usize, stride: usize, device: &Device) -> Self {
         let padding = PaddingConfig2d::Explicit(0, 0, 0, 0);
         let layer = Conv2dConfig::new(channels, [kernel, kernel]).with_padding(padding).init(device);
         let bias = layer.bias.expect("convolutions have a bias unless told otherwise");
         Self { weight: layer.weight, bias, settings: Settings { stride, padding: kernel / 2, prepared: None } }
     }
 
+    /// Without zeros around its input.
+    pub(crate) fn unpadded(mut self) -> Self {
+        self.settings.padding = 0;
+        self
+    }
+
     /// With zeros in place of random numbers: it ends a branch that adds nothing at first.
-    pub(super) fn zeroed(mut self) -> Self {
+    pub(crate) fn zeroed(mut self) -> Self {
         self.weight = self.weight.map(|weight| weight.zeros_like());
         self.bias = self.bias.map(|bias| bias.zeros_like());
         self
     }
 
     /// Does what depends on the weights alone, which must not change any more.
-    pub(super) fn prepare(&mut self) {
+    pub(crate) fn prepare(&mut self) {
         self.settings.prepared = Prepared::new(self.weight.val(), &self.settings);
     }
 
     /// The numbers that it computes with.
-    pub(super) fn numbers(&self) -> FloatDType {
+    pub(crate) fn numbers(&self) -> FloatDType {
         self.weight.val().dtype().into()
     }
 
-    pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+    pub(crate) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         conv2d(x, self.weight.val(), self.bias.val(), self.settings.clone())
     }
 }

@@ -1,0 +1,16 @@
+//! The layers that U-Net, autoencoder and text encoder share.
+
+mod convolution;
+mod norm;
+mod pointwise;
+mod project;
+mod resnet;
+mod upsample;
+
+pub(crate) use convolution::Convolution;
+pub(crate) use norm::{Norms, normalize};
+pub(crate) use pointwise::PointwiseShapes;
+pub(crate) use project::{normalize_tokens, project};
+pub use resnet::TimeScaleShift;
+pub(crate) use resnet::{ResnetBlock, TimeInput};
+pub(crate) use upsample::upsample_nearest2;

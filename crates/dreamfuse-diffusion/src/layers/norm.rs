@@ -1,0 +1,42 @@
+//! Group norms, by our kernel.
+
+use burn::nn::{GroupNorm, GroupNormConfig};
+use burn::tensor::{Device, Tensor};
+use dreamfuse_kernels::group_norm;
+use dreamfuse_kernels::group_norm::Settings;
+
+/// What the norms of a network have in common.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Norms {
+    pub groups: usize,
+    pub epsilon: f64,
+}
+
+impl Norms {
+    pub(crate) fn over(self, channels: usize, device: &Device) -> GroupNorm {
+        GroupNormConfig::new(self.groups, channels).with_epsilon(self.epsilon).init(device)
+    }
+}
+
+/// Runs a norm on `[batch, channels, h, w]`, followed by SiLU where asked.
+pub(crate) fn normalize(layer: &GroupNorm, x: Tensor<4>, silu: bool) -> Tensor<4> {
+    let [gamma, beta] = affine(layer);
+    group_norm(x, gamma, beta, settings(layer, silu))
+}
+
+/// As [`normalize`] with SiLU, each picture scaled and shifted by its own `[batch, 2 · channels]` in between
+/// (diffusers' `scale_shift`; FiLM, Perez et al. 2018).
+pub(super) fn modulate(layer: &GroupNorm, x: Tensor<4>, by: Tensor<2>) -> Tensor<4> {
+    let ([gamma, beta], channels) = (affine(layer), x.dims()[1]);
+    let scale = by.clone().narrow(1, 0, channels) + 1.0;
+    let shift = by.narrow(1, channels, channels);
+    group_norm(x, gamma * scale.clone(), beta * scale + shift, settings(layer, true))
+}
+
+fn affine(layer: &GroupNorm) -> [Tensor<2>; 2] {
+    [&layer.gamma, &layer.beta].map(|part| part.as_ref().expect("our norms are affine").val().unsqueeze())
+}
+
+fn settings(layer: &GroupNorm, silu: bool) -> Settings {
+    Settings { groups: layer.num_groups, epsilon: layer.epsilon as f32, silu }
+}

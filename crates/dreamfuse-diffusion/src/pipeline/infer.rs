@@ -1,0 +1,191 @@
+//! What a single file's tensors say of the shapes of its parts. What shapes cannot say is as in Stable Diffusion 1 and 2.
+
+use super::single_file::{CLIP, OPEN_CLIP, UNET, VAE};
+use crate::checkpoint::Weights;
+use serde_json::{Value, json};
+
+/// Numbers of a head in Stable Diffusion 2, and in both text encoders.
+const HEAD: usize = 64;
+
+/// The first number after a prefix, over all keys that have it: one more than the largest.
+fn count(weights: &Weights, prefix: &str) -> usize {
+    let number = |key: &str| key.strip_prefix(prefix)?.split('.').next()?.parse::<usize>().ok();
+    weights.keys().filter_map(number).max().map_or(0, |most| most + 1)
+}
+
+/// Residual blocks of a level: the first change of size comes after them.
+pub(super) fn unet_layers(weights: &Weights) -> usize {
+    let blocks = count(weights, &format!("{UNET}input_blocks."));
+    let is_change = |block: &usize| weights.shape(&format!("{UNET}input_blocks.{block}.0.op.weight")).is_some();
+    (1..blocks).find(is_change).unwrap_or(blocks).saturating_sub(1)
+}
+
+pub(super) fn unet(weights: &Weights) -> Option<Value> {
+    let layers = unet_layers(weights);
+    let levels = count(weights, &format!("{UNET}input_blocks.")) / (layers + 1);
+    let block = |level: usize| format!("{UNET}input_blocks.{}", 1 + level * (layers + 1));
+    let channels = |level: usize| Some(weights.shape(&format!("{}.0.out_layers.3.weight", block(level)))?[0]);
+    let channels = (0..levels).map(channels).collect::<Option<Vec<usize>>>()?;
+    let attends = |level: usize| weights.keys().any(|key| key.starts_with(&format!("{}.1.", block(level))));
+    let first = weights.keys().find(|key| key.starts_with(UNET) && key.ends_with(".attn2.to_k.weight"))?;
+    let projection = weights.keys().find(|key| key.starts_with(UNET) && key.ends_with(".1.proj_in.weight"))?;
+    let is_linear = weights.shape(projection)?.len() == 2;
+    let heads = if is_linear { json!(channels.iter().map(|c| c / HEAD).collect::<Vec<_>>()) } else { json!(8) };
+    let named = |level: usize, kind: &str| if attends(level) { format!("CrossAttn{kind}") } else { kind.to_owned() };
+    Some(json!({
+        "sample_size": 64,
+        "in_channels": weights.shape(&format!("{UNET}input_blocks.0.0.weight"))?.get(1)?,
+        "out_channels": weights.shape(&format!("{UNET}out.2.weight"))?.first()?,
+        "block_out_channels": channels,
+        "layers_per_block": layers,
+        "down_block_types": (0..levels).map(|level| named(level, "DownBlock2D")).collect::<Vec<_>>(),
+        "up_block_types": (0..levels).rev().map(|level| named(level, "UpBlock2D")).collect::<Vec<_>>(),
+        "cross_attention_dim": weights.shape(first)?.get(1)?,
+        "attention_head_dim": heads,
+        "use_linear_projection": is_linear,
+    }))
+}
+
+pub(super) fn vae_levels(weights: &Weights) -> usize {
+    count(weights, &format!("{VAE}encoder.down."))
+}
+
+pub(super) fn vae(weights: &Weights) -> Option<Value> {
+    let levels = vae_levels(weights);
+    let shape = |key: &str| weights.shape(&format!("{VAE}{key}"));
+    let channels = |level: usize| Some(shape(&format!("encoder.down.{level}.block.0.conv2.weight"))?[0]);
+    let latents = *shape("decoder.conv_in.weight")?.get(1)?;
+    Some(json!({
+        "in_channels": shape("encoder.conv_in.weight")?.get(1)?,
+        "out_channels": shape("decoder.conv_out.weight")?.first()?,
+        "latent_channels": latents,
+        "block_out_channels": (0..levels).map(channels).collect::<Option<Vec<_>>>()?,
+        "layers_per_block": count(weights, &format!("{VAE}encoder.down.0.block.")),
+        "down_block_types": vec!["DownEncoderBlock2D"; levels],
+        "up_block_types": vec!["UpDecoderBlock2D"; levels],
+    }))
+}
+
+pub(super) fn has_open_clip(weights: &Weights) -> bool {
+    weights.keys().any(|key| key.starts_with(OPEN_CLIP))
+}
+
+pub(super) fn open_clip_layers(weights: &Weights) -> usize {
+    count(weights, &format!("{OPEN_CLIP}transformer.resblocks."))
+}
+
+pub(super) fn text(weights: &Weights) -> Option<Value> {
+    let open = has_open_clip(weights);
+    let (words, places, hidden, layers, act) = if open {
+        let shape = |key: &str| weights.shape(&format!("{OPEN_CLIP}{key}"));
+        let hidden = shape("transformer.resblocks.0.mlp.c_fc.weight")?;
+        let layers = open_clip_layers(weights).checked_sub(1)?;
+        (shape("token_embedding.weight")?, shape("positional_embedding")?, hidden, layers, "gelu")
+    } else {
+        let shape = |key: &str| weights.shape(&format!("{CLIP}text_model.{key}"));
+        let hidden = shape("encoder.layers.0.mlp.fc1.weight")?;
+        let layers = count(weights, &format!("{CLIP}text_model.encoder.layers."));
+        let embedding = |kind: &str| shape(&format!("embeddings.{kind}_embedding.weight"));
+        (embedding("token")?, embedding("position")?, hidden, layers, "quick_gelu")
+    };
+    let width = *words.get(1)?;
+    Some(json!({
+        "vocab_size": words[0],
+        "hidden_size": width,
+        "intermediate_size": hidden[0],
+        "num_hidden_layers": layers,
+        "num_attention_heads": width / HEAD,
+        "max_position_embeddings": places[0],
+        "hidden_act": act,
+    }))
+}
+
+/// Of Stable Diffusion 1. Some models with OpenCLIP's text encoder predict noise and some v, and their tensors are alike.
+pub(super) fn scheduler(weights: &Weights) -> Option<Value> {
+    (!has_open_clip(weights)).then(|| {
+        json!({
+            "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012,
+            "num_train_timesteps": 1000, "prediction_type": "epsilon",
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    /// The keys that inference looks at, with the shapes of Stable Diffusion 1.5 or 2.1.
+    fn shapes(second: bool) -> BTreeMap<String, Vec<usize>> {
+        let (text, text_layers) = if second { (1024, 24) } else { (768, 12) };
+        let mut keys = BTreeMap::new();
+        let mut add = |key: String, shape: &[usize]| keys.insert(key, shape.to_vec());
+        add(format!("{UNET}input_blocks.0.0.weight"), &[320, 4, 3, 3]);
+        add(format!("{UNET}out.2.weight"), &[4, 320, 3, 3]);
+        for (level, channels) in [320, 640, 1280, 1280].into_iter().enumerate() {
+            for block in [1 + 3 * level, 2 + 3 * level] {
+                let block = format!("{UNET}input_blocks.{block}");
+                add(format!("{block}.0.out_layers.3.weight"), &[channels, channels, 3, 3]);
+                if level < 3 {
+                    let projection: &[usize] = if second { &[channels; 2] } else { &[channels, channels, 1, 1] };
+                    add(format!("{block}.1.proj_in.weight"), projection);
+                    add(format!("{block}.1.transformer_blocks.0.attn2.to_k.weight"), &[channels, text]);
+                }
+            }
+            if level < 3 {
+                add(format!("{UNET}input_blocks.{}.0.op.weight", 3 + 3 * level), &[channels, channels, 3, 3]);
+            }
+        }
+        add(format!("{VAE}encoder.conv_in.weight"), &[128, 3, 3, 3]);
+        add(format!("{VAE}decoder.conv_in.weight"), &[512, 4, 3, 3]);
+        add(format!("{VAE}decoder.conv_out.weight"), &[3, 128, 3, 3]);
+        for (level, channels) in [128, 256, 512, 512].into_iter().enumerate() {
+            for layer in 0..2 {
+                add(format!("{VAE}encoder.down.{level}.block.{layer}.conv2.weight"), &[channels, channels, 3, 3]);
+            }
+        }
+        for layer in 0..text_layers {
+            let key = if second {
+                format!("{OPEN_CLIP}transformer.resblocks.{layer}.mlp.c_fc.weight")
+            } else {
+                format!("{CLIP}text_model.encoder.layers.{layer}.mlp.fc1.weight")
+            };
+            add(key, &[4 * text, text]);
+        }
+        let [tokens, places] = if second {
+            ["token_embedding.weight", "positional_embedding"].map(|key| format!("{OPEN_CLIP}{key}"))
+        } else {
+            ["token", "position"].map(|key| format!("{CLIP}text_model.embeddings.{key}_embedding.weight"))
+        };
+        add(tokens, &[49408, text]);
+        add(places, &[77, text]);
+        keys
+    }
+
+    #[test]
+    fn the_shapes_of_stable_diffusion_are_found_again() {
+        for second in [false, true] {
+            let weights = Weights::of_shapes(shapes(second));
+            let unet = unet(&weights).unwrap();
+            assert_eq!(unet["block_out_channels"], json!([320, 640, 1280, 1280]));
+            assert_eq!(unet["layers_per_block"], 2);
+            let types = json!(["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"]);
+            assert_eq!(unet["down_block_types"], types);
+            let types = json!(["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"]);
+            assert_eq!(unet["up_block_types"], types);
+            let heads = if second { json!([5, 10, 20, 20]) } else { json!(8) };
+            assert_eq!((&unet["attention_head_dim"], &unet["use_linear_projection"]), (&heads, &json!(second)));
+            let text = text(&weights).unwrap();
+            let right = if second { (1024, 23, 16, "gelu") } else { (768, 12, 12, "quick_gelu") };
+            assert_eq!(unet["cross_attention_dim"], right.0);
+            assert_eq!((&text["hidden_size"], &text["num_hidden_layers"]), (&json!(right.0), &json!(right.1)));
+            assert_eq!((&text["num_attention_heads"], &text["hidden_act"]), (&json!(right.2), &json!(right.3)));
+            let vae = vae(&weights).unwrap();
+            assert_eq!(
+                (&vae["block_out_channels"], &vae["layers_per_block"]),
+                (&json!([128, 256, 512, 512]), &json!(2))
+            );
+            assert_eq!(scheduler(&weights).is_none(), second, "a second one predicts noise or v; nothing says which");
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! What a model's small files say, before anything large is read.
+
+use super::WORDS;
+use super::files::Files;
+use crate::checkpoint::{CheckpointError, parse_json};
+use crate::clip_text::ClipTextConfig;
+use crate::defaults;
+use crate::schedule::ScheduleConfig;
+use crate::tokenizer::{Tokenizer, TokenizerTexts};
+use crate::unet::UNetConfig;
+use crate::vae::VaeConfig;
+use dreamfuse_core::Camera;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+const UNET: &str = "unet/config.json";
+const VAE: &str = "vae/config.json";
+const TEXT: &str = "text_encoder/config.json";
+const SCHEDULER: &str = "scheduler/scheduler_config.json";
+const VOCABULARY: &str = "tokenizer/vocab.json";
+const MERGES: &str = "tokenizer/merges.txt";
+const TOKENIZER: &str = "tokenizer/tokenizer_config.json";
+const SPECIAL_TOKENS: &str = "tokenizer/special_tokens_map.json";
+
+/// The shapes of a model's parts, which fit together.
+pub struct Plan {
+    pub unet: UNetConfig,
+    /// Of models that diffuse latents.
+    pub vae: Option<VaeConfig>,
+    pub text: ClipTextConfig,
+    pub schedule: ScheduleConfig,
+    pub tokenizer: Tokenizer,
+    /// Words that training used, if the model says so.
+    pub words: Vec<String>,
+}
+
+impl Plan {
+    /// Reads and checks the configurations of all parts.
+    ///
+    /// # Errors
+    /// When one is missing, malformed, not supported, or does not fit the others; the message names the file.
+    pub fn read(files: &dyn Files) -> Result<Self, CheckpointError> {
+        let unet: UNetConfig = checked(files, UNET, &defaults::unet())?;
+        unsupported_if(files, UNET, unet.check())?;
+        let vae: Option<VaeConfig> = files.has(VAE).then(|| checked(files, VAE, &defaults::vae())).transpose()?;
+        if let Some(vae) = &vae {
+            unsupported_if(files, VAE, vae.check())?;
+        }
+        let words = files.read(WORDS).map(|text| String::from_utf8_lossy(&text).lines().map(Into::into).collect());
+        let plan = Self {
+            unet,
+            vae,
+            text: parse_json(&files.root().join(TEXT), &files.read(TEXT)?)?,
+            schedule: checked(files, SCHEDULER, &defaults::scheduler())?,
+            tokenizer: tokenizer(files)?,
+            words: words.unwrap_or_default(),
+        };
+        match plan.misfit() {
+            Some((file, reason)) => unsupported_if(files, file, Err(reason)).map(|()| plan),
+            None => Ok(plan),
+        }
+    }
+
+    /// Says which file keeps the parts from working as one model, and why, if any does.
+    fn misfit(&self) -> Option<(&'static str, String)> {
+        let Self { unet, vae, text, schedule, tokenizer, .. } = self;
+        let (wanted, what) = match vae {
+            None => (3, "no pixels, which have 3".to_owned()),
+            Some(vae) => {
+                (vae.latent_channels, format!("not the latents of the vae, which have {}", vae.latent_channels))
+            }
+        };
+        let (channels, heads) = ([unet.in_channels, unet.out_channels], text.num_attention_heads);
+        let labels = unet.projection_class_embeddings_input_dim.unwrap_or(Camera::CONDITIONING);
+        let (length, positions) = (tokenizer.max_length(), text.max_position_embeddings);
+        let (words, embedded) = (tokenizer.vocabulary_size(), text.vocab_size);
+        let (width, taken) = (text.hidden_size, unet.cross_attention_dim);
+        Some(match () {
+            () if channels != [wanted; 2] => (UNET, format!("{channels:?} channels in and out are {what}")),
+            () if labels != Camera::CONDITIONING => (UNET, format!("class labels of {labels} numbers are no cameras")),
+            () if width != taken => (UNET, format!("cross_attention_dim is {taken}, and the text {width} wide")),
+            () if heads == 0 || !width.is_multiple_of(heads) => {
+                (TEXT, format!("hidden_size {width} does not divide into num_attention_heads {heads}"))
+            }
+            () if length > positions => {
+                (TOKENIZER, format!("model_max_length {length} is more than the text encoder's {positions} positions"))
+            }
+            () if words > embedded => {
+                (VOCABULARY, format!("{words} tokens are more than the text encoder's {embedded}"))
+            }
+            () if schedule.num_train_timesteps < 2 => (SCHEDULER, "num_train_timesteps is less than 2".into()),
+            () => return None,
+        })
+    }
+}
+
+/// A configuration whose other keys have to have these values.
+fn checked<T: DeserializeOwned>(files: &dyn Files, name: &str, defaults: &Value) -> Result<T, CheckpointError> {
+    let (path, text) = (files.root().join(name), files.read(name)?);
+    let keys: Map<String, Value> = parse_json(&path, &text)?;
+    unsupported_if(files, name, defaults::check(&keys, defaults))?;
+    parse_json(&path, &text)
+}
+
+fn unsupported_if(files: &dyn Files, name: &str, result: Result<(), String>) -> Result<(), CheckpointError> {
+    result.map_err(|reason| CheckpointError::Unsupported { path: files.root().join(name), reason })
+}
+
+fn tokenizer(files: &dyn Files) -> Result<Tokenizer, CheckpointError> {
+    let string = |name: &str| files.read(name).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let (vocab, merges, config) = (string(VOCABULARY)?, string(MERGES)?, string(TOKENIZER)?);
+    let special = files.has(SPECIAL_TOKENS).then(|| string(SPECIAL_TOKENS)).transpose()?;
+    Tokenizer::from_texts(&TokenizerTexts { vocab, merges, config, special })
+        .map_err(|reason| CheckpointError::Malformed { path: files.root().join("tokenizer"), reason })
+}

@@ -1,0 +1,94 @@
+//! A whole model in one safetensors file, in the layout of latent diffusion's own checkpoints.
+
+use super::files::{Files, Folder};
+use super::infer;
+use super::{TEXT_STEM, UNET_STEM, VAE_STEM};
+use crate::checkpoint::ldm::{open_clip_key, unet_key, vae_key};
+use crate::checkpoint::{CheckpointError, Weights};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+pub(super) const UNET: &str = "model.diffusion_model.";
+pub(super) const VAE: &str = "first_stage_model.";
+/// The text encoder of Stable Diffusion 1, with transformers' names.
+pub(super) const CLIP: &str = "cond_stage_model.transformer.";
+/// The text encoder of Stable Diffusion 2, with OpenCLIP's.
+pub(super) const OPEN_CLIP: &str = "cond_stage_model.model.";
+
+/// The file and a folder of its name beside it, for what such files do not hold: the tokenizer, and configurations where
+/// they differ from Stable Diffusion's.
+pub struct SingleFile {
+    path: PathBuf,
+    beside: PathBuf,
+    weights: Weights,
+}
+
+impl SingleFile {
+    /// Looks at the header of a file.
+    ///
+    /// # Errors
+    /// When it is no safetensors file, or holds no latent diffusion model.
+    pub fn open(path: &Path) -> Result<Self, CheckpointError> {
+        let weights = Weights::open(path)?;
+        for prefix in [UNET, VAE] {
+            if !weights.keys().any(|key| key.starts_with(prefix)) {
+                return Err(CheckpointError::MissingKey { path: path.to_owned(), key: format!("{prefix}…") });
+            }
+        }
+        Ok(Self { path: path.to_owned(), beside: path.with_extension(""), weights })
+    }
+
+    fn inferred(&self, name: &str) -> Option<Value> {
+        match name {
+            "unet/config.json" => infer::unet(&self.weights),
+            "vae/config.json" => infer::vae(&self.weights),
+            "text_encoder/config.json" => infer::text(&self.weights),
+            "scheduler/scheduler_config.json" => infer::scheduler(&self.weights),
+            _ => None,
+        }
+    }
+}
+
+impl Files for SingleFile {
+    fn root(&self) -> &Path {
+        &self.path
+    }
+
+    fn read(&self, name: &str) -> Result<Vec<u8>, CheckpointError> {
+        let beside = Folder(&self.beside);
+        if beside.has(name) {
+            return beside.read(name);
+        }
+        let inferred = self.inferred(name).map(|value| value.to_string().into_bytes());
+        inferred.ok_or_else(|| CheckpointError::Companion { path: self.path.clone(), wanted: self.beside.join(name) })
+    }
+
+    fn has(&self, name: &str) -> bool {
+        Folder(&self.beside).has(name) || self.inferred(name).is_some()
+    }
+
+    fn weights(&self, stem: &str) -> Result<Weights, CheckpointError> {
+        let under = |prefix: &str| self.weights.clone().under(prefix);
+        Ok(match stem {
+            UNET_STEM => {
+                let layers = infer::unet_layers(&self.weights);
+                under(UNET).with_keys(|key| unet_key(key, layers))
+            }
+            VAE_STEM => {
+                let levels = infer::vae_levels(&self.weights);
+                under(VAE).with_keys(|key| vae_key(key, levels))
+            }
+            TEXT_STEM if infer::has_open_clip(&self.weights) => {
+                // The penultimate layer's output is what the U-Net was trained with.
+                let last = format!("transformer.resblocks.{}.", infer::open_clip_layers(&self.weights) - 1);
+                let unused = [last.as_str(), "text_projection", "logit_scale", "attn_mask"];
+                under(OPEN_CLIP).without(&unused).with_keys(open_clip_key).with_thirds(
+                    ".self_attn.in_proj_",
+                    [".self_attn.q_proj.", ".self_attn.k_proj.", ".self_attn.v_proj."],
+                )
+            }
+            TEXT_STEM => under(CLIP),
+            other => return Err(CheckpointError::MissingKey { path: self.path.clone(), key: other.to_owned() }),
+        })
+    }
+}

@@ -1,0 +1,55 @@
+//! What the tests of parity share, those of other crates too.
+#![allow(clippy::unwrap_used, dead_code, reason = "helpers of tests fail as tests do, and not every test needs all")]
+
+use burn::tensor::{Device, Tensor, TensorData};
+use safetensors::SafeTensors;
+use std::path::{Path, PathBuf};
+
+/// Where the scripts beside the tests write.
+pub fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../dreamfuse-diffusion/tests/reference")
+}
+
+/// Copies a folder with its folders.
+pub fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let to = to.join(path.file_name().unwrap());
+        if path.is_dir() { copy_folder(&path, &to) } else { std::fs::copy(&path, &to).map(|_| ()).unwrap() }
+    }
+}
+
+/// Tensors that Python made.
+pub struct Reference(Vec<u8>);
+
+impl Reference {
+    pub fn load(folder: &Path) -> Self {
+        Self(std::fs::read(folder.join("reference.safetensors")).unwrap())
+    }
+
+    pub fn floats<const D: usize>(&self, name: &str) -> Tensor<D> {
+        let tensors = SafeTensors::deserialize(&self.0).unwrap();
+        let view = tensors.tensor(name).unwrap();
+        let values: Vec<f32> = view.data().chunks_exact(4).map(|c| f32::from_le_bytes(c.try_into().unwrap())).collect();
+        let shape: [usize; D] = view.shape().to_vec().try_into().unwrap();
+        Tensor::from_data(TensorData::new(values, shape), &Device::flex())
+    }
+
+    pub fn integers(&self, name: &str) -> Vec<i64> {
+        let tensors = SafeTensors::deserialize(&self.0).unwrap();
+        tensors
+            .tensor(name)
+            .unwrap()
+            .data()
+            .chunks_exact(8)
+            .map(|c| i64::from_le_bytes(c.try_into().unwrap()))
+            .collect()
+    }
+}
+
+/// Relative L2 distance.
+pub fn relative_error<const D: usize>(ours: Tensor<D>, right: Tensor<D>) -> f32 {
+    let norm = |x: Tensor<D>| x.powi_scalar(2).sum().sqrt().into_scalar::<f32>();
+    norm(ours - right.clone()) / norm(right)
+}

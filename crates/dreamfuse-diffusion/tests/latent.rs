@@ -1,0 +1,130 @@
+//! Latent diffusion in the shapes of Stable Diffusion 1.5 and 2.1, beside Python: `make_latent_reference.py` made the
+//! checkpoints and tensors.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod common;
+
+use burn::tensor::{Device, Tensor};
+use common::{Reference, copy_folder, folder, relative_error};
+use dreamfuse_diffusion::checkpoint::read_json;
+use dreamfuse_diffusion::vae::{Vae, VaeConfig};
+use dreamfuse_diffusion::{FrozenPrior, Pipeline, Weights};
+use safetensors::tensor::TensorView;
+use safetensors::{SafeTensors, serialize_to_file};
+use std::path::{Path, PathBuf};
+
+const TEXTS: [&str; 2] = ["a squirrel at an easel!", ""];
+
+/// In folders of several files, and in single files with folders beside them.
+fn models() -> Vec<(PathBuf, Pipeline, Reference)> {
+    let model = |name: &str| {
+        let path = folder().join(name);
+        let pipeline = Pipeline::load(&path, &Device::flex()).unwrap();
+        let reference = Reference::load(&path.with_extension(""));
+        (path, pipeline, reference)
+    };
+    ["sd15", "sd21", "sd15.safetensors", "sd21.safetensors"].map(model).into()
+}
+
+fn load_vae(folder: &Path) -> Vae {
+    let config: VaeConfig = read_json(&folder.join("vae/config.json")).unwrap();
+    let path = folder.join("vae/diffusion_pytorch_model.safetensors");
+    Vae::load(&config, Weights::open(&path).unwrap(), &Device::flex()).unwrap()
+}
+
+#[track_caller]
+fn assert_close<const D: usize>(ours: Tensor<D>, right: Tensor<D>, what: &str, folder: &Path) {
+    let error = relative_error(ours, right);
+    assert!(error <= 1e-4, "{what} of {}: relative error {error:.2e}", folder.display());
+}
+
+#[test]
+fn tokens_and_texts_are_those_of_transformers() {
+    for (folder, pipeline, reference) in models() {
+        let ids: Vec<i64> = TEXTS.iter().flat_map(|text| pipeline.tokenizer.encode(text).unwrap()).collect();
+        assert_eq!(ids, reference.integers("input_ids"), "{}", folder.display());
+        let ours = pipeline.text_encoder.forward(pipeline.tokenize(&TEXTS.map(String::from)).unwrap());
+        assert_close(ours, reference.floats::<3>("text_embeddings"), "texts", &folder);
+    }
+}
+
+#[test]
+fn the_unets_compute_what_diffusers_computes() {
+    for (folder, pipeline, reference) in models() {
+        let text = pipeline.unet.read(&reference.floats("text_embeddings"));
+        let ours = pipeline.unet.forward(reference.floats("sample"), &[37, 801], text, None);
+        assert_close(ours, reference.floats("output"), "output", &folder);
+    }
+}
+
+#[test]
+fn pictures_become_latents_and_pictures_again() {
+    for (folder, pipeline, reference) in models() {
+        assert_eq!((pipeline.resolution(), pipeline.sample_shape()), (16, [4, 8, 8]));
+        let latents = pipeline.to_own_space(reference.floats("picture"));
+        assert_close(latents, reference.floats("latents"), "latents", &folder);
+        let decoded = pipeline.to_pictures(reference.floats("latents"));
+        assert_close(decoded, reference.floats("decoded"), "decoded pictures", &folder);
+    }
+}
+
+#[test]
+fn gradients_go_back_through_the_encoder() {
+    for (folder, pipeline, reference) in models() {
+        let ours = pipeline.pull_back(reference.floats("picture"), &mut |latents| {
+            assert_close(latents, reference.floats("latents"), "latents on the way", &folder);
+            reference.floats("latents_gradient")
+        });
+        assert_close(ours, reference.floats("picture_gradient"), "gradient", &folder);
+    }
+}
+
+#[test]
+fn the_gradient_of_the_encoder_is_the_slope() {
+    let (folder, _, reference) = models().into_iter().next().unwrap();
+    let vae = load_vae(&folder);
+    let picture = Tensor::cat(vec![reference.floats::<4>("decoded"); 1], 0);
+    let direction = dreamfuse_diffusion::sampler::normal([2, 3, 16, 16], 5, 0, &Device::flex());
+    let of_latents = reference.floats::<4>("latents_gradient");
+    let value = |step: f64| {
+        let latents = vae.encode(picture.clone() + direction.clone() * step);
+        f64::from((latents * of_latents.clone()).sum().into_scalar::<f32>())
+    };
+    let slope = (value(1e-3) - value(-1e-3)) / 2e-3;
+    let gradient = vae.pull_back(picture.clone(), &mut |_| of_latents.clone());
+    let ours = f64::from((gradient * direction.clone()).sum().into_scalar::<f32>());
+    assert!((ours / slope - 1.0).abs() < 5e-3, "{ours} for {slope}");
+}
+
+/// Files of before diffusers 0.17, and those of latent diffusion itself, name the parts of attention otherwise; the latter
+/// have them as 1 × 1 convolutions.
+#[test]
+fn older_names_of_attention_are_read() {
+    let folder = folder().join("sd15");
+    let copy = tempfile::tempdir().unwrap();
+    copy_folder(&folder.join("vae"), &copy.path().join("vae"));
+    let path = copy.path().join("vae/diffusion_pytorch_model.safetensors");
+    let bytes = std::fs::read(&path).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let renamed = |key: &str| {
+        let pairs = [(".to_q.", ".query."), (".to_k.", ".key."), (".to_v.", ".value."), (".to_out.0.", ".proj_attn.")];
+        pairs.iter().fold(key.to_owned(), |key, (new, old)| key.replace(new, old))
+    };
+    let old: Vec<_> = tensors
+        .tensors()
+        .into_iter()
+        .map(|(key, view)| {
+            let mut shape = view.shape().to_vec();
+            if renamed(&key) != key && shape.len() == 2 {
+                shape.extend([1, 1]);
+            }
+            (renamed(&key), TensorView::new(view.dtype(), shape, view.data()).unwrap())
+        })
+        .collect();
+    assert_eq!(old.iter().filter(|(key, _)| key.contains(".query.")).count(), 4);
+    serialize_to_file(old, None, &path).unwrap();
+    let picture = Reference::load(&folder).floats("decoded");
+    let (old, new) =
+        (load_vae(copy.path()).encode(picture), load_vae(&folder).encode(Reference::load(&folder).floats("decoded")));
+    assert!(relative_error(old, new) == 0.0);
+}

@@ -1,0 +1,181 @@
+#!/usr/bin/env python3
+"""Makes tests/reference/{sd15,sd21}: small random latent diffusion models by diffusers' and transformers' own classes, in
+the shapes of Stable Diffusion 1.5 and 2.1, and what they compute; and {sd15,sd21}.safetensors, the same weights in the
+layout of latent diffusion's own checkpoints, which diffusers' own conversion is held to bring back.
+
+  pip install torch==2.15.0 diffusers==0.42.1 transformers==5.23.0 safetensors==0.8.0 numpy
+  python3 make_latent_reference.py     # after make_reference.py, whose tokenizer it takes
+
+Weights are rounded to f16 before anything is computed, so that the committed files stay small; all arithmetic is in f32.
+"""
+import json
+import os
+import shutil
+
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL, DDPMScheduler, PNDMScheduler, UNet2DConditionModel
+from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, convert_ldm_vae_checkpoint
+from safetensors.torch import save_file
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+OUT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "reference")
+TEXTS = ["a squirrel at an easel!", ""]
+BETAS = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
+KINDS = {
+    "sd15": dict(act="quick_gelu", unet=dict(attention_head_dim=4), prediction="epsilon", pad=None),
+    "sd21": dict(act="gelu", unet=dict(attention_head_dim=(2, 4), use_linear_projection=True), prediction="v_prediction", pad="!"),
+}
+
+
+def tokenizer(folder, pad):
+    shutil.copytree(f"{OUT}/tokenizer", f"{folder}/tokenizer", dirs_exist_ok=True)
+    if pad:  # as in the folders of Stable Diffusion 2, whose two files contradict each other
+        json.dump(dict(pad_token=pad), open(f"{folder}/tokenizer/special_tokens_map.json", "w"))
+    return CLIPTokenizer.from_pretrained(f"{folder}/tokenizer")
+
+
+def rounded(model):
+    return model.half().float().eval()
+
+
+def score_distillation(unet, vae, scheduler, picture, embeddings, timesteps, scale=7.5):
+    """One step as threestudio's stable_diffusion_guidance.py takes it, but with a mean over the latents' numbers and their mode."""
+    picture = picture.detach().clone().requires_grad_()
+    latents = vae.encode(F.interpolate(picture, (16, 16), mode="bilinear") * 2 - 1).latent_dist.mode() * vae.config.scaling_factor
+    noise = torch.randn_like(latents)
+    alphas = scheduler.alphas_cumprod[timesteps].view(-1, 1, 1, 1)
+    with torch.no_grad():
+        noisy = alphas.sqrt() * latents + (1 - alphas).sqrt() * noise
+        answer = [unet(noisy, timesteps, text.expand(2, -1, -1)).sample for text in (embeddings[0:1], embeddings[1:2])]
+        if scheduler.config.prediction_type == "v_prediction":
+            answer = [alphas.sqrt() * v + (1 - alphas).sqrt() * noisy for v in answer]
+        guided = answer[1] + scale * (answer[0] - answer[1])
+        gradient = (1 - alphas) * (guided - noise) / noise.numel()
+    (latents * gradient).sum().backward()
+    return dict(noise=noise, sds_gradient=picture.grad)
+
+
+def make(name, kind):
+    folder = f"{OUT}/{name}"
+    torch.manual_seed(0)
+    tok = tokenizer(folder, kind["pad"])
+    size, width = len(tok), 16
+    length = tok.model_max_length
+    text = rounded(CLIPTextModel(CLIPTextConfig(
+        vocab_size=size, hidden_size=width, intermediate_size=32, num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=length,
+        projection_dim=width, hidden_act=kind["act"], bos_token_id=size - 2, eos_token_id=size - 1, pad_token_id=size - 1)))
+    unet = rounded(UNet2DConditionModel(
+        sample_size=8, in_channels=4, out_channels=4, block_out_channels=(8, 16), layers_per_block=1, cross_attention_dim=width, norm_num_groups=4,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"), **kind["unet"]))
+    vae = rounded(AutoencoderKL(
+        in_channels=3, out_channels=3, latent_channels=4, block_out_channels=(8, 16), layers_per_block=1, norm_num_groups=4, sample_size=16,
+        down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2))
+    scheduler = PNDMScheduler if kind["prediction"] == "epsilon" else DDPMScheduler
+    scheduler(prediction_type=kind["prediction"], **BETAS).save_pretrained(f"{folder}/scheduler")
+    for part, model in [("text_encoder", text), ("unet", unet), ("vae", vae)]:
+        model.half().save_pretrained(f"{folder}/{part}")
+        model.float()
+    single_file(name, unet, vae, text)
+    ids = tok(TEXTS, padding="max_length", max_length=length, truncation=True, return_tensors="pt").input_ids
+    with torch.no_grad():
+        embeddings = text(ids).last_hidden_state
+        sample, timesteps = torch.randn(2, 4, 8, 8), torch.tensor([37, 801])
+        output = unet(sample, timesteps, embeddings).sample
+    scale = vae.config.scaling_factor
+    picture = torch.rand(2, 3, 8, 8).requires_grad_()  # display-referred, half as large as the model's
+    moments = vae.encode(F.interpolate(picture, (16, 16), mode="bilinear") * 2 - 1).latent_dist
+    latents = moments.mean * scale
+    gradient = torch.randn_like(latents)
+    (latents * gradient).sum().backward()
+    sds = score_distillation(unet, vae, scheduler(prediction_type=kind["prediction"], **BETAS), picture, embeddings, timesteps)
+    with torch.no_grad():
+        decoded = vae.decode(latents / scale).sample / 2 + 0.5
+    tensors = dict(input_ids=ids, text_embeddings=embeddings, sample=sample, timesteps=timesteps, output=output, picture=picture.detach(),
+                   moments=moments.parameters, latents=latents, latents_gradient=gradient, picture_gradient=picture.grad, decoded=decoded, **sds)
+    save_file({key: value.detach().contiguous() for key, value in tensors.items()}, f"{folder}/reference.safetensors")
+
+
+RESNET = dict(norm1="in_layers.0", conv1="in_layers.2", time_emb_proj="emb_layers.1", norm2="out_layers.0", conv2="out_layers.3", conv_shortcut="skip_connection")
+ATTENTION = dict(group_norm="norm", to_q="q", to_k="k", to_v="v", to_out="proj_out")
+OPEN_CLIP = dict(layer_norm1="ln_1", layer_norm2="ln_2", self_attn="attn", fc1="c_fc", fc2="c_proj")
+
+
+def ldm_unet_key(key, layers):
+    p = key.split(".")
+    if p[0] in ("down_blocks", "up_blocks"):
+        block = int(p[1]) * (layers + 1) + int(p[3])
+        side, block = ("input_blocks", block + 1) if p[0] == "down_blocks" else ("output_blocks", block)
+        if p[2] == "downsamplers":
+            return f"input_blocks.{(int(p[1]) + 1) * (layers + 1)}.0.op.{p[-1]}"
+        if p[2] == "upsamplers":
+            return f"output_blocks.{int(p[1]) * (layers + 1) + layers}.UP.conv.{p[-1]}"
+        return f"{side}.{block}.1.{'.'.join(p[4:])}" if p[2] == "attentions" else f"{side}.{block}.0.{RESNET[p[4]]}.{p[5]}"
+    if p[0] == "mid_block":
+        return f"middle_block.1.{'.'.join(p[3:])}" if p[1] == "attentions" else f"middle_block.{2 * int(p[2])}.{RESNET[p[3]]}.{p[4]}"
+    if p[0] == "time_embedding":
+        return f"time_embed.{0 if p[1] == 'linear_1' else 2}.{p[2]}"
+    return {"conv_in": "input_blocks.0.0", "conv_norm_out": "out.0", "conv_out": "out.2"}[p[0]] + "." + p[1]
+
+
+def ldm_vae_key(key, levels):
+    p = key.split(".")
+    if len(p) > 3 and p[1] in ("down_blocks", "up_blocks"):
+        level = int(p[2]) if p[1] == "down_blocks" else levels - 1 - int(p[2])
+        start = f"{p[0]}.{p[1].split('_')[0]}.{level}"
+        if p[3] == "resnets":
+            return f"{start}.block.{p[4]}.{p[5].replace('conv_shortcut', 'nin_shortcut')}.{p[6]}"
+        return f"{start}.{p[3][:-3].replace('sampl', 'sample')}.conv.{p[-1]}"
+    if len(p) > 2 and p[1] == "mid_block":
+        return f"{p[0]}.mid.attn_1.{ATTENTION[p[4]]}.{p[-1]}" if p[2] == "attentions" else f"{p[0]}.mid.block_{int(p[3]) + 1}.{'.'.join(p[4:])}"
+    return key.replace("conv_norm_out", "norm_out")
+
+
+def open_clip(text):
+    """OpenCLIP's names, with queries, keys and values joined, and one more layer at the end than is used."""
+    state, out = {key.removeprefix("text_model."): value for key, value in text.state_dict().items()}, {}
+    for key, value in state.items():
+        p = key.split(".")
+        if p[0] == "embeddings":
+            out["positional_embedding" if p[1] == "position_embedding" else "token_embedding.weight"] = value
+        elif p[0] == "final_layer_norm":
+            out[f"ln_final.{p[1]}"] = value
+        elif p[4] == "q_proj":
+            joined = torch.cat([state[key.replace("q_proj", f"{part}_proj")] for part in "qkv"])
+            out[f"transformer.resblocks.{p[2]}.attn.in_proj_{p[5]}"] = joined
+        elif p[4] not in ("k_proj", "v_proj"):
+            out[f"transformer.resblocks.{p[2]}.{'.'.join(OPEN_CLIP.get(part, part) for part in p[3:])}"] = value
+    last = f"transformer.resblocks.{text.config.num_hidden_layers - 1}."
+    more = f"transformer.resblocks.{text.config.num_hidden_layers}."
+    out |= {key.replace(last, more): torch.randn_like(value) for key, value in out.items() if key.startswith(last)}
+    return out | {"text_projection": torch.randn(16, 16), "logit_scale": torch.tensor(4.6)}
+
+
+def single_file(name, unet, vae, text):
+    layers, levels = unet.config.layers_per_block, len(vae.config.block_out_channels)
+    of_unet = {ldm_unet_key(key, layers): value for key, value in unet.state_dict().items()}
+    has_attention = {key.split(".")[1] for key in of_unet if key.startswith("output_blocks") and ".1.norm." in key}
+    slot = lambda key: key.replace("UP", "2" if key.split(".")[1] in has_attention else "1")
+    of_unet = {slot(key): value for key, value in of_unet.items()}
+    of_vae = {ldm_vae_key(key, levels): value for key, value in vae.state_dict().items()}
+    pointwise = lambda key, value: value[:, :, None, None] if ".attn_1." in key and value.ndim == 2 else value
+    of_vae = {key: pointwise(key, value) for key, value in of_vae.items()}
+    state = {f"model.diffusion_model.{key}": value for key, value in of_unet.items()}
+    state |= {f"first_stage_model.{key}": value for key, value in of_vae.items()}
+    for convert, model in [(convert_ldm_unet_checkpoint, unet), (convert_ldm_vae_checkpoint, vae)]:
+        back, right = convert(dict(state), dict(model.config)), model.state_dict()
+        assert back.keys() == right.keys(), back.keys() ^ right.keys()
+        assert all(torch.equal(back[key].reshape(right[key].shape), right[key]) for key in right)
+    if text.config.hidden_act == "gelu":
+        state |= {f"cond_stage_model.model.{key}": value for key, value in open_clip(text).items()}
+    else:
+        prefixed = {key if key.startswith("text_model.") else f"text_model.{key}": value for key, value in text.state_dict().items()}
+        state |= {f"cond_stage_model.transformer.{key}": value for key, value in prefixed.items()}
+        state["cond_stage_model.transformer.text_model.embeddings.position_ids"] = torch.arange(24)[None]
+    state["alphas_cumprod"] = torch.rand(10)
+    half = {key: (value.half() if value.is_floating_point() else value).contiguous().clone() for key, value in state.items()}
+    save_file(half, f"{OUT}/{name}.safetensors")
+
+
+for name, kind in KINDS.items():
+    make(name, kind)
