@@ -54,8 +54,11 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, CheckpointError>
 /// # Errors
 /// When the bytes do not fit; the message names `path`.
 pub fn parse_json<T: DeserializeOwned>(path: &Path, text: &[u8]) -> Result<T, CheckpointError> {
-    let malformed = |e: serde_json::Error| CheckpointError::Malformed { path: path.to_owned(), reason: e.to_string() };
-    serde_json::from_slice(text).map_err(malformed)
+    let malformed = |e: serde_path_to_error::Error<_>| CheckpointError::Malformed {
+        path: path.to_owned(),
+        reason: one_line(&e.to_string()), // begins with the key
+    };
+    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(text)).map_err(malformed)
 }
 
 /// Where a file of weights and a module may differ.

@@ -1,6 +1,7 @@
 //! The prior that is built into the binary: trained by this project on its toybox world.
 
 use crate::checkpoint::{CheckpointError, Weights};
+use crate::lora::LoraSource;
 use crate::pipeline::{Files, Pipeline};
 use burn::tensor::Device;
 use std::io;
@@ -37,7 +38,15 @@ pub fn words() -> Vec<&'static str> {
 /// # Errors
 /// Never in a binary whose tests pass; the types are those of any checkpoint.
 pub fn load(device: &Device) -> Result<Pipeline, CheckpointError> {
-    Pipeline::assemble(&Embedded, device)
+    load_with(&[], device)
+}
+
+/// Loads the embedded prior with adaptations.
+///
+/// # Errors
+/// When an adaptation does not fit.
+pub fn load_with(loras: &[LoraSource], device: &Device) -> Result<Pipeline, CheckpointError> {
+    Pipeline::assemble(&Embedded, loras, device)
 }
 
 struct Embedded;

@@ -6,6 +6,7 @@ pub mod clip_text;
 mod defaults;
 pub mod embedded;
 mod layers;
+mod lora;
 pub mod pipeline;
 mod precision;
 pub mod prior;
@@ -17,6 +18,7 @@ pub mod unet;
 pub mod vae;
 
 pub use checkpoint::{CheckpointError, Weights};
+pub use lora::LoraSource;
 pub use pipeline::Pipeline;
 pub use precision::Precision;
 pub use prior::{FrozenPrior, guided_noise};

@@ -8,6 +8,7 @@ mod space;
 
 use crate::checkpoint::CheckpointError;
 use crate::clip_text::ClipTextModel;
+use crate::lora::{Lora, LoraSource, Part};
 use crate::precision::Precision;
 use crate::prior::FrozenPrior;
 use crate::schedule::NoiseSchedule;
@@ -62,12 +63,20 @@ impl Pipeline {
     /// # Errors
     /// When a file is missing, damaged or unsupported; the message names it.
     pub fn load(path: &Path, device: &Device) -> Result<Self, CheckpointError> {
+        Self::load_with(path, &[], device)
+    }
+
+    /// As [`Pipeline::load`], with adaptations merged in.
+    ///
+    /// # Errors
+    /// As there, and when an adaptation does not fit.
+    pub fn load_with(path: &Path, loras: &[LoraSource], device: &Device) -> Result<Self, CheckpointError> {
         match path.extension().and_then(|ending| ending.to_str()) {
-            _ if path.is_dir() => Self::assemble(&Folder(path), device),
+            _ if path.is_dir() => Self::assemble(&Folder(path), loras, device),
             Some("ckpt" | "pt" | "pth" | "bin") if path.is_file() => {
                 Err(CheckpointError::Pickle { path: path.to_owned() })
             }
-            _ if path.is_file() => Self::assemble(&SingleFile::open(path)?, device),
+            _ if path.is_file() => Self::assemble(&SingleFile::open(path)?, loras, device),
             _ => {
                 let source = std::io::Error::new(std::io::ErrorKind::NotFound, "there is no such file or folder");
                 Err(CheckpointError::Read { path: path.to_owned(), source })
@@ -79,14 +88,18 @@ impl Pipeline {
     ///
     /// # Errors
     /// As [`Pipeline::load`].
-    pub fn assemble(files: &dyn Files, device: &Device) -> Result<Self, CheckpointError> {
+    pub fn assemble(files: &dyn Files, loras: &[LoraSource], device: &Device) -> Result<Self, CheckpointError> {
         let plan = Plan::read(files)?;
+        let loras = loras.iter().map(Lora::open).collect::<Result<Vec<_>, _>>()?;
+        let adapted = |part: Part, stem: &str| {
+            loras.iter().try_fold(files.weights(stem)?, |weights, lora| lora.merge_into(part, weights))
+        };
         let space = match &plan.vae {
             None => Space::Pixels,
             Some(config) => Space::Latents(Box::new(Vae::load(config, files.weights(VAE_STEM)?, device)?)),
         };
-        let text_encoder = ClipTextModel::load(&plan.text, files.weights(TEXT_STEM)?, device)?;
-        let unet = UNet::load(&plan.unet, files.weights(UNET_STEM)?, device)?;
+        let text_encoder = ClipTextModel::load(&plan.text, adapted(Part::Text, TEXT_STEM)?, device)?;
+        let unet = UNet::load(&plan.unet, adapted(Part::UNet, UNET_STEM)?, device)?;
         let is_small = unet.num_params() <= PREPARED_PARAMETERS;
         Ok(Self {
             tokenizer: plan.tokenizer,

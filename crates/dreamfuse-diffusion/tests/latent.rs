@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor};
 use common::{Reference, copy_folder, folder, relative_error};
 use dreamfuse_diffusion::checkpoint::read_json;
 use dreamfuse_diffusion::vae::{Vae, VaeConfig};
-use dreamfuse_diffusion::{FrozenPrior, Pipeline, Weights};
+use dreamfuse_diffusion::{FrozenPrior, LoraSource, Pipeline, Weights};
 use safetensors::tensor::TensorView;
 use safetensors::{SafeTensors, serialize_to_file};
 use std::path::{Path, PathBuf};
@@ -94,6 +94,24 @@ fn the_gradient_of_the_encoder_is_the_slope() {
     let gradient = vae.pull_back(picture.clone(), &mut |_| of_latents.clone());
     let ours = f64::from((gradient * direction.clone()).sum().into_scalar::<f32>());
     assert!((ours / slope - 1.0).abs() < 5e-3, "{ours} for {slope}");
+}
+
+/// In the layouts of kohya's scripts and of PEFT, into a folder and into a single file.
+#[test]
+fn adaptations_are_merged() {
+    let reference = Reference::load(&folder().join("sd15"));
+    for (model, file) in [("sd15", "kohya"), ("sd15", "peft"), ("sd15.safetensors", "kohya")] {
+        let path = folder().join(format!("sd15/lora-{file}.safetensors"));
+        let lora: LoraSource = format!("{}:0.7", path.display()).parse().unwrap();
+        let pipeline = Pipeline::load_with(&folder().join(model), &[lora], &Device::flex()).unwrap();
+        let text = pipeline.unet.read(&reference.floats("text_embeddings"));
+        let ours = pipeline.unet.forward(reference.floats("sample"), &[37, 801], text, None);
+        assert_close(ours, reference.floats("output_lora"), "adapted output", &path);
+        let ours = pipeline.text_encoder.forward(pipeline.tokenize(&TEXTS.map(String::from)).unwrap());
+        assert_close(ours, reference.floats::<3>("text_embeddings_lora"), "adapted texts", &path);
+    }
+    let difference = relative_error(reference.floats::<4>("output_lora"), reference.floats("output"));
+    assert!(difference > 0.01, "the adaptation changes next to nothing: {difference}");
 }
 
 /// Files of before diffusers 0.17, and those of latent diffusion itself, name the parts of attention otherwise; the latter

@@ -3,7 +3,7 @@
 the shapes of Stable Diffusion 1.5 and 2.1, and what they compute; and {sd15,sd21}.safetensors, the same weights in the
 layout of latent diffusion's own checkpoints, which diffusers' own conversion is held to bring back.
 
-  pip install torch==2.15.0 diffusers==0.42.1 transformers==5.23.0 safetensors==0.8.0 numpy
+  pip install torch==2.15.0 diffusers==0.42.1 transformers==5.23.0 safetensors==0.8.0 peft==0.21.2 numpy
   python3 make_latent_reference.py     # after make_reference.py, whose tokenizer it takes
 
 Weights are rounded to f16 before anything is computed, so that the committed files stay small; all arithmetic is in f32.
@@ -88,12 +88,45 @@ def make(name, kind):
     latents = moments.mean * scale
     gradient = torch.randn_like(latents)
     (latents * gradient).sum().backward()
+    adapted = low_rank(folder, unet, text, sample, timesteps, embeddings, ids) if name == "sd15" else {}
     sds = score_distillation(unet, vae, scheduler(prediction_type=kind["prediction"], **BETAS), picture, embeddings, timesteps)
     with torch.no_grad():
         decoded = vae.decode(latents / scale).sample / 2 + 0.5
     tensors = dict(input_ids=ids, text_embeddings=embeddings, sample=sample, timesteps=timesteps, output=output, picture=picture.detach(),
-                   moments=moments.parameters, latents=latents, latents_gradient=gradient, picture_gradient=picture.grad, decoded=decoded, **sds)
+                   moments=moments.parameters, latents=latents, latents_gradient=gradient, picture_gradient=picture.grad, decoded=decoded, **sds, **adapted)
     save_file({key: value.detach().contiguous() for key, value in tensors.items()}, f"{folder}/reference.safetensors")
+
+
+def low_rank(folder, unet, text, sample, timesteps, embeddings, ids, rank=2, alpha=1.0, scale=0.7):
+    """Adaptations of some weights, in the layouts of kohya's scripts and of PEFT, and what the adapted networks compute by PEFT."""
+    pairs = {}
+    for part, model, ends in [("unet", unet, ("to_q", "to_out.0", "ff.net.2", "proj_in")), ("te", text, ("q_proj", "fc1"))]:
+        for key, module in model.named_modules():
+            if key.endswith(ends) and "mid_block" not in key:
+                w = module.weight
+                down, up = torch.randn(rank, *w.shape[1:]) / 4, torch.randn(w.shape[0], rank, *([1, 1] if w.ndim == 4 else [])) / 4
+                pairs[part, key] = [down.half().float(), up.half().float()]
+    kohya, peft = {}, {}
+    for (part, key), (down, up) in pairs.items():
+        full = key if part == "unet" or key.startswith("text_model.") else f"text_model.{key}"
+        name = f"lora_{part}_{full.replace('.', '_')}"
+        kohya |= {f"{name}.lora_down.weight": down.half(), f"{name}.lora_up.weight": up.half(), f"{name}.alpha": torch.tensor(alpha)}
+        name = f"{'unet' if part == 'unet' else 'text_encoder'}.{full}"
+        peft |= {f"{name}.lora_A.weight": down.half(), f"{name}.lora_B.weight": (up * alpha / rank).half()}
+    save_file(kohya, f"{folder}/lora-kohya.safetensors")
+    save_file(peft, f"{folder}/lora-peft.safetensors")
+    with torch.no_grad():
+        plain = {key: value.clone() for key, value in text.state_dict().items()}
+        for (part, key), (down, up) in pairs.items():  # PEFT adapts no text encoder through transformers 5; the formula then
+            if part == "te":
+                text.get_submodule(key).weight += scale * alpha / rank * up @ down
+        of_text = text(ids).last_hidden_state
+        text.load_state_dict(plain)
+        unet.load_lora_adapter({key: value.float() for key, value in peft.items()}, prefix="unet", adapter_name="a")
+        unet.set_adapters(["a"], [scale])
+        of_unet = unet(sample, timesteps, embeddings).sample
+        unet.delete_adapters(["a"])
+    return dict(output_lora=of_unet, text_embeddings_lora=of_text)
 
 
 RESNET = dict(norm1="in_layers.0", conv1="in_layers.2", time_emb_proj="emb_layers.1", norm2="out_layers.0", conv2="out_layers.3", conv_shortcut="skip_connection")

@@ -3,24 +3,24 @@
 use dreamfuse_core::{Camera, ViewWord};
 use dreamfuse_diffusion::{FrozenPrior, ReadText};
 
-/// A prompt with each view word, and the empty text, read once a run.
+/// A prompt with each view word, and what stands against it in guidance, read once a run.
 pub struct ViewPrompts {
     /// In the order of [`ViewWord::ALL`], batches of one.
     views: Vec<ReadText>,
-    empty: ReadText,
+    negative: ReadText,
 }
 
 impl ViewPrompts {
-    /// Encodes the prompt for all views, with their words or without.
+    /// Encodes the prompt for all views, with their words or without, and the negative prompt, which is mostly empty.
     ///
     /// # Errors
-    /// When the prompt is too long for the prior.
-    pub fn encode(prior: &dyn FrozenPrior, prompt: &str, with_words: bool) -> Result<Self, String> {
+    /// When a prompt is too long for the prior.
+    pub fn encode(prior: &dyn FrozenPrior, [prompt, negative]: [&str; 2], with_words: bool) -> Result<Self, String> {
         let one = |text: String| prior.encode(&[text]);
         let suffix = |view: &ViewWord| if with_words { view.suffix() } else { "" };
         let views =
             ViewWord::ALL.iter().map(|view| one(format!("{prompt}{}", suffix(view)))).collect::<Result<_, _>>()?;
-        Ok(Self { views, empty: one(String::new())? })
+        Ok(Self { views, negative: one(negative.to_owned())? })
     }
 
     fn view(&self, word: ViewWord) -> &ReadText {
@@ -28,10 +28,10 @@ impl ViewPrompts {
         &self.views[index]
     }
 
-    /// The prompt for views from the cameras, and the empty text as many times.
+    /// The prompt for views from the cameras, and the negative one as many times.
     pub fn for_cameras(&self, cameras: &[Camera]) -> (ReadText, ReadText) {
         let of = |camera: &Camera| self.view(ViewWord::of(camera.azimuth, camera.elevation)).clone();
         let text: Vec<ReadText> = cameras.iter().map(of).collect();
-        (ReadText::cat(&text), ReadText::cat(&vec![self.empty.clone(); cameras.len()]))
+        (ReadText::cat(&text), ReadText::cat(&vec![self.negative.clone(); cameras.len()]))
     }
 }

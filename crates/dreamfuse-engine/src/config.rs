@@ -4,7 +4,7 @@ use crate::EngineError;
 use crate::device::{DEVICES, check_precision};
 use crate::regularizers::LossWeights;
 use dreamfuse_core::{CameraRange, LightRange};
-use dreamfuse_diffusion::Precision;
+use dreamfuse_diffusion::{LoraSource, Precision};
 use dreamfuse_distill::TimeSchedule;
 use dreamfuse_scene::SceneConfig;
 use serde::{Deserialize, Serialize};
@@ -15,14 +15,18 @@ use std::path::Path;
 #[serde(deny_unknown_fields, default)]
 pub struct RunConfig {
     pub prompt: String,
+    /// Takes the empty text's place in guidance.
+    pub negative_prompt: String,
     pub seed: u64,
     pub steps: u64,
     /// One of [`DEVICES`].
     pub device: String,
     /// What the prior computes with; the scene is f32.
     pub precision: Precision,
-    /// `embedded`, or a folder in the diffusers layout.
+    /// `embedded`, a folder in the diffusers layout, or a single safetensors file.
     pub prior: String,
+    /// Adaptations that are merged into the prior, `FILE:SCALE` each.
+    pub loras: Vec<LoraSource>,
     /// Views of a step.
     pub views: usize,
     /// Side of a view in pixels; as the prior's pictures, 64 at most, if it is not said.
@@ -58,11 +62,13 @@ impl Default for RunConfig {
     fn default() -> Self {
         Self {
             prompt: String::new(),
+            negative_prompt: String::new(),
             seed: 0,
             steps: 1500,
             device: "cpu".into(),
             precision: Precision::F32,
             prior: EMBEDDED.into(),
+            loras: Vec::new(),
             views: 4,
             render_size: None,
             guidance_scale: 8.0,

@@ -22,7 +22,7 @@ pub use folder::RunFolder;
 pub use health::{Ailment, Opinion, Signs};
 pub use regularizers::LossWeights;
 pub use run::Run;
-pub use session::{Outcome, export, load_prior, optimize};
+pub use session::{Outcome, export, load_prior, named_prior, optimize};
 
 use dreamfuse_core::files::FileError;
 use dreamfuse_diffusion::CheckpointError;

@@ -39,7 +39,8 @@ impl Run {
     pub fn new(config: RunConfig, prior: &dyn FrozenPrior) -> Result<Self, EngineError> {
         config.check()?;
         let device = device(&config.device, config.precision)?.autodiff();
-        let prompts = ViewPrompts::encode(prior, &config.prompt, config.view_prompts).map_err(EngineError::Prompt)?;
+        let prompts = ViewPrompts::encode(prior, [&config.prompt, &config.negative_prompt], config.view_prompts);
+        let prompts = prompts.map_err(EngineError::Prompt)?;
         let field = SceneField::random(&config.scene, config.seed, &device);
         let occupancy = OccupancyGrid::full(&config.scene);
         Ok(Self { optimizer: Optimizer::new(field.parameters()), step: 0, salt: 0, field, occupancy, prompts, config })

@@ -9,7 +9,8 @@ use crate::guard::{Guard, roll_back};
 use crate::health::Ailment;
 use crate::run::Run;
 use crate::{EngineError, checkpoint};
-use dreamfuse_diffusion::{FrozenPrior, Pipeline, embedded};
+use burn::tensor::Device;
+use dreamfuse_diffusion::{FrozenPrior, LoraSource, Pipeline, embedded};
 use dreamfuse_mesh::Format;
 use std::path::Path;
 use std::time::Instant;
@@ -31,12 +32,19 @@ const LOG_EVERY: u64 = 10;
 /// When its files are missing or damaged.
 pub fn load_prior(config: &RunConfig) -> Result<Pipeline, EngineError> {
     let device = device(&config.device, config.precision)?;
-    let prior = if config.prior == EMBEDDED {
-        embedded::load(&device)?
-    } else {
-        Pipeline::load(Path::new(&config.prior), &device)?
-    };
+    let prior = named_prior(&config.prior, &config.loras, &device)?;
     Ok(prior.with_precision(config.precision))
+}
+
+/// The built-in prior, or the one of a folder or file.
+///
+/// # Errors
+/// When its files are missing or damaged, or an adaptation does not fit.
+pub fn named_prior(name: &str, loras: &[LoraSource], device: &Device) -> Result<Pipeline, EngineError> {
+    Ok(match name {
+        EMBEDDED => embedded::load_with(loras, device)?,
+        path => Pipeline::load_with(Path::new(path), loras, device)?,
+    })
 }
 
 impl Run {

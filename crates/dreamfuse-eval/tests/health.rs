@@ -159,7 +159,7 @@ fn the_built_in_prior_takes_a_front_from_behind_for_one_and_a_back_for_a_back() 
         let camera = Camera::orbit(azimuth, 0.2);
         render(&scene, &camera, &Look::albedo(&camera), prior.resolution()).picture
     };
-    let prompts = ViewPrompts::encode(&prior, "a penguin", true).unwrap();
+    let prompts = ViewPrompts::encode(&prior, ["a penguin", ""], true).unwrap();
     let (front, back) = (view(0.0), view(std::f32::consts::PI));
     let device = burn::tensor::Device::flex();
     let opinion = Opinion { prior: &prior, prompts: &prompts, camera_aware: true, device };

@@ -1,7 +1,7 @@
 //! What can be typed.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use dreamfuse_diffusion::Precision;
+use dreamfuse_diffusion::{LoraSource, Precision};
 use std::path::PathBuf;
 
 /// Text to 3D by score distillation: a prompt in, a mesh out.
@@ -70,9 +70,18 @@ pub struct RunArgs {
     /// What the prior computes with: f32, or on a GPU f16 or bf16 [default: f32].
     #[arg(long)]
     pub precision: Option<Precision>,
-    /// `embedded`, or a folder in the diffusers layout.
-    #[arg(long, value_name = "NAME-OR-DIR")]
+    /// `embedded`, a folder in the diffusers layout, or a single safetensors file [default: embedded].
+    #[arg(long, value_name = "PRIOR")]
     pub prior: Option<String>,
+    /// An adaptation to merge into the prior, with its strength; may be given again.
+    #[arg(long = "lora", value_name = "FILE:SCALE")]
+    pub loras: Vec<LoraSource>,
+    /// What the pictures should not show: takes the empty text's place in guidance.
+    #[arg(long, value_name = "TEXT")]
+    pub negative_prompt: Option<String>,
+    /// Side of a view in pixels; as the prior's pictures, 64 at most, by default.
+    #[arg(long, value_name = "N")]
+    pub render_size: Option<usize>,
     /// Strength of classifier-free guidance, in diffusers' convention [default: 8].
     #[arg(long, value_name = "S")]
     pub guidance_scale: Option<f64>,
@@ -139,9 +148,12 @@ pub struct InspectArgs {
     /// Same seed, same noise.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// `embedded`, or a folder in the diffusers layout.
-    #[arg(long, value_name = "NAME-OR-DIR", default_value = "embedded")]
+    /// `embedded`, a folder in the diffusers layout, or a single safetensors file.
+    #[arg(long, value_name = "PRIOR", default_value = "embedded")]
     pub prior: String,
+    /// An adaptation to merge into the prior, with its strength; may be given again.
+    #[arg(long = "lora", value_name = "FILE:SCALE")]
+    pub loras: Vec<LoraSource>,
     /// The strip, a PNG.
     #[arg(short, long, value_name = "FILE", default_value = "inspect.png")]
     pub out: PathBuf,
@@ -204,9 +216,12 @@ pub struct SampleArgs {
     /// Same seed, same pictures.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// `embedded`, or a folder in the diffusers layout.
-    #[arg(long, value_name = "NAME-OR-DIR", default_value = "embedded")]
+    /// `embedded`, a folder in the diffusers layout, or a single safetensors file.
+    #[arg(long, value_name = "PRIOR", default_value = "embedded")]
     pub prior: String,
+    /// An adaptation to merge into the prior, with its strength; may be given again.
+    #[arg(long = "lora", value_name = "FILE:SCALE")]
+    pub loras: Vec<LoraSource>,
     /// The sheet, a PNG.
     #[arg(short, long, value_name = "FILE", default_value = "samples.png")]
     pub out: PathBuf,

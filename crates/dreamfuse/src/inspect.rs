@@ -1,7 +1,6 @@
 //! `dreamfuse prior inspect`: a strip of pictures and a table.
 
 use crate::cli::InspectArgs;
-use crate::prior::load;
 use crate::words::warn_unknown;
 use anyhow::{Context, ensure};
 use burn::tensor::Device;
@@ -10,6 +9,7 @@ use dreamfuse_core::{Camera, Picture, ViewWord};
 use dreamfuse_diffusion::sampler::{SampleOptions, sample};
 use dreamfuse_diffusion::{FrozenPrior, Pipeline, Sampler};
 use dreamfuse_distill::{Inspected, Level, inspect as look};
+use dreamfuse_engine::named_prior;
 use std::process::ExitCode;
 
 /// Noise levels, one a column.
@@ -24,7 +24,7 @@ const NOISE: [f32; 3] = [0.90, 0.35, 0.15];
 pub fn inspect(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     ensure!(args.azimuth.is_finite(), "--azimuth has to be a number");
     ensure!(args.guidance_scale.is_finite(), "--guidance-scale has to be a number");
-    let prior = load(&args.prior, &Device::flex())?;
+    let prior = named_prior(&args.prior, &args.loras, &Device::flex())?;
     warn_unknown(&args.prompt, &prior.words);
     let camera = Camera::orbit(args.azimuth.to_radians(), 0.3);
     let prompt = args.prompt.clone() + ViewWord::of(camera.azimuth, camera.elevation).suffix();

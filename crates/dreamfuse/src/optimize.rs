@@ -40,7 +40,12 @@ fn configure(args: &RunArgs) -> anyhow::Result<RunConfig> {
     set(&mut config.device, args.device.clone());
     set(&mut config.precision, args.precision);
     set(&mut config.prior, args.prior.clone());
+    if !args.loras.is_empty() {
+        config.loras.clone_from(&args.loras);
+    }
     set(&mut config.guidance_scale, args.guidance_scale);
+    set(&mut config.negative_prompt, args.negative_prompt.clone());
+    set(&mut config.render_size, args.render_size.map(Some));
     set(&mut config.views, args.views);
     Ok(config)
 }

@@ -7,8 +7,8 @@ use burn::tensor::Device;
 use dreamfuse_core::files::{create_folder, write_atomically};
 use dreamfuse_core::{Camera, Picture};
 use dreamfuse_diffusion::sampler::{SampleOptions, sample as draw};
-use dreamfuse_diffusion::{Pipeline, Sampler, embedded};
-use dreamfuse_engine::device;
+use dreamfuse_diffusion::{FrozenPrior, Pipeline, Sampler, embedded};
+use dreamfuse_engine::{device, named_prior};
 use dreamfuse_toybox::words::by_topic;
 use dreamfuse_train::{HeldOut, Progress, TrainConfig, Trainer};
 use std::fs::OpenOptions;
@@ -136,7 +136,8 @@ struct SheetOptions {
 
 /// One row a prompt, enlarged to be looked at.
 fn sheet(prior: &Pipeline, prompts: &[String], options: &SheetOptions) -> anyhow::Result<Picture> {
-    const ENLARGED: usize = 3;
+    /// Side that pictures get at least, in pixels.
+    const SHOWN: usize = 96;
     let columns = options.views.unwrap_or(1);
     ensure!((1..=64).contains(&columns), "--views {columns} is not within 1 and 64");
     let most = prior.schedule.steps();
@@ -160,19 +161,15 @@ fn sheet(prior: &Pipeline, prompts: &[String], options: &SheetOptions) -> anyhow
         seed: options.seed,
     };
     let pictures = draw(prior, &settings, &Device::flex()).map_err(anyhow::Error::msg)?;
-    let enlarged: Vec<Picture> = pictures.iter().map(|picture| picture.enlarged(ENLARGED)).collect();
+    let times = SHOWN.div_ceil(prior.resolution());
+    let enlarged: Vec<Picture> = pictures.iter().map(|picture| picture.enlarged(times)).collect();
     Ok(Picture::sheet(&enlarged, columns))
-}
-
-/// The built-in prior, or the one of a folder.
-pub fn load(name: &str, device: &Device) -> anyhow::Result<Pipeline> {
-    Ok(if name == "embedded" { embedded::load(device)? } else { Pipeline::load(Path::new(name), device)? })
 }
 
 /// `dreamfuse prior sample`.
 pub fn sample(args: &SampleArgs) -> anyhow::Result<ExitCode> {
     let device = Device::flex();
-    let prior = load(&args.prior, &device)?;
+    let prior = named_prior(&args.prior, &args.loras, &device)?;
     args.prompts.iter().for_each(|prompt| prompt_words::warn_unknown(prompt, &prior.words));
     let sampler = match args.sampler {
         SamplerName::Ddim => Sampler::Ddim,

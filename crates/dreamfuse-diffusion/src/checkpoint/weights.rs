@@ -79,6 +79,14 @@ impl Weights {
         self.tensors.iter().find(|tensor| tensor.name == key).map(|tensor| tensor.shape.as_slice())
     }
 
+    pub(crate) fn into_tensors(self) -> Vec<Packed> {
+        self.tensors
+    }
+
+    pub(crate) fn tensors_mut(&mut self) -> impl Iterator<Item = &mut Packed> {
+        self.tensors.iter_mut()
+    }
+
     /// Those whose names begin so, by the rest of the name.
     pub(crate) fn under(mut self, prefix: &str) -> Self {
         self.tensors.retain_mut(|tensor| {

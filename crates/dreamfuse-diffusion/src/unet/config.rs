@@ -112,12 +112,12 @@ impl UNetConfig {
         {
             return Err(format!("attention_head_dim has {} entries for {levels} levels", heads.len()));
         }
-        for (types, known) in [
-            (&self.down_block_types, ["DownBlock2D", "CrossAttnDownBlock2D"]),
-            (&self.up_block_types, ["UpBlock2D", "CrossAttnUpBlock2D"]),
+        for (key, types, known) in [
+            ("down_block_types", &self.down_block_types, ["DownBlock2D", "CrossAttnDownBlock2D"]),
+            ("up_block_types", &self.up_block_types, ["UpBlock2D", "CrossAttnUpBlock2D"]),
         ] {
             if let Some(other) = types.iter().find(|name| !known.contains(&name.as_str())) {
-                return Err(format!("block type {other} is not one of {}", known.join(", ")));
+                return Err(format!("{key}: {other} is not one of {}", known.join(", ")));
             }
         }
         match (self.class_embed_type.as_deref(), self.projection_class_embeddings_input_dim) {
@@ -138,7 +138,10 @@ impl UNetConfig {
         }
         for (level, &channels) in self.block_out_channels.iter().enumerate() {
             if !divided(channels, self.norm_num_groups) || !divided(channels, self.heads(level)) {
-                return Err(format!("{channels} channels divide into neither groups nor heads"));
+                let (groups, heads) = (self.norm_num_groups, self.heads(level));
+                return Err(format!(
+                    "{channels} channels do not divide into norm_num_groups {groups} and attention_head_dim {heads}"
+                ));
             }
         }
         Ok(())

@@ -67,7 +67,7 @@ impl VaeConfig {
                 return Err(format!("{key} has {} entries for {levels} levels", types.len()));
             }
             if let Some(other) = types.iter().find(|name| *name != known) {
-                return Err(format!("block type {other} is not {known}"));
+                return Err(format!("{key}: {other} is not {known}"));
             }
         }
         if [self.in_channels, self.out_channels] != [3, 3] {

@@ -1,0 +1,217 @@
+//! Low-rank adaptations (LoRA, Hu et al. 2021), merged into the weights of a model when it is loaded: `W + s α / r B A`.
+
+use crate::checkpoint::{CheckpointError, Weights};
+use burn::store::bridge::{deferred, to_data};
+use burn::store::burn_pack::{Error as PackError, Tensor as Packed};
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// A file of adaptations and how much of them is wanted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct LoraSource {
+    pub path: PathBuf,
+    pub scale: f32,
+}
+
+impl FromStr for LoraSource {
+    type Err = String;
+
+    /// `FILE` or `FILE:SCALE`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        // What follows a colon and is no number belongs to the name.
+        let split = text.rsplit_once(':').and_then(|(path, scale)| Some((path, scale.parse::<f32>().ok()?)));
+        let (path, scale) = split.unwrap_or((text, 1.0));
+        if path.is_empty() || !scale.is_finite() {
+            return Err(format!("{text} is not FILE or FILE:SCALE"));
+        }
+        Ok(Self { path: path.into(), scale })
+    }
+}
+
+impl TryFrom<String> for LoraSource {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<LoraSource> for String {
+    fn from(source: LoraSource) -> Self {
+        source.to_string()
+    }
+}
+
+impl fmt::Display for LoraSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.path.display(), self.scale)
+    }
+}
+
+/// The part of a model that an adaptation is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Part {
+    UNet,
+    Text,
+}
+
+/// What a file calls the part, and how the names of modules are written there.
+const PREFIXES: [(&str, Part); 4] =
+    [("lora_unet_", Part::UNet), ("unet.", Part::UNet), ("lora_te_", Part::Text), ("text_encoder.", Part::Text)];
+/// Ends of keys in kohya's files, diffusers' and PEFT's: of A, which comes first, of B, and of α.
+const DOWN: [&str; 5] =
+    [".lora_down.weight", ".lora.down.weight", "_lora.down.weight", ".lora_linear_layer.down.weight", ".lora_A.weight"];
+const UP: [&str; 5] =
+    [".lora_up.weight", ".lora.up.weight", "_lora.up.weight", ".lora_linear_layer.up.weight", ".lora_B.weight"];
+const ALPHA: [&str; 1] = [".alpha"];
+
+/// The adaptations of a file, by part and module.
+pub(crate) struct Lora {
+    source: LoraSource,
+    modules: BTreeMap<(Part, String), Adaptation>,
+}
+
+#[derive(Clone, Default)]
+struct Adaptation {
+    /// A key of the file, for errors.
+    key: String,
+    down: Option<Packed>,
+    up: Option<Packed>,
+    alpha: Option<Packed>,
+}
+
+impl Lora {
+    /// Reads the header of a file and finds its pairs.
+    ///
+    /// # Errors
+    /// When it cannot be read, or a key is of none of the known kinds.
+    pub(crate) fn open(source: &LoraSource) -> Result<Self, CheckpointError> {
+        let mut modules: BTreeMap<_, Adaptation> = BTreeMap::new();
+        for tensor in Weights::open(&source.path)?.into_tensors() {
+            let key = tensor.name.clone();
+            let strip = |ends: &[&str]| ends.iter().find_map(|end| key.strip_suffix(end));
+            let (down, up, alpha) = (strip(&DOWN), strip(&UP), strip(&ALPHA));
+            let Some(module) = down.or(up).or(alpha).and_then(module_name) else {
+                return Err(CheckpointError::UnknownKey { path: source.path.clone(), key });
+            };
+            let adaptation = modules.entry(module).or_default();
+            let place = match () {
+                () if down.is_some() => &mut adaptation.down,
+                () if up.is_some() => &mut adaptation.up,
+                () => &mut adaptation.alpha,
+            };
+            *place = Some(tensor);
+            adaptation.key = key;
+        }
+        Ok(Self { source: source.clone(), modules })
+    }
+
+    /// Merges the adaptations of a part into its weights.
+    ///
+    /// # Errors
+    /// When one belongs to no weight, or does not fit it.
+    pub(crate) fn merge_into(&self, part: Part, mut weights: Weights) -> Result<Weights, CheckpointError> {
+        let mut places: BTreeMap<String, &mut Packed> = weights
+            .tensors_mut()
+            .filter_map(|tensor| Some((flat(tensor.name.strip_suffix(".weight")?), tensor)))
+            .collect();
+        for ((_, module), adaptation) in self.modules.iter().filter(|((of, _), _)| *of == part) {
+            let unknown =
+                || CheckpointError::UnknownKey { path: self.source.path.clone(), key: adaptation.key.clone() };
+            let weight = places.remove(module).ok_or_else(unknown)?;
+            let merged = adaptation.merged(weight, self.source.scale);
+            *weight = merged.map_err(|reason| CheckpointError::Malformed {
+                path: self.source.path.clone(),
+                reason: format!("{}: {reason}", adaptation.key),
+            })?;
+        }
+        Ok(weights)
+    }
+}
+
+impl Adaptation {
+    /// The weight with the product of the pair added, once it is asked for; a convolution's as the matrix that it is over
+    /// patches.
+    fn merged(&self, weight: &Packed, scale: f32) -> Result<Packed, String> {
+        let (Some(down), Some(up)) = (&self.down, &self.up) else {
+            return Err("one of the two factors is missing".into());
+        };
+        let (rank, out) = (down.shape[0], weight.shape[0]);
+        let columns = |tensor: &Packed| tensor.shape.iter().skip(1).product::<usize>();
+        let fits = rank > 0 && columns(up) == rank && up.shape[0] == out && columns(down) == columns(weight);
+        if !fits {
+            return Err(format!("factors {} and {} do not make {}", up.shape, down.shape, weight.shape));
+        }
+        let (alpha, shape) = (self.alpha.clone(), weight.shape.clone());
+        let (weight, down, up, inner) = (weight.clone(), down.clone(), up.clone(), columns(weight));
+        Ok(deferred(weight.name.clone(), DType::F32, shape.clone(), None, move || {
+            let strength = match &alpha {
+                Some(alpha) => scale * numbers(alpha)?.first().copied().unwrap_or(rank as f32) / rank as f32,
+                None => scale,
+            };
+            let matrix = |tensor: &Packed, shape: [usize; 2]| -> Result<Tensor<2>, PackError> {
+                Ok(Tensor::from_data(TensorData::new(numbers(tensor)?, shape), &Device::flex()))
+            };
+            let product = matrix(&up, [out, rank])?.matmul(matrix(&down, [rank, inner])?);
+            let sum = matrix(&weight, [out, inner])? + product * strength;
+            let values =
+                sum.into_data().try_to_vec::<f32>().map_err(|e| PackError::ValidationError(format!("{e:?}")))?;
+            Ok(TensorData::new(values, shape.clone()))
+        }))
+    }
+}
+
+fn numbers(tensor: &Packed) -> Result<Vec<f32>, PackError> {
+    let data = to_data(tensor)?.convert_dtype(DType::F32);
+    data.try_to_vec().map_err(|e| PackError::ValidationError(format!("{e:?}")))
+}
+
+/// Part and module of a key without its end: dots and underscores are one, as in kohya's files.
+fn module_name(stem: &str) -> Option<(Part, String)> {
+    let (prefix, part) = PREFIXES.iter().find(|(prefix, _)| stem.starts_with(prefix))?;
+    let mut module = flat(&stem[prefix.len()..].replace(".processor", ""));
+    if module.ends_with("_to_out") {
+        module += "_0"; // diffusers' first files name the list, not its entry
+    }
+    Some((*part, module))
+}
+
+/// transformers 5 leaves out a prefix that earlier versions and all adaptations have.
+fn flat(name: &str) -> String {
+    let flat = name.replace('.', "_");
+    flat.strip_prefix("text_model_").map_or(flat.clone(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scale_may_follow_the_file() {
+        let parsed =
+            |text: &str| text.parse::<LoraSource>().map(|source| (source.path.display().to_string(), source.scale));
+        assert_eq!(parsed("a/b.safetensors"), Ok(("a/b.safetensors".into(), 1.0)));
+        assert_eq!(parsed("a/b.safetensors:0.6"), Ok(("a/b.safetensors".into(), 0.6)));
+        assert_eq!(parsed("C:\\b.safetensors"), Ok(("C:\\b.safetensors".into(), 1.0)));
+        assert!(parsed(":0.5").is_err() && parsed("a:inf").is_err());
+    }
+
+    #[test]
+    fn modules_are_found_under_all_their_names() {
+        let same = [
+            "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_out_0",
+            "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_out.0",
+            "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.processor.to_out",
+        ];
+        let names = same.map(|stem| module_name(stem).unwrap());
+        assert!(names.iter().all(|name| *name == names[0] && name.0 == Part::UNet), "{names:?}");
+        let text = ["lora_te_text_model_encoder_layers_0_mlp_fc1", "text_encoder.text_model.encoder.layers.0.mlp.fc1"];
+        assert!(text.iter().all(|stem| module_name(stem) == Some((Part::Text, "encoder_layers_0_mlp_fc1".into()))));
+        assert_eq!(module_name("lora_te2_x"), None);
+    }
+}
