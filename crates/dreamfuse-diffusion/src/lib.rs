@@ -21,7 +21,7 @@ pub use checkpoint::{CheckpointError, Weights};
 pub use lora::LoraSource;
 pub use pipeline::Pipeline;
 pub use precision::Precision;
-pub use prior::{FrozenPrior, guided_noise};
+pub use prior::{FrozenPrior, answers, guided_noise};
 pub use sampler::Sampler;
 pub use schedule::{NoiseSchedule, Prediction, ScheduleConfig};
 pub use tokenizer::Tokenizer;

@@ -51,9 +51,25 @@ pub trait FrozenPrior {
     fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], text: ReadText, cameras: Option<&[Camera]>) -> Tensor<4>;
 }
 
+/// The noise that the prior sees in `noisy` under each of several texts, all as large as the batch: one evaluation.
+pub fn answers(
+    prior: &dyn FrozenPrior,
+    noisy: Tensor<4>,
+    timesteps: &[usize],
+    texts: &[ReadText],
+    cameras: Option<&[Camera]>,
+) -> Vec<Tensor<4>> {
+    let all = prior.noise(
+        noisy.repeat_dim(0, texts.len()),
+        &timesteps.repeat(texts.len()),
+        ReadText::cat(texts),
+        cameras.map(|cameras| cameras.repeat(texts.len())).as_deref(),
+    );
+    all.chunk(texts.len(), 0)
+}
+
 /// Classifier-free guidance (Ho & Salimans 2021) in diffusers' convention: `ε_uncond + scale
-/// (ε_cond − ε_uncond)`. `text` and `empty` are as large as the batch; both branches are one
-/// evaluation, and the camera stays in both.
+/// (ε_cond − ε_uncond)`. `text` and `empty` are as large as the batch; the camera stays in both branches.
 pub fn guided_noise(
     prior: &dyn FrozenPrior,
     noisy: Tensor<4>,
@@ -62,14 +78,7 @@ pub fn guided_noise(
     cameras: Option<&[Camera]>,
     scale: f64,
 ) -> Tensor<4> {
-    let twice = |cameras: &[Camera]| [cameras, cameras].concat();
-    let both = prior.noise(
-        Tensor::cat(vec![noisy.clone(), noisy], 0),
-        &[timesteps, timesteps].concat(),
-        ReadText::cat(&[text, empty]),
-        cameras.map(twice).as_deref(),
-    );
-    let mut halves = both.chunk(2, 0);
-    let (unconditional, conditional) = (halves.pop().expect("two halves"), halves.pop().expect("two halves"));
+    let mut both = answers(prior, noisy, timesteps, &[text, empty], cameras);
+    let (unconditional, conditional) = (both.pop().expect("two answers"), both.pop().expect("two answers"));
     unconditional.clone() + (conditional - unconditional) * scale
 }

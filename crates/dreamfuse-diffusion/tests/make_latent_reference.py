@@ -15,12 +15,14 @@ import shutil
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDPMScheduler, PNDMScheduler, UNet2DConditionModel
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, convert_ldm_vae_checkpoint
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 OUT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "reference")
 TEXTS = ["a squirrel at an easel!", ""]
+OTHERS = ["a robot", "a tower"]
 BETAS = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
 KINDS = {
     "sd15": dict(act="quick_gelu", unet=dict(attention_head_dim=4), prediction="epsilon", pad=None),
@@ -39,21 +41,34 @@ def rounded(model):
     return model.half().float().eval()
 
 
-def score_distillation(unet, vae, scheduler, picture, embeddings, timesteps, scale=7.5):
-    """One step as threestudio's stable_diffusion_guidance.py takes it, but with a mean over the latents' numbers and their mode."""
+def perpendicular(x, y):
+    along = (x * y).sum(dim=(1, 2, 3)) / (y * y).sum(dim=(1, 2, 3)).clamp(min=1e-6)
+    return x - along.view(-1, 1, 1, 1) * y
+
+
+def score_distillation(unet, vae, scheduler, picture, embeddings, others, timesteps, scale=7.5):
+    """One step as threestudio's stable_diffusion_guidance.py takes it, but with a mean over the latents' numbers and their mode:
+    plain, with Perp-Neg against two other texts, with diffusers' guidance rescale, with a clipped direction, and CSD."""
     picture = picture.detach().clone().requires_grad_()
     latents = vae.encode(F.interpolate(picture, (16, 16), mode="bilinear") * 2 - 1).latent_dist.mode() * vae.config.scaling_factor
     noise = torch.randn_like(latents)
     alphas = scheduler.alphas_cumprod[timesteps].view(-1, 1, 1, 1)
     with torch.no_grad():
         noisy = alphas.sqrt() * latents + (1 - alphas).sqrt() * noise
-        answer = [unet(noisy, timesteps, text.expand(2, -1, -1)).sample for text in (embeddings[0:1], embeddings[1:2])]
+        answer = [unet(noisy, timesteps, text.expand(2, -1, -1)).sample for text in (*embeddings.split(1), *others.split(1))]
         if scheduler.config.prediction_type == "v_prediction":
             answer = [alphas.sqrt() * v + (1 - alphas).sqrt() * noisy for v in answer]
-        guided = answer[1] + scale * (answer[0] - answer[1])
-        gradient = (1 - alphas) * (guided - noise) / noise.numel()
-    (latents * gradient).sum().backward()
-    return dict(noise=noise, sds_gradient=picture.grad)
+        text, empty, *against = answer
+        own = text - empty
+        weights = torch.tensor([[-0.4, -1.6], [-0.9, -0.2]])
+        away = sum(weights[:, i].view(-1, 1, 1, 1) * perpendicular(answer - empty, own) for i, answer in enumerate(against))
+        guided = empty + scale * own
+        directions = dict(sds_gradient=guided - noise, perp_neg_gradient=empty + scale * (own + away) - noise, csd_gradient=guided - empty,
+                          rescaled_gradient=rescale_noise_cfg(guided, text, 0.7) - noise, clipped_gradient=(guided - noise).clamp(-1, 1))
+    gradients = {}
+    for key, direction in directions.items():
+        gradients[key], = torch.autograd.grad((latents * (1 - alphas) * direction).sum() / noise.numel(), picture, retain_graph=True)
+    return dict(noise=noise, perp_neg_weights=weights, **gradients)
 
 
 def make(name, kind):
@@ -80,6 +95,7 @@ def make(name, kind):
     ids = tok(TEXTS, padding="max_length", max_length=length, truncation=True, return_tensors="pt").input_ids
     with torch.no_grad():
         embeddings = text(ids).last_hidden_state
+        others = text(tok(OTHERS, padding="max_length", max_length=length, return_tensors="pt").input_ids).last_hidden_state
         sample, timesteps = torch.randn(2, 4, 8, 8), torch.tensor([37, 801])
         output = unet(sample, timesteps, embeddings).sample
     scale = vae.config.scaling_factor
@@ -89,7 +105,7 @@ def make(name, kind):
     gradient = torch.randn_like(latents)
     (latents * gradient).sum().backward()
     adapted = low_rank(folder, unet, text, sample, timesteps, embeddings, ids) if name == "sd15" else {}
-    sds = score_distillation(unet, vae, scheduler(prediction_type=kind["prediction"], **BETAS), picture, embeddings, timesteps)
+    sds = score_distillation(unet, vae, scheduler(prediction_type=kind["prediction"], **BETAS), picture, embeddings, others, timesteps)
     with torch.no_grad():
         decoded = vae.decode(latents / scale).sample / 2 + 0.5
     tensors = dict(input_ids=ids, text_embeddings=embeddings, sample=sample, timesteps=timesteps, output=output, picture=picture.detach(),

@@ -1,5 +1,6 @@
 //! Why score distillation works, seen: what noise leaves of a picture, what the prior makes of that, and where it pushes.
 
+use crate::guidance::{GuidanceConfig, Texts};
 use crate::sds::{Ask, score_distillation};
 use crate::spectrum::power_spectrum;
 use burn::tensor::Tensor;
@@ -70,9 +71,10 @@ pub fn inspect(prior: &dyn FrozenPrior, inspected: &Inspected, ts: &[f64]) -> Re
         let ask = Ask {
             timesteps: &timesteps,
             noise: noise.clone(),
-            text: text.clone(),
+            texts: Texts::of(text.0.clone(), text.1.clone()),
             cameras,
             guidance_scale: inspected.guidance_scale,
+            guidance: &GuidanceConfig::default(),
         };
         let gradient = numbers(score_distillation(prior, picture.clone(), ask));
         let largest = gradient.iter().fold(f32::MIN_POSITIVE, |most, value| most.max(value.abs()));

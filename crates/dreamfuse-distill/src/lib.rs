@@ -1,12 +1,14 @@
 //! Distillation of a frozen prior: (picture, prior, prompt) → gradient of the picture. Nothing here
 //! knows the scene.
 
+mod guidance;
 mod inspect;
 mod prompts;
 mod sds;
 mod spectrum;
 mod time;
 
+pub use guidance::{Against, GuidanceConfig, Method, Texts};
 pub use inspect::{Inspected, Level, inspect};
 pub use prompts::ViewPrompts;
 pub use sds::{Ask, score_distillation};

@@ -1,8 +1,9 @@
 //! Score distillation sampling (Poole et al. 2022, equation 3).
 
+use crate::guidance::{GuidanceConfig, Texts, direction};
 use burn::tensor::{Tensor, TensorData};
 use dreamfuse_core::Camera;
-use dreamfuse_diffusion::{FrozenPrior, ReadText, guided_noise};
+use dreamfuse_diffusion::FrozenPrior;
 
 /// One question to the prior about a batch of pictures.
 pub struct Ask<'a> {
@@ -10,16 +11,17 @@ pub struct Ask<'a> {
     pub timesteps: &'a [usize],
     /// ε, a batch of the prior's samples.
     pub noise: Tensor<4>,
-    /// The prompt and the empty text, a batch each.
-    pub text: (ReadText, ReadText),
+    pub texts: Texts,
     /// Told to a prior that takes cameras; `None` leaves it to the view words.
     pub cameras: Option<&'a [Camera]>,
     /// In diffusers' convention; the paper's ω is one less.
     pub guidance_scale: f64,
+    pub guidance: &'a GuidanceConfig,
 }
 
 /// `w(t) (ε̂(z_t; y, t) − ε) ∂z/∂x`, a mean over the numbers of z, with w(t) = σ_t²: the gradient for display-referred
-/// `pictures` `[batch, 3, size, size]`, which are not tracked. No gradient passes through the prior's U-Net.
+/// `pictures` `[batch, 3, size, size]`, which are not tracked. No gradient passes through the prior's U-Net. The guidance
+/// may take something else than ε away.
 pub fn score_distillation(prior: &dyn FrozenPrior, pictures: Tensor<4>, ask: Ask) -> Tensor<4> {
     prior.pull_back(pictures, &mut |own| gradient_of_sample(prior, own, &ask))
 }
@@ -30,15 +32,16 @@ fn gradient_of_sample(prior: &dyn FrozenPrior, own: Tensor<4>, ask: &Ask) -> Ten
     let weights: Vec<f32> = ask.timesteps.iter().map(|&t| schedule.variance(t) as f32).collect();
     let weights = Tensor::<4>::from_data(TensorData::new(weights, [batch, 1, 1, 1]), &own.device());
     let noisy = schedule.add_noise(own, ask.noise.clone(), ask.timesteps);
-    let guided = guided_noise(prior, noisy, ask.timesteps, ask.text.clone(), ask.cameras, ask.guidance_scale);
-    (guided - ask.noise.clone()) * weights / (batch * channels * height * width) as f32
+    let guidance = (ask.guidance_scale, ask.guidance);
+    let direction = direction(prior, (noisy, &ask.noise), ask.timesteps, &ask.texts, ask.cameras, guidance);
+    direction * weights / (batch * channels * height * width) as f32
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use burn::tensor::Device;
-    use dreamfuse_diffusion::{NoiseSchedule, ScheduleConfig};
+    use dreamfuse_diffusion::{NoiseSchedule, ReadText, ScheduleConfig};
 
     /// A prior whose one picture has the value `self.1` everywhere, in a range of `[−1, 1]`.
     struct Constant(NoiseSchedule, f32);
@@ -69,9 +72,10 @@ mod tests {
         let ask = Ask {
             timesteps: &timesteps,
             noise,
-            text: (ReadText::none(), ReadText::none()),
+            texts: Texts::of(ReadText::none(), ReadText::none()),
             cameras: None,
             guidance_scale: 5.0,
+            guidance: &GuidanceConfig::default(),
         };
         let gradient = score_distillation(&prior, pictures, ask).into_data().try_to_vec::<f32>().unwrap();
         for (i, t) in timesteps.into_iter().enumerate() {

@@ -1,4 +1,4 @@
-//! A step of score distillation through a latent diffusion model, beside PyTorch's:
+//! Steps of score distillation through latent diffusion models, beside PyTorch's:
 //! `dreamfuse-diffusion/tests/make_latent_reference.py` made the numbers.
 
 #[path = "../../dreamfuse-diffusion/tests/common/mod.rs"]
@@ -7,23 +7,41 @@ mod common;
 use burn::tensor::Device;
 use common::{Reference, folder, relative_error};
 use dreamfuse_diffusion::{FrozenPrior, Pipeline, ReadText};
-use dreamfuse_distill::{Ask, score_distillation};
+use dreamfuse_distill::{Against, Ask, GuidanceConfig, Method, Texts, score_distillation};
 
 #[test]
-fn the_gradient_of_small_pictures_is_pytorchs() {
+fn the_gradients_of_small_pictures_are_pytorchs() {
+    let plain = GuidanceConfig::default();
+    let cases = [
+        ("sds_gradient", plain.clone()),
+        ("perp_neg_gradient", GuidanceConfig { perp_neg: true, ..plain.clone() }),
+        ("csd_gradient", GuidanceConfig { method: Method::Csd, ..plain.clone() }),
+        ("rescaled_gradient", GuidanceConfig { rescale: 0.7, ..plain.clone() }),
+        ("clipped_gradient", GuidanceConfig { clip: Some(1.0), ..plain }),
+    ];
     for name in ["sd15", "sd21"] {
         let folder = folder().join(name);
         let (prior, reference) = (Pipeline::load(&folder, &Device::flex()).unwrap(), Reference::load(&folder));
         let twice = |text: &str| -> ReadText { prior.encode(&[text.into(), text.into()]).unwrap() };
-        let ask = Ask {
-            timesteps: &[37, 801],
-            noise: reference.floats("noise"),
-            text: (twice("a squirrel at an easel!"), twice("")),
-            cameras: None,
-            guidance_scale: 7.5,
-        };
-        let gradient = score_distillation(&prior, reference.floats("picture"), ask);
-        let error = relative_error(gradient, reference.floats("sds_gradient"));
-        assert!(error <= 1e-4, "{name}: relative error {error:.2e}");
+        let weights = reference.floats::<2>("perp_neg_weights");
+        let against = ["a robot", "a tower"].into_iter().enumerate().map(|(column, text)| Against {
+            text: twice(text),
+            weights: weights.clone().narrow(1, column, 1).into_data().try_to_vec().unwrap(),
+        });
+        let texts = Texts::of(twice("a squirrel at an easel!"), twice(""));
+        let away = Texts { against: against.collect(), ..texts.clone() };
+        for (gradient, guidance) in &cases {
+            let ask = Ask {
+                timesteps: &[37, 801],
+                noise: reference.floats("noise"),
+                texts: if guidance.perp_neg { away.clone() } else { texts.clone() },
+                cameras: None,
+                guidance_scale: 7.5,
+                guidance,
+            };
+            let ours = score_distillation(&prior, reference.floats("picture"), ask);
+            let error = relative_error(ours, reference.floats(gradient));
+            assert!(error <= 1e-4, "{gradient} of {name}: relative error {error:.2e}");
+        }
     }
 }

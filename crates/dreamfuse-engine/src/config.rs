@@ -5,7 +5,7 @@ use crate::device::{DEVICES, check_precision};
 use crate::regularizers::LossWeights;
 use dreamfuse_core::{CameraRange, LightRange};
 use dreamfuse_diffusion::{LoraSource, Precision};
-use dreamfuse_distill::TimeSchedule;
+use dreamfuse_distill::{GuidanceConfig, TimeSchedule};
 use dreamfuse_scene::SceneConfig;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -52,6 +52,7 @@ pub struct RunConfig {
     /// Cells along a side of the grid that the mesh is cut from.
     pub mesh_cells: usize,
     pub losses: LossWeights,
+    pub guidance: GuidanceConfig,
     pub time: TimeSchedule,
     pub scene: SceneConfig,
     pub cameras: CameraRange,
@@ -84,6 +85,7 @@ impl Default for RunConfig {
             preview_every: 100,
             mesh_cells: 96,
             losses: LossWeights::default(),
+            guidance: GuidanceConfig::default(),
             time: TimeSchedule::default(),
             scene: SceneConfig::default(),
             cameras: CameraRange::default(),
@@ -159,6 +161,10 @@ impl RunConfig {
             if !(0.0..=most).contains(&value) {
                 return Err(format!("{key} = {value} is not within 0 and {most}"));
             }
+        }
+        self.guidance.check()?;
+        if self.guidance.perp_neg && !self.view_prompts {
+            return Err("guidance.perp_neg = true needs view_prompts = true".into());
         }
         self.scene.check()?;
         self.time.check()?;

@@ -166,9 +166,13 @@ impl Run {
         let ask = Ask {
             timesteps: &timesteps,
             noise: Tensor::from_data(TensorData::new(noise, shape), &pictures.device()),
-            text: self.prompts.for_cameras(&cameras),
+            texts: match self.config.guidance.perp_neg {
+                true => self.prompts.for_cameras_perp_neg(&cameras),
+                false => self.prompts.for_cameras(&cameras),
+            },
             cameras: self.config.camera_aware.then_some(&cameras),
             guidance_scale: self.config.guidance_scale,
+            guidance: &self.config.guidance,
         };
         score_distillation(prior, pictures, ask)
     }

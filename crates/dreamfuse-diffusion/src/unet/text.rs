@@ -30,6 +30,17 @@ impl ReadText {
         Self { keys_values: keys_values.collect(), pooled: pooled.map(|pooled| Tensor::cat(pooled, 0)) }
     }
 
+    /// Something between two texts: as if the parts, which sum to one, had been mixed before the network read them, but for
+    /// what it pools.
+    pub fn mix([(first, a), (second, b)]: [(&Self, f32); 2]) -> Self {
+        let layers = first.keys_values.iter().zip(&second.keys_values);
+        let mixed = |x: &Tensor<3>, y: &Tensor<3>| x.clone() * a + y.clone() * b;
+        Self {
+            keys_values: layers.map(|(x, y)| [mixed(&x[0], &y[0]), mixed(&x[1], &y[1])]).collect(),
+            pooled: first.pooled.as_ref().zip(second.pooled.as_ref()).map(|(x, y)| x.clone() * a + y.clone() * b),
+        }
+    }
+
     /// Some texts of the batch.
     pub fn part(&self, range: Range<usize>) -> Self {
         let keys_values = self.keys_values.iter();

@@ -68,7 +68,7 @@ impl Opinion<'_> {
         let clean = self.prior.to_own_space(pixels).repeat_dim(0, count);
         let noisy = self.prior.schedule().add_noise(clean, noise.clone(), &timesteps);
         let cameras = [camera; LEVELS.len()];
-        let (text, _) = self.prompts.for_cameras(&cameras);
+        let text = self.prompts.for_cameras(&cameras).positive;
         let answer = self.prior.noise(noisy, &timesteps, text, self.camera_aware.then_some(&cameras));
         f64::from((answer - noise).powi_scalar(2).mean().into_scalar::<f32>())
     }

@@ -1,0 +1,132 @@
+//! From the prior's answers to one direction.
+
+use burn::tensor::Tensor;
+use dreamfuse_core::Camera;
+use dreamfuse_diffusion::{FrozenPrior, ReadText, answers};
+use serde::{Deserialize, Serialize};
+
+/// What is made of the answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// Score distillation sampling (Poole et al. 2022): `ε̂ − ε`.
+    #[default]
+    Sds,
+    /// Classifier score distillation (Yu et al. 2023): `ε̂ − ε̂_uncond`, from the same evaluation.
+    Csd,
+}
+
+/// Guidance beyond its scale.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GuidanceConfig {
+    pub method: Method,
+    /// How far the guided answer is brought back to the deviation of the conditional one (Lin et al. 2023, φ), 0 to 1.
+    pub rescale: f64,
+    /// Push away from the other views' words, where that does not go against the own ones (Perp-Neg, Armandpour et al.
+    /// 2023); twice the evaluations.
+    pub perp_neg: bool,
+    /// The largest part of the direction that one number of a sample may have, if there is one.
+    pub clip: Option<f64>,
+}
+
+impl GuidanceConfig {
+    /// Says what cannot be, if anything.
+    ///
+    /// # Errors
+    /// The message names the key.
+    pub fn check(&self) -> Result<(), String> {
+        if !(0.0..=1.0).contains(&self.rescale) {
+            return Err(format!("guidance.rescale = {} is not within 0 and 1", self.rescale));
+        }
+        match self.clip {
+            Some(clip) if !(clip.is_finite() && clip > 0.0) => {
+                Err(format!("guidance.clip = {clip} has to be more than zero"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The texts of a batch of views.
+#[derive(Clone)]
+pub struct Texts {
+    /// What the pictures should show.
+    pub positive: ReadText,
+    /// What stands against it in guidance, mostly the empty text.
+    pub negative: ReadText,
+    /// What they should not look like besides.
+    pub against: Vec<Against>,
+}
+
+/// A text a view, each with its weight, zero or less.
+#[derive(Clone)]
+pub struct Against {
+    pub text: ReadText,
+    pub weights: Vec<f32>,
+}
+
+impl Texts {
+    /// Two texts a view, for guidance alone.
+    pub fn of(positive: ReadText, negative: ReadText) -> Self {
+        Self { positive, negative, against: Vec::new() }
+    }
+}
+
+/// The direction that score distillation weights: what the guided answer has that the reference of the method has not.
+pub(crate) fn direction(
+    prior: &dyn FrozenPrior,
+    (noisy, noise): (Tensor<4>, &Tensor<4>),
+    timesteps: &[usize],
+    texts: &Texts,
+    cameras: Option<&[Camera]>,
+    (scale, config): (f64, &GuidanceConfig),
+) -> Tensor<4> {
+    let mut asked = vec![texts.positive.clone(), texts.negative.clone()];
+    asked.extend(texts.against.iter().map(|against| against.text.clone()));
+    let mut answered = answers(prior, noisy, timesteps, &asked, cameras).into_iter();
+    let mut next = || answered.next().expect("an answer for each text");
+    let (conditional, unconditional) = (next(), next());
+    let own = conditional.clone() - unconditional.clone();
+    let mut wanted = own.clone();
+    for against in &texts.against {
+        let [batch, ..] = own.dims();
+        let weights = Tensor::<1>::from_floats(against.weights.as_slice(), &own.device()).reshape([batch, 1, 1, 1]);
+        wanted = wanted + perpendicular(next() - unconditional.clone(), &own) * weights;
+    }
+    let guided = rescaled(unconditional.clone() + wanted * scale, &conditional, config.rescale);
+    let direction = match config.method {
+        Method::Sds => guided - noise.clone(),
+        Method::Csd => guided - unconditional,
+    };
+    match config.clip {
+        Some(clip) => direction.clamp(-clip, clip),
+        None => direction,
+    }
+}
+
+/// The part of each of `x` that is perpendicular to its `y`.
+fn perpendicular(x: Tensor<4>, y: &Tensor<4>) -> Tensor<4> {
+    let sum = |product: Tensor<4>| sum_of_each(product);
+    let along = sum(x.clone() * y.clone()) / sum(y.clone() * y.clone()).clamp_min(1e-6);
+    x - y.clone() * along
+}
+
+fn sum_of_each(x: Tensor<4>) -> Tensor<4> {
+    x.sum_dim(1).sum_dim(2).sum_dim(3)
+}
+
+/// Brings the deviation of each guided answer towards that of the conditional one.
+fn rescaled(guided: Tensor<4>, conditional: &Tensor<4>, phi: f64) -> Tensor<4> {
+    if phi == 0.0 {
+        return guided;
+    }
+    let deviation = |x: &Tensor<4>| {
+        let [_, channels, height, width] = x.dims();
+        let count = (channels * height * width) as f64;
+        let centred = x.clone() - sum_of_each(x.clone()) / count;
+        (sum_of_each(centred.powi_scalar(2)) / (count - 1.0).max(1.0)).sqrt()
+    };
+    let ratio = deviation(conditional) / deviation(&guided).clamp_min(1e-12);
+    guided.clone() * ratio * phi + guided * (1.0 - phi)
+}
