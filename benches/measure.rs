@@ -3,17 +3,21 @@
 
 #[path = "work/ceilings.rs"]
 mod ceilings;
+#[path = "work/from_disk.rs"]
+mod from_disk;
 #[path = "../crates/dreamfuse/src/memory.rs"]
 mod memory;
 mod work;
 
+use from_disk::EvaluationOf;
+use std::path::Path;
 use std::time::Instant;
 use work::{DefaultRun, Evaluation, Render, Training, large, small};
 
 fn main() {
     memory::keep_freed();
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    let [name, runs, rest @ ..] = &args[..] else { panic!("usage: measure WORK RUNS [KEEP]") };
+    let [name, runs, rest @ ..] = &args[..] else { panic!("usage: measure WORK RUNS [KEEP | PRIOR]") };
     let runs: usize = runs.parse().expect("RUNS is a number");
     let keep = || rest.first().map_or(1.0, |keep| keep.parse().expect("KEEP is a number"));
     let mut work: Box<dyn FnMut() -> usize> = match name.as_str() {
@@ -24,6 +28,10 @@ fn main() {
         "evaluation" | "evaluation-embedded" => {
             let config = if name == "evaluation" { large() } else { small() };
             let work = Evaluation::new(&config.unet(), config.tokens);
+            Box::new(move || work.run().into_data().num_elements())
+        }
+        "evaluation-of" => {
+            let work = EvaluationOf::new(Path::new(rest.first().expect("PRIOR is a folder or a file")));
             Box::new(move || work.run().into_data().num_elements())
         }
         "training" | "training-embedded" => {

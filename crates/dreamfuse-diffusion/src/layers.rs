@@ -7,7 +7,7 @@ mod project;
 mod resnet;
 mod upsample;
 
-pub(crate) use convolution::Convolution;
+pub(crate) use convolution::{Convolution, Resampler};
 pub(crate) use norm::{Norms, normalize};
 pub(crate) use pointwise::PointwiseShapes;
 pub(crate) use project::{normalize_tokens, project};

@@ -74,6 +74,15 @@ const ALPHA: [&str; 1] = [".alpha"];
 pub(crate) struct Lora {
     source: LoraSource,
     modules: BTreeMap<(Part, String), Adaptation>,
+    /// α / r of U-Net and text encoder where no tensor says it.
+    without_alpha: [f32; 2],
+}
+
+/// How much of a product is added.
+#[derive(Clone, Copy)]
+struct Strength {
+    scale: f32,
+    without_alpha: f32,
 }
 
 #[derive(Clone, Default)]
@@ -92,7 +101,10 @@ impl Lora {
     /// When it cannot be read, or a key is of none of the known kinds.
     pub(crate) fn open(source: &LoraSource) -> Result<Self, CheckpointError> {
         let mut modules: BTreeMap<_, Adaptation> = BTreeMap::new();
-        for tensor in Weights::open(&source.path)?.into_tensors() {
+        let weights = Weights::open(&source.path)?;
+        let unsupported = |reason: String| CheckpointError::Unsupported { path: source.path.clone(), reason };
+        let without_alpha = peft_strengths(&weights).map_err(unsupported)?;
+        for tensor in weights.into_tensors() {
             let key = tensor.name.clone();
             let strip = |ends: &[&str]| ends.iter().find_map(|end| key.strip_suffix(end));
             let (down, up, alpha) = (strip(&DOWN), strip(&UP), strip(&ALPHA));
@@ -108,7 +120,10 @@ impl Lora {
             *place = Some(tensor);
             adaptation.key = key;
         }
-        Ok(Self { source: source.clone(), modules })
+        if modules.is_empty() {
+            return Err(unsupported("it holds no adaptation".into()));
+        }
+        Ok(Self { source: source.clone(), modules, without_alpha })
     }
 
     /// Merges the adaptations of a part into its weights.
@@ -124,7 +139,8 @@ impl Lora {
             let unknown =
                 || CheckpointError::UnknownKey { path: self.source.path.clone(), key: adaptation.key.clone() };
             let weight = places.remove(module).ok_or_else(unknown)?;
-            let merged = adaptation.merged(weight, self.source.scale);
+            let strength = Strength { scale: self.source.scale, without_alpha: self.without_alpha[part as usize] };
+            let merged = adaptation.merged(weight, strength);
             *weight = merged.map_err(|reason| CheckpointError::Malformed {
                 path: self.source.path.clone(),
                 reason: format!("{}: {reason}", adaptation.key),
@@ -137,23 +153,22 @@ impl Lora {
 impl Adaptation {
     /// The weight with the product of the pair added, once it is asked for; a convolution's as the matrix that it is over
     /// patches.
-    fn merged(&self, weight: &Packed, scale: f32) -> Result<Packed, String> {
+    fn merged(&self, weight: &Packed, strength: Strength) -> Result<Packed, String> {
         let (Some(down), Some(up)) = (&self.down, &self.up) else {
             return Err("one of the two factors is missing".into());
         };
-        let (rank, out) = (down.shape[0], weight.shape[0]);
+        let rows = |tensor: &Packed| tensor.shape.first().copied().unwrap_or(0);
+        let (rank, out) = (rows(down), rows(weight));
         let columns = |tensor: &Packed| tensor.shape.iter().skip(1).product::<usize>();
-        let fits = rank > 0 && columns(up) == rank && up.shape[0] == out && columns(down) == columns(weight);
+        let fits = rank > 0 && out > 0 && columns(up) == rank && rows(up) == out && columns(down) == columns(weight);
         if !fits {
             return Err(format!("factors {} and {} do not make {}", up.shape, down.shape, weight.shape));
         }
         let (alpha, shape) = (self.alpha.clone(), weight.shape.clone());
         let (weight, down, up, inner) = (weight.clone(), down.clone(), up.clone(), columns(weight));
         Ok(deferred(weight.name.clone(), DType::F32, shape.clone(), None, move || {
-            let strength = match &alpha {
-                Some(alpha) => scale * numbers(alpha)?.first().copied().unwrap_or(rank as f32) / rank as f32,
-                None => scale,
-            };
+            let alpha = alpha.as_ref().map(numbers).transpose()?.and_then(|alpha| alpha.first().copied());
+            let strength = strength.scale * alpha.map_or(strength.without_alpha, |alpha| alpha / rank as f32);
             let matrix = |tensor: &Packed, shape: [usize; 2]| -> Result<Tensor<2>, PackError> {
                 Ok(Tensor::from_data(TensorData::new(numbers(tensor)?, shape), &Device::flex()))
             };
@@ -169,6 +184,23 @@ impl Adaptation {
 fn numbers(tensor: &Packed) -> Result<Vec<f32>, PackError> {
     let data = to_data(tensor)?.convert_dtype(DType::F32);
     data.try_to_vec().map_err(|e| PackError::ValidationError(format!("{e:?}")))
+}
+
+/// α / r of U-Net and text encoder by PEFT's configuration, which diffusers writes into the header; 1 where there is none.
+fn peft_strengths(weights: &Weights) -> Result<[f32; 2], String> {
+    const NOTE: &str = "lora_adapter_metadata";
+    let Some(note) = weights.note(NOTE) else { return Ok([1.0; 2]) };
+    let config: serde_json::Value = serde_json::from_str(note).map_err(|e| format!("{NOTE}: {e}"))?;
+    let strength = |part: &str| {
+        let value = |key: &str| &config[format!("{part}.{key}")];
+        let is_plain = |key: &str| value(key).as_object().is_none_or(serde_json::Map::is_empty);
+        if !(is_plain("alpha_pattern") && is_plain("rank_pattern")) || value("use_rslora") == true {
+            return Err(format!("{NOTE} has ranks or strengths of single modules"));
+        }
+        let (alpha, rank) = (value("lora_alpha").as_f64(), value("r").as_f64());
+        Ok(alpha.zip(rank).map_or(1.0, |(alpha, rank)| (alpha / rank) as f32))
+    };
+    Ok([strength("unet")?, strength("text_encoder")?])
 }
 
 /// Part and module of a key without its end: dots and underscores are one, as in kohya's files.

@@ -157,6 +157,17 @@ impl NoiseSchedule {
         }
     }
 
+    /// The network's output that stands for this noise: [`NoiseSchedule::noise_of`] the other way round.
+    pub fn output_of(&self, noisy: Tensor<4>, noise: Tensor<4>, timesteps: &[usize]) -> Tensor<4> {
+        match self.config.prediction_type {
+            Prediction::Epsilon => noise,
+            Prediction::V => {
+                let (signal, sigma) = self.coefficients(timesteps, &noisy.device());
+                (noise - sigma * noisy) / signal
+            }
+        }
+    }
+
     /// The noise in `noisy` by the network's `output`.
     pub fn noise_of(&self, noisy: Tensor<4>, output: Tensor<4>, timesteps: &[usize]) -> Tensor<4> {
         match self.config.prediction_type {
@@ -202,8 +213,12 @@ mod tests {
             let (clean, noise, timesteps) = (tensor(0.7), tensor(1.9), [100, 700]);
             let noisy = schedule.add_noise(clean.clone(), noise.clone(), &timesteps);
             let output = schedule.target(clean, noise.clone(), &timesteps);
-            let error = (schedule.noise_of(noisy, output, &timesteps) - noise).abs().max().into_scalar::<f32>();
+            let found = schedule.noise_of(noisy.clone(), output.clone(), &timesteps);
+            let error = (found.clone() - noise).abs().max().into_scalar::<f32>();
             assert!(error < 1e-5, "{prediction_type:?}: {error}");
+            let back = schedule.output_of(noisy, found, &timesteps);
+            let error = (back - output).abs().max().into_scalar::<f32>();
+            assert!(error < 1e-4, "{prediction_type:?}: {error}");
         }
     }
 }

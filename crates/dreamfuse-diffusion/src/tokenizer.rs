@@ -47,7 +47,8 @@ impl Tokenizer {
             std::fs::read_to_string(&path).map_err(|source| CheckpointError::Read { path, source })
         };
         let (vocab, merges, config) = (read("vocab.json")?, read("merges.txt")?, read("tokenizer_config.json")?);
-        let special = read("special_tokens_map.json").ok();
+        let has_special = folder.join("special_tokens_map.json").exists();
+        let special = has_special.then(|| read("special_tokens_map.json")).transpose()?;
         Self::from_texts(&TokenizerTexts { vocab, merges, config, special })
             .map_err(|reason| CheckpointError::Malformed { path: folder.to_owned(), reason })
     }
@@ -93,6 +94,11 @@ impl Tokenizer {
     /// Tokens that there are.
     pub fn vocabulary_size(&self) -> usize {
         self.inner.get_vocab_size(true)
+    }
+
+    /// The largest id of a token.
+    pub fn largest_id(&self) -> usize {
+        self.inner.get_vocab(true).values().max().map_or(0, |id| *id as usize)
     }
 
     /// For every token, its id in another tokenizer that has it too.

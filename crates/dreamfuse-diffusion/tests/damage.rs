@@ -18,6 +18,10 @@ const TEXT: &str = "sd15/text_encoder/model.safetensors";
 const SINGLE: &str = "sd15.safetensors";
 const LORA: &str = "sd15/lora-kohya.safetensors";
 
+/// Two numbers at bytes 4 to 8 and nothing before them.
+const GAP: &[u8] =
+    b"\x39\0\0\0\0\0\0\0{\"a\":{\"dtype\":\"F16\",\"shape\":[2],\"data_offsets\":[4,8]}}   \0\0\0\0\0\0\0\0";
+
 /// What is done to a model.
 enum Damage {
     /// A file is missing.
@@ -132,6 +136,20 @@ fn cases() -> Vec<(Damage, &'static str, [&'static str; 2])> {
         (Has(LORA, "lora_te2_encoder.lora_up.weight"), "lora", [LORA, "lora_te2_encoder"]),
         (Has(LORA, "lora_unet_nowhere.lora_up.weight"), "lora", [LORA, "lora_unet_nowhere"]),
         (Shape(LORA, lora_key, &[8, 3, 1, 1]), "lora", [LORA, "do not make"]),
+        (
+            Shape(LORA, "lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight", &[]),
+            "lora",
+            [LORA, "do not make"],
+        ),
+        (Bytes(LORA, b"\x02\0\0\0\0\0\0\0{}"), "lora", [LORA, "holds no adaptation"]),
+        (
+            Shape(SINGLE, "model.diffusion_model.input_blocks.1.0.out_layers.3.weight", &[]),
+            SINGLE,
+            [SINGLE, "conv2.weight"],
+        ),
+        (Has(SINGLE, "conditioner.embedders.0.x"), SINGLE, [SINGLE, "Stable Diffusion XL"]),
+        (Gone("sd15/vae/config.json"), "sd15", ["unet/config.json", "there is no vae/config.json"]),
+        (Bytes(UNET, GAP), "sd15", ["unet", "its header is damaged: invalid offset"]),
         (Cut(LORA, 500), "lora", [LORA, "no safetensors file"]),
         (Bytes("sd15/tokenizer/merges.txt", b"#version: 0.2\nnopair\n"), "sd15", ["tokenizer", "nopair"]),
         (Bytes("sd15/tokenizer/vocab.json", b"[1, 2]"), "sd15", ["tokenizer", "vocab.json"]),
@@ -156,6 +174,10 @@ fn cases() -> Vec<(Damage, &'static str, [&'static str; 2])> {
         json(vae, "in_channels", json!(1)),
         json(text, "hidden_act", json!("relu")),
         json(text, "num_attention_heads", json!(5)),
+        json(unet, "layers_per_block", json!(1_000_000)),
+        json(unet, "block_out_channels", json!([0, 16])),
+        json("sd15/scheduler/scheduler_config.json", "beta_end", json!(1.5)),
+        json("sd15/scheduler/scheduler_config.json", "num_train_timesteps", json!(1_000_000_000)),
         json("sd15/scheduler/scheduler_config.json", "beta_schedule", json!("sigmoid")),
         json("sd15/scheduler/scheduler_config.json", "prediction_type", json!("sample")),
         json("sd15/scheduler/scheduler_config.json", "rescale_betas_zero_snr", json!(true)),

@@ -56,15 +56,17 @@ def score_distillation(unet, vae, scheduler, picture, embeddings, others, timest
     with torch.no_grad():
         noisy = alphas.sqrt() * latents + (1 - alphas).sqrt() * noise
         answer = [unet(noisy, timesteps, text.expand(2, -1, -1)).sample for text in (*embeddings.split(1), *others.split(1))]
-        if scheduler.config.prediction_type == "v_prediction":
-            answer = [alphas.sqrt() * v + (1 - alphas).sqrt() * noisy for v in answer]
+        is_v = scheduler.config.prediction_type == "v_prediction"
+        noise_of = lambda output: alphas.sqrt() * output + (1 - alphas).sqrt() * noisy if is_v else output
+        rescaled = noise_of(rescale_noise_cfg(answer[1] + scale * (answer[0] - answer[1]), answer[0], 0.7))
+        answer = [noise_of(output) for output in answer]
         text, empty, *against = answer
         own = text - empty
         weights = torch.tensor([[-0.4, -1.6], [-0.9, -0.2]])
         away = sum(weights[:, i].view(-1, 1, 1, 1) * perpendicular(answer - empty, own) for i, answer in enumerate(against))
         guided = empty + scale * own
         directions = dict(sds_gradient=guided - noise, perp_neg_gradient=empty + scale * (own + away) - noise, csd_gradient=guided - empty,
-                          rescaled_gradient=rescale_noise_cfg(guided, text, 0.7) - noise, clipped_gradient=(guided - noise).clamp(-1, 1))
+                          rescaled_gradient=rescaled - noise, clipped_gradient=((1 - alphas) * (guided - noise)).clamp(-0.5, 0.5) / (1 - alphas))
     gradients = {}
     for key, direction in directions.items():
         gradients[key], = torch.autograd.grad((latents * (1 - alphas) * direction).sum() / noise.numel(), picture, retain_graph=True)
@@ -128,9 +130,10 @@ def low_rank(folder, unet, text, sample, timesteps, embeddings, ids, rank=2, alp
         name = f"lora_{part}_{full.replace('.', '_')}"
         kohya |= {f"{name}.lora_down.weight": down.half(), f"{name}.lora_up.weight": up.half(), f"{name}.alpha": torch.tensor(alpha)}
         name = f"{'unet' if part == 'unet' else 'text_encoder'}.{full}"
-        peft |= {f"{name}.lora_A.weight": down.half(), f"{name}.lora_B.weight": (up * alpha / rank).half()}
+        peft |= {f"{name}.lora_A.weight": down.half(), f"{name}.lora_B.weight": up.half()}
     save_file(kohya, f"{folder}/lora-kohya.safetensors")
-    save_file(peft, f"{folder}/lora-peft.safetensors")
+    note = {f"{part}.{key}": value for part in ("unet", "text_encoder") for key, value in (("r", rank), ("lora_alpha", alpha))}
+    save_file(peft, f"{folder}/lora-peft.safetensors", metadata=dict(format="pt", lora_adapter_metadata=json.dumps(note)))
     with torch.no_grad():
         plain = {key: value.clone() for key, value in text.state_dict().items()}
         for (part, key), (down, up) in pairs.items():  # PEFT adapts no text encoder through transformers 5; the formula then
@@ -138,7 +141,8 @@ def low_rank(folder, unet, text, sample, timesteps, embeddings, ids, rank=2, alp
                 text.get_submodule(key).weight += scale * alpha / rank * up @ down
         of_text = text(ids).last_hidden_state
         text.load_state_dict(plain)
-        unet.load_lora_adapter({key: value.float() for key, value in peft.items()}, prefix="unet", adapter_name="a")
+        targets = {"unet.target_modules": sorted({key.removeprefix("unet.").rsplit(".lora", 1)[0] for key in peft if key.startswith("unet.")})}
+        unet.load_lora_adapter({key: value.float() for key, value in peft.items()}, prefix="unet", adapter_name="a", metadata=note | targets)
         unet.set_adapters(["a"], [scale])
         of_unet = unet(sample, timesteps, embeddings).sample
         unet.delete_adapters(["a"])

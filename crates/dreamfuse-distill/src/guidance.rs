@@ -21,12 +21,13 @@ pub enum Method {
 #[serde(deny_unknown_fields, default)]
 pub struct GuidanceConfig {
     pub method: Method,
-    /// How far the guided answer is brought back to the deviation of the conditional one (Lin et al. 2023, φ), 0 to 1.
+    /// How far the guided output of the network is brought back to the deviation of the conditional one (Lin et al. 2023,
+    /// φ), 0 to 1.
     pub rescale: f64,
     /// Push away from the other views' words, where that does not go against the own ones (Perp-Neg, Armandpour et al.
     /// 2023); twice the evaluations.
     pub perp_neg: bool,
-    /// The largest part of the direction that one number of a sample may have, if there is one.
+    /// The most that one number of a sample is pushed, the weight w(t) included, if there is a most (threestudio's `grad_clip`).
     pub clip: Option<f64>,
 }
 
@@ -38,6 +39,9 @@ impl GuidanceConfig {
     pub fn check(&self) -> Result<(), String> {
         if !(0.0..=1.0).contains(&self.rescale) {
             return Err(format!("guidance.rescale = {} is not within 0 and 1", self.rescale));
+        }
+        if self.method == Method::Csd && self.rescale > 0.0 {
+            return Err("guidance.rescale goes with guidance.method = \"sds\" alone".into());
         }
         match self.clip {
             Some(clip) if !(clip.is_finite() && clip > 0.0) => {
@@ -84,7 +88,7 @@ pub(crate) fn direction(
 ) -> Tensor<4> {
     let mut asked = vec![texts.positive.clone(), texts.negative.clone()];
     asked.extend(texts.against.iter().map(|against| against.text.clone()));
-    let mut answered = answers(prior, noisy, timesteps, &asked, cameras).into_iter();
+    let mut answered = answers(prior, noisy.clone(), timesteps, &asked, cameras).into_iter();
     let mut next = || answered.next().expect("an answer for each text");
     let (conditional, unconditional) = (next(), next());
     let own = conditional.clone() - unconditional.clone();
@@ -94,14 +98,15 @@ pub(crate) fn direction(
         let weights = Tensor::<1>::from_floats(against.weights.as_slice(), &own.device()).reshape([batch, 1, 1, 1]);
         wanted = wanted + perpendicular(next() - unconditional.clone(), &own) * weights;
     }
-    let guided = rescaled(unconditional.clone() + wanted * scale, &conditional, config.rescale);
-    let direction = match config.method {
+    let mut guided = unconditional.clone() + wanted * scale;
+    if config.rescale > 0.0 {
+        let (schedule, phi) = (prior.schedule(), config.rescale);
+        let output = |noise: Tensor<4>| schedule.output_of(noisy.clone(), noise, timesteps);
+        guided = schedule.noise_of(noisy.clone(), rescaled(output(guided), &output(conditional), phi), timesteps);
+    }
+    match config.method {
         Method::Sds => guided - noise.clone(),
         Method::Csd => guided - unconditional,
-    };
-    match config.clip {
-        Some(clip) => direction.clamp(-clip, clip),
-        None => direction,
     }
 }
 
@@ -118,9 +123,6 @@ fn sum_of_each(x: Tensor<4>) -> Tensor<4> {
 
 /// Brings the deviation of each guided answer towards that of the conditional one.
 fn rescaled(guided: Tensor<4>, conditional: &Tensor<4>, phi: f64) -> Tensor<4> {
-    if phi == 0.0 {
-        return guided;
-    }
     let deviation = |x: &Tensor<4>| {
         let [_, channels, height, width] = x.dims();
         let count = (channels * height * width) as f64;

@@ -34,7 +34,11 @@ fn gradient_of_sample(prior: &dyn FrozenPrior, own: Tensor<4>, ask: &Ask) -> Ten
     let noisy = schedule.add_noise(own, ask.noise.clone(), ask.timesteps);
     let guidance = (ask.guidance_scale, ask.guidance);
     let direction = direction(prior, (noisy, &ask.noise), ask.timesteps, &ask.texts, ask.cameras, guidance);
-    direction * weights / (batch * channels * height * width) as f32
+    let mut weighted = direction * weights;
+    if let Some(most) = ask.guidance.clip {
+        weighted = weighted.clamp(-most, most);
+    }
+    weighted / (batch * channels * height * width) as f32
 }
 
 #[cfg(test)]

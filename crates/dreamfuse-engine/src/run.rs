@@ -38,6 +38,12 @@ impl Run {
     /// When the configuration cannot be or the prompt is too long for the prior.
     pub fn new(config: RunConfig, prior: &dyn FrozenPrior) -> Result<Self, EngineError> {
         config.check()?;
+        let (wanted, most) = (config.render_size.unwrap_or(0), prior.resolution());
+        if wanted > most {
+            return Err(EngineError::Config(format!(
+                "render_size = {wanted} is more than the prior's pictures have, {most}"
+            )));
+        }
         let device = device(&config.device, config.precision)?.autodiff();
         let prompts = ViewPrompts::encode(prior, [&config.prompt, &config.negative_prompt], config.view_prompts);
         let prompts = prompts.map_err(EngineError::Prompt)?;

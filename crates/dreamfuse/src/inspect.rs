@@ -14,7 +14,8 @@ use std::process::ExitCode;
 
 /// Noise levels, one a column.
 const LEVELS: [f64; 10] = [0.05, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.95];
-const ENLARGED: usize = 3;
+/// Side that pictures get at least, in pixels.
+const SHOWN: usize = 96;
 
 const SIGNAL: [f32; 3] = [0.20, 0.42, 0.85];
 const DROWNED: [f32; 3] = [0.78, 0.82, 0.90];
@@ -73,11 +74,14 @@ fn picture(args: &InspectArgs, prior: &Pipeline, prompt: &str, camera: Option<Ca
 
 /// A column a level.
 fn strip(levels: &[Level]) -> Picture {
+    fn shown(picture: &Picture) -> Picture {
+        picture.enlarged(SHOWN.div_ceil(picture.width))
+    }
     let rows: [fn(&Level) -> Picture; 4] = [
-        |level| level.noisy.enlarged(ENLARGED),
-        |level| chart(level, ENLARGED * level.noisy.width),
-        |level| level.estimate.enlarged(ENLARGED),
-        |level| level.push.enlarged(ENLARGED),
+        |level| shown(&level.noisy),
+        |level| chart(level, shown(&level.noisy).width),
+        |level| shown(&level.estimate),
+        |level| shown(&level.push),
     ];
     let pictures: Vec<Picture> = rows.iter().flat_map(|row| levels.iter().map(row)).collect();
     Picture::sheet(&pictures, levels.len())

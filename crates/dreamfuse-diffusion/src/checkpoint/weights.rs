@@ -7,6 +7,7 @@ use burn::store::burn_pack::{Error as PackError, Tensor as Packed};
 use burn::tensor::{Bytes, DType, TensorData};
 use safetensors::tensor::{Metadata, TensorInfo};
 use safetensors::{Dtype, SafeTensors};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,8 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug)]
 pub struct Weights {
     path: PathBuf,
+    /// What the header says besides.
+    metadata: HashMap<String, String>,
     tensors: Vec<Packed>,
 }
 
@@ -31,11 +34,12 @@ impl Weights {
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
         let (header, length) =
             read_header(path).map_err(|source| CheckpointError::Read { path: path.to_owned(), source })?;
-        let metadata: Metadata =
-            serde_json::from_slice(&header).map_err(|_| no_safetensors(path, "its header is damaged"))?;
+        let damaged = |e: serde_json::Error| no_safetensors(path, &format!("its header is damaged: {e}"));
+        let metadata: Metadata = serde_json::from_slice(&header).map_err(damaged)?;
         let data_at = HEADER_LENGTH + header.len() as u64;
-        let whole = data_at + metadata.data_len() as u64;
-        if length != whole {
+        let whole = data_at.checked_add(metadata.data_len() as u64);
+        if whole != Some(length) {
+            let whole = whole.map_or("more than there can be".into(), |whole| whole.to_string());
             return Err(no_safetensors(path, &format!("it has {length} bytes, and its header speaks of {whole}")));
         }
         let tensors = metadata.tensors().into_iter().map(|(key, info)| {
@@ -45,7 +49,8 @@ impl Weights {
             let dtype = dtype_of(path, &key, info)?;
             Ok::<_, CheckpointError>(Packed::deferred(key, dtype, info.shape.clone(), None, count, read))
         });
-        Ok(Self { path: path.to_owned(), tensors: tensors.collect::<Result<_, _>>()? })
+        let tensors = tensors.collect::<Result<_, _>>()?;
+        Ok(Self { path: path.to_owned(), metadata: metadata.metadata().clone().unwrap_or_default(), tensors })
     }
 
     /// From the bytes of the file called `path`.
@@ -61,12 +66,18 @@ impl Weights {
             let data = TensorData::from_bytes(Bytes::from_bytes_vec(view.data().to_vec()), info.shape, dtype);
             Ok::<_, CheckpointError>(from_data(data, key, None))
         });
-        Ok(Self { path: path.to_owned(), tensors: tensors.collect::<Result<_, _>>()? })
+        let tensors = tensors.collect::<Result<_, _>>()?;
+        Ok(Self { path: path.to_owned(), metadata: HashMap::new(), tensors })
     }
 
     /// The file that they come from, for errors.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// A note in the header, by its name.
+    pub(crate) fn note(&self, name: &str) -> Option<&str> {
+        self.metadata.get(name).map(String::as_str)
     }
 
     /// Their names.
@@ -113,7 +124,11 @@ impl Weights {
 
     /// Tensors whose names contain `joined` hold three others one below the other, which get these parts of names instead.
     pub(crate) fn with_thirds(mut self, joined: &str, parts: [&str; 3]) -> Self {
-        let (whole, mut tensors): (Vec<_>, Vec<_>) = self.tensors.drain(..).partition(|t| t.name.contains(joined));
+        // What does not divide stays, and belongs to no part.
+        let is_whole = |tensor: &Packed| {
+            tensor.name.contains(joined) && tensor.shape.first().is_some_and(|rows| rows.is_multiple_of(3))
+        };
+        let (whole, mut tensors): (Vec<_>, Vec<_>) = self.tensors.drain(..).partition(is_whole);
         for tensor in whole {
             tensors.extend((0..3).map(|third| {
                 let mut shape = tensor.shape.to_vec();
@@ -126,7 +141,7 @@ impl Weights {
                 })
             }));
         }
-        Self { path: self.path, tensors }
+        Self { tensors, ..self }
     }
 
     /// Tensors that have shapes and no numbers.
@@ -137,7 +152,7 @@ impl Weights {
             let count = 4 * shape.iter().product::<usize>();
             Packed::deferred(key, DType::F32, shape, None, count, none)
         };
-        Self { path: "<shapes>".into(), tensors: shapes.into_iter().map(tensor).collect() }
+        Self { path: "<shapes>".into(), metadata: HashMap::new(), tensors: shapes.into_iter().map(tensor).collect() }
     }
 
     /// With other names.

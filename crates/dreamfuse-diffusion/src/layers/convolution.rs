@@ -51,3 +51,9 @@ impl Convolution {
         conv2d(x, self.weight.val(), self.bias.val(), self.settings.clone())
     }
 }
+
+/// A convolution before or after a change of size, under the name that diffusers gives it.
+#[derive(Module, Debug)]
+pub(crate) struct Resampler {
+    pub(crate) conv: Convolution,
+}

@@ -7,10 +7,13 @@ use serde_json::{Value, json};
 /// Numbers of a head in Stable Diffusion 2, and in both text encoders.
 const HEAD: usize = 64;
 
+/// Larger numbers in keys are no layers.
+const MOST: usize = 1000;
+
 /// The first number after a prefix, over all keys that have it: one more than the largest.
 fn count(weights: &Weights, prefix: &str) -> usize {
     let number = |key: &str| key.strip_prefix(prefix)?.split('.').next()?.parse::<usize>().ok();
-    weights.keys().filter_map(number).max().map_or(0, |most| most + 1)
+    weights.keys().filter_map(number).filter(|number| *number < MOST).max().map_or(0, |most| most + 1)
 }
 
 /// Residual blocks of a level: the first change of size comes after them.
@@ -20,11 +23,12 @@ pub(super) fn unet_layers(weights: &Weights) -> usize {
     (1..blocks).find(is_change).unwrap_or(blocks).saturating_sub(1)
 }
 
-pub(super) fn unet(weights: &Weights) -> Option<Value> {
+/// `sample_size` is that of 512 pixels; who predicts v was trained with 768.
+pub(super) fn unet(weights: &Weights, predicts_v: bool) -> Option<Value> {
     let layers = unet_layers(weights);
     let levels = count(weights, &format!("{UNET}input_blocks.")) / (layers + 1);
     let block = |level: usize| format!("{UNET}input_blocks.{}", 1 + level * (layers + 1));
-    let channels = |level: usize| Some(weights.shape(&format!("{}.0.out_layers.3.weight", block(level)))?[0]);
+    let channels = |level: usize| weights.shape(&format!("{}.0.out_layers.3.weight", block(level)))?.first().copied();
     let channels = (0..levels).map(channels).collect::<Option<Vec<usize>>>()?;
     let attends = |level: usize| weights.keys().any(|key| key.starts_with(&format!("{}.1.", block(level))));
     let first = weights.keys().find(|key| key.starts_with(UNET) && key.ends_with(".attn2.to_k.weight"))?;
@@ -33,7 +37,7 @@ pub(super) fn unet(weights: &Weights) -> Option<Value> {
     let heads = if is_linear { json!(channels.iter().map(|c| c / HEAD).collect::<Vec<_>>()) } else { json!(8) };
     let named = |level: usize, kind: &str| if attends(level) { format!("CrossAttn{kind}") } else { kind.to_owned() };
     Some(json!({
-        "sample_size": 64,
+        "sample_size": if predicts_v { 96 } else { 64 },
         "in_channels": weights.shape(&format!("{UNET}input_blocks.0.0.weight"))?.get(1)?,
         "out_channels": weights.shape(&format!("{UNET}out.2.weight"))?.first()?,
         "block_out_channels": channels,
@@ -53,7 +57,7 @@ pub(super) fn vae_levels(weights: &Weights) -> usize {
 pub(super) fn vae(weights: &Weights) -> Option<Value> {
     let levels = vae_levels(weights);
     let shape = |key: &str| weights.shape(&format!("{VAE}{key}"));
-    let channels = |level: usize| Some(shape(&format!("encoder.down.{level}.block.0.conv2.weight"))?[0]);
+    let channels = |level: usize| shape(&format!("encoder.down.{level}.block.0.conv2.weight"))?.first().copied();
     let latents = *shape("decoder.conv_in.weight")?.get(1)?;
     Some(json!({
         "in_channels": shape("encoder.conv_in.weight")?.get(1)?,
@@ -92,10 +96,10 @@ pub(super) fn text(weights: &Weights) -> Option<Value> {
     Some(json!({
         "vocab_size": words[0],
         "hidden_size": width,
-        "intermediate_size": hidden[0],
+        "intermediate_size": hidden.first()?,
         "num_hidden_layers": layers,
         "num_attention_heads": width / HEAD,
-        "max_position_embeddings": places[0],
+        "max_position_embeddings": places.first()?,
         "hidden_act": act,
     }))
 }
@@ -166,7 +170,9 @@ mod tests {
     fn the_shapes_of_stable_diffusion_are_found_again() {
         for second in [false, true] {
             let weights = Weights::of_shapes(shapes(second));
-            let unet = unet(&weights).unwrap();
+            assert_eq!(unet(&weights, true).unwrap()["sample_size"], 96);
+            let unet = unet(&weights, false).unwrap();
+            assert_eq!(unet["sample_size"], 64);
             assert_eq!(unet["block_out_channels"], json!([320, 640, 1280, 1280]));
             assert_eq!(unet["layers_per_block"], 2);
             let types = json!(["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"]);

@@ -65,7 +65,7 @@ impl Plan {
     fn misfit(&self) -> Option<(&'static str, String)> {
         let Self { unet, vae, text, schedule, tokenizer, .. } = self;
         let (wanted, what) = match vae {
-            None => (3, "no pixels, which have 3".to_owned()),
+            None => (3, format!("no pixels, which have 3, and there is no {VAE}")),
             Some(vae) => {
                 (vae.latent_channels, format!("not the latents of the vae, which have {}", vae.latent_channels))
             }
@@ -73,8 +73,9 @@ impl Plan {
         let (channels, heads) = ([unet.in_channels, unet.out_channels], text.num_attention_heads);
         let labels = unet.projection_class_embeddings_input_dim.unwrap_or(Camera::CONDITIONING);
         let (length, positions) = (tokenizer.max_length(), text.max_position_embeddings);
-        let (words, embedded) = (tokenizer.vocabulary_size(), text.vocab_size);
+        let (words, embedded) = (tokenizer.largest_id() + 1, text.vocab_size);
         let (width, taken) = (text.hidden_size, unet.cross_attention_dim);
+        let (start, end) = (schedule.beta_start, schedule.beta_end);
         Some(match () {
             () if channels != [wanted; 2] => (UNET, format!("{channels:?} channels in and out are {what}")),
             () if labels != Camera::CONDITIONING => (UNET, format!("class labels of {labels} numbers are no cameras")),
@@ -86,9 +87,14 @@ impl Plan {
                 (TOKENIZER, format!("model_max_length {length} is more than the text encoder's {positions} positions"))
             }
             () if words > embedded => {
-                (VOCABULARY, format!("{words} tokens are more than the text encoder's {embedded}"))
+                (VOCABULARY, format!("ids up to {} are more than the text encoder's {embedded}", words - 1))
             }
-            () if schedule.num_train_timesteps < 2 => (SCHEDULER, "num_train_timesteps is less than 2".into()),
+            () if !(2..=100_000).contains(&schedule.num_train_timesteps) => {
+                (SCHEDULER, format!("num_train_timesteps {} is not within 2 and 100000", schedule.num_train_timesteps))
+            }
+            () if !(0.0 < start && start <= end && end < 1.0) => {
+                (SCHEDULER, format!("beta_start {start} and beta_end {end} are not in order within 0 and 1"))
+            }
             () => return None,
         })
     }

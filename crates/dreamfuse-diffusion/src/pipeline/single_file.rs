@@ -15,6 +15,10 @@ pub(super) const CLIP: &str = "cond_stage_model.transformer.";
 /// The text encoder of Stable Diffusion 2, with OpenCLIP's.
 pub(super) const OPEN_CLIP: &str = "cond_stage_model.model.";
 
+/// What the keys of other models begin with.
+const OTHERS: [(&str, &str); 2] =
+    [("conditioner.", "a Stable Diffusion XL"), ("model.diffusion_model.joint_blocks.", "a Stable Diffusion 3")];
+
 /// The file and a folder of its name beside it, for what such files do not hold: the tokenizer, and configurations where
 /// they differ from Stable Diffusion's.
 pub struct SingleFile {
@@ -30,6 +34,11 @@ impl SingleFile {
     /// When it is no safetensors file, or holds no latent diffusion model.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
         let weights = Weights::open(path)?;
+        for (prefix, name) in OTHERS {
+            if weights.keys().any(|key| key.starts_with(prefix)) {
+                return Err(CheckpointError::Unsupported { path: path.to_owned(), reason: format!("this is {name}") });
+            }
+        }
         for prefix in [UNET, VAE] {
             if !weights.keys().any(|key| key.starts_with(prefix)) {
                 return Err(CheckpointError::MissingKey { path: path.to_owned(), key: format!("{prefix}…") });
@@ -38,9 +47,16 @@ impl SingleFile {
         Ok(Self { path: path.to_owned(), beside: path.with_extension(""), weights })
     }
 
+    /// What the configuration beside the file says.
+    fn predicts_v(&self) -> bool {
+        let text = Folder(&self.beside).read("scheduler/scheduler_config.json").unwrap_or_default();
+        let config: Value = serde_json::from_slice(&text).unwrap_or_default();
+        config["prediction_type"] == "v_prediction"
+    }
+
     fn inferred(&self, name: &str) -> Option<Value> {
         match name {
-            "unet/config.json" => infer::unet(&self.weights),
+            "unet/config.json" => infer::unet(&self.weights, self.predicts_v()),
             "vae/config.json" => infer::vae(&self.weights),
             "text_encoder/config.json" => infer::text(&self.weights),
             "scheduler/scheduler_config.json" => infer::scheduler(&self.weights),
@@ -80,7 +96,8 @@ impl Files for SingleFile {
             }
             TEXT_STEM if infer::has_open_clip(&self.weights) => {
                 // The penultimate layer's output is what the U-Net was trained with.
-                let last = format!("transformer.resblocks.{}.", infer::open_clip_layers(&self.weights) - 1);
+                let last = infer::open_clip_layers(&self.weights).saturating_sub(1);
+                let last = format!("transformer.resblocks.{last}.");
                 let unused = [last.as_str(), "text_projection", "logit_scale", "attn_mask"];
                 under(OPEN_CLIP).without(&unused).with_keys(open_clip_key).with_thirds(
                     ".self_attn.in_proj_",

@@ -52,7 +52,8 @@ impl Space {
     pub(super) fn to_pictures(&self, samples: Tensor<4>) -> Tensor<4> {
         let pictures = match self {
             Self::Pixels => samples,
-            Self::Latents(vae) => vae.decode(samples),
+            // One by one: a large picture's activations take a gigabyte.
+            Self::Latents(vae) => Tensor::cat(samples.split(1, 0).into_iter().map(|one| vae.decode(one)).collect(), 0),
         };
         (pictures + 1.0) * 0.5
     }

@@ -2,15 +2,9 @@
 
 use super::attention::{Attend, SpatialTransformer};
 use super::config::UNetConfig;
-use crate::layers::{Convolution, ResnetBlock, upsample_nearest2};
+use crate::layers::{Convolution, Resampler, ResnetBlock, upsample_nearest2};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-
-/// A convolution before or after a change of size, under the name that diffusers gives it.
-#[derive(Module, Debug)]
-pub(super) struct Resampler {
-    conv: Convolution,
-}
 
 /// `DownBlock2D` and `CrossAttnDownBlock2D`.
 #[derive(Module, Debug)]

@@ -98,13 +98,21 @@ impl UNetConfig {
     /// The message names the key and what would be right.
     pub fn check(&self) -> Result<(), String> {
         let levels = self.block_out_channels.len();
-        if levels == 0 || self.down_block_types.len() != levels || self.up_block_types.len() != levels {
+        if !(1..=8).contains(&levels) || self.down_block_types.len() != levels || self.up_block_types.len() != levels {
             return Err(format!(
                 "block_out_channels has {levels} levels, and down_block_types and up_block_types others"
             ));
         }
         let halved = 1 << (levels - 1).min(16);
-        if self.sample_size == 0 || !self.sample_size.is_multiple_of(halved) {
+        if !(1..=64).contains(&self.layers_per_block) {
+            return Err(format!("layers_per_block {} is not within 1 and 64", self.layers_per_block));
+        }
+        if let Some(channels) =
+            self.block_out_channels.iter().find(|c| !(2..=16_384).contains(*c) || !c.is_multiple_of(2))
+        {
+            return Err(format!("block_out_channels {channels} is not an even number up to 16384"));
+        }
+        if !(1..=4096).contains(&self.sample_size) || !self.sample_size.is_multiple_of(halved) {
             return Err(format!("sample_size {} is no multiple of {halved}", self.sample_size));
         }
         if let PerLevel::Each(heads) = &self.attention_head_dim

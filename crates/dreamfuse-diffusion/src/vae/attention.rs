@@ -1,7 +1,7 @@
 //! Pixels at the lowest resolution attend to each other.
 
 use super::config::VaeConfig;
-use crate::layers::{Convolution, Norms, ResnetBlock, normalize, project};
+use crate::layers::{Norms, ResnetBlock, normalize, project};
 use burn::module::Module;
 use burn::nn::{GroupNorm, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
@@ -57,10 +57,4 @@ impl PixelAttention {
         let attended = project(&self.to_out[0], attention(q, k, v, 1));
         x + attended.swap_dims(1, 2).reshape([batch, channels, height, width])
     }
-}
-
-/// A convolution before or after a change of size, under the name that diffusers gives it.
-#[derive(Module, Debug)]
-pub(super) struct Resampler {
-    pub(super) conv: Convolution,
 }

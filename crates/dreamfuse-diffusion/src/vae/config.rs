@@ -76,8 +76,8 @@ impl VaeConfig {
                 self.in_channels, self.out_channels
             ));
         }
-        if self.latent_channels == 0 || self.layers_per_block == 0 {
-            return Err("latent_channels and layers_per_block have to be 1 or more".into());
+        if !(1..=64).contains(&self.latent_channels) || !(1..=64).contains(&self.layers_per_block) {
+            return Err("latent_channels and layers_per_block have to be within 1 and 64".into());
         }
         let groups = self.norm_num_groups;
         if let Some(channels) =

@@ -1,8 +1,8 @@
 //! Latents to pictures.
 
-use super::attention::{MidBlock, Resampler};
+use super::attention::MidBlock;
 use super::config::VaeConfig;
-use crate::layers::{Convolution, ResnetBlock, normalize, upsample_nearest2};
+use crate::layers::{Convolution, Resampler, ResnetBlock, normalize, upsample_nearest2};
 use burn::module::Module;
 use burn::nn::GroupNorm;
 use burn::tensor::{Device, Tensor};

@@ -1,8 +1,8 @@
 //! Pictures to moments.
 
-use super::attention::{MidBlock, Resampler};
+use super::attention::MidBlock;
 use super::config::VaeConfig;
-use crate::layers::{Convolution, ResnetBlock, normalize};
+use crate::layers::{Convolution, Resampler, ResnetBlock, normalize};
 use burn::module::Module;
 use burn::nn::GroupNorm;
 use burn::tensor::{Device, Tensor};

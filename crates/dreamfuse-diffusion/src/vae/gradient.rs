@@ -7,22 +7,29 @@ impl Vae {
     /// The gradient of `pictures` `[batch, 3, size, size]` in `[−1, 1]` when that of their scaled latents
     /// ([`Vae::encode`]) is what `gradient` says of them.
     ///
-    /// Only what lies between two stages is kept on the way up; a stage's own activations are made again on the way back
-    /// and dropped before the next (gradient checkpointing, Chen et al. 2016).
+    /// Pictures go one by one, there and, once more, back: what lies between two stages is kept for one picture at a time, and
+    /// a stage's own activations are made again on the way back and dropped before the next (gradient checkpointing, Chen et
+    /// al. 2016).
     pub fn pull_back(&self, pictures: Tensor<4>, gradient: &mut dyn FnMut(Tensor<4>) -> Tensor<4>) -> Tensor<4> {
+        let pictures = pictures.split(1, 0);
+        let latents = pictures.iter().map(|picture| self.encode(picture.clone())).collect();
+        let of_latents = gradient(Tensor::cat(latents, 0)).split(1, 0);
+        let of_pictures = pictures.into_iter().zip(of_latents).map(|(picture, of)| self.pull_back_one(picture, of));
+        Tensor::cat(of_pictures.collect(), 0)
+    }
+
+    fn pull_back_one(&self, picture: Tensor<4>, of_latents: Tensor<4>) -> Tensor<4> {
         let stages = self.stages();
-        let mut inputs = Vec::with_capacity(stages.len());
-        let mut x = pictures;
-        for stage in &stages {
-            inputs.push(x.clone());
-            x = stage(x);
+        let (last, before) = stages.split_last().expect("an encoder has stages");
+        let mut inputs = vec![picture];
+        for stage in before {
+            inputs.push(stage(inputs[inputs.len() - 1].clone()));
         }
-        let (latent_channels, scale) = (self.config.latent_channels, self.config.scaling_factor);
-        let of_latents = gradient(x.narrow(1, 0, latent_channels) * scale) * scale;
         // The variance is not used, so nothing comes back through it.
+        let of_latents = of_latents * self.config.scaling_factor;
         let mut gradient = Tensor::cat(vec![of_latents.clone(), of_latents.zeros_like()], 1);
-        for (stage, input) in stages.iter().zip(inputs).rev() {
-            gradient = pull_back(stage, input, gradient);
+        for stage in before.iter().chain([last]).rev() {
+            gradient = pull_back(stage, inputs.pop().expect("an input for each stage"), gradient);
         }
         gradient
     }
