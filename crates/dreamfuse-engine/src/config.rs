@@ -111,6 +111,17 @@ impl RunConfig {
         toml::from_str(&text).map_err(|e| bad(e.message().replace('\n', " ")))
     }
 
+    /// Names the prior's files so that a run that goes on from another folder finds them.
+    pub fn name_files_absolutely(&mut self) {
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        if self.prior != EMBEDDED {
+            self.prior = absolute(Path::new(&self.prior)).display().to_string();
+        }
+        for lora in &mut self.loras {
+            lora.path = absolute(&lora.path);
+        }
+    }
+
     /// The configuration as TOML.
     pub fn to_toml(&self) -> String {
         toml::to_string_pretty(self).expect("every field has a place in TOML")
@@ -183,6 +194,19 @@ mod tests {
         assert_eq!(toml::from_str::<RunConfig>(&config.to_toml()).unwrap(), config);
         let partial: RunConfig = toml::from_str("steps = 9\n[scene]\nhidden = 16").unwrap();
         assert_eq!((partial.steps, partial.scene.hidden, partial.scene.levels), (9, 16, SceneConfig::default().levels));
+    }
+
+    #[test]
+    fn files_are_named_from_the_root() {
+        let lora = LoraSource { path: "b.safetensors".into(), scale: 0.5 };
+        let mut config = RunConfig { prior: "models/a".into(), loras: vec![lora], ..RunConfig::default() };
+        config.name_files_absolutely();
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(Path::new(&config.prior), here.join("models/a"));
+        assert_eq!(config.loras[0].path, here.join("b.safetensors"));
+        let mut embedded = RunConfig::default();
+        embedded.name_files_absolutely();
+        assert_eq!(embedded, RunConfig::default());
     }
 
     #[test]

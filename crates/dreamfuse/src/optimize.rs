@@ -22,6 +22,7 @@ pub fn start(args: &RunArgs) -> anyhow::Result<ExitCode> {
     config.check()?;
     let prior = load_prior(&config)?;
     words::warn_unknown(&config.prompt, &prior.words);
+    words::warn_unknown(&config.negative_prompt, &prior.words);
     let mut run = Run::new(config, &prior)?;
     let folder = match &args.out {
         Some(out) => RunFolder::create(out, &run.config)?,
@@ -43,6 +44,7 @@ fn configure(args: &RunArgs) -> anyhow::Result<RunConfig> {
     if !args.loras.is_empty() {
         config.loras.clone_from(&args.loras);
     }
+    config.name_files_absolutely();
     set(&mut config.guidance_scale, args.guidance_scale);
     set(&mut config.negative_prompt, args.negative_prompt.clone());
     set(&mut config.render_size, args.render_size.map(Some));
