@@ -1,15 +1,15 @@
 //! Weights and configurations in the files of diffusers and transformers.
 
+pub(crate) mod ldm;
+mod weights;
+
+use crate::layers::PointwiseShapes;
 use burn::module::Module;
 use burn::store::{
     ApplyError, BurnToPyTorchAdapter, FloatCastAdapter, ModuleAdapter, ModuleSnapshot, PyTorchToBurnAdapter,
     SafetensorsStore,
 };
 use burn::tensor::DType;
-pub(crate) mod ldm;
-mod weights;
-
-use crate::layers::PointwiseShapes;
 use dreamfuse_core::files::{FileError, write_atomically};
 use serde::de::DeserializeOwned;
 use std::io;

@@ -1,4 +1,4 @@
-//! A text-to-image model of several parts, in the folder layout of diffusers.
+//! A text-to-image model of several parts, in the folder layout of diffusers or in one file.
 
 mod files;
 mod infer;

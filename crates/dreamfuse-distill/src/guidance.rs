@@ -112,8 +112,7 @@ pub(crate) fn direction(
 
 /// The part of each of `x` that is perpendicular to its `y`.
 fn perpendicular(x: Tensor<4>, y: &Tensor<4>) -> Tensor<4> {
-    let sum = |product: Tensor<4>| sum_of_each(product);
-    let along = sum(x.clone() * y.clone()) / sum(y.clone() * y.clone()).clamp_min(1e-6);
+    let along = sum_of_each(x.clone() * y.clone()) / sum_of_each(y.clone() * y.clone()).clamp_min(1e-6);
     x - y.clone() * along
 }
 
