@@ -129,7 +129,8 @@ pub fn save_weights<M: Module + ModuleSnapshot>(
     renamings: &[Renaming],
 ) -> Result<(), CheckpointError> {
     let adapter = BurnToPyTorchAdapter.chain(FloatCastAdapter::to(dtype));
-    let mut store = SafetensorsStore::from_bytes(None).with_to_adapter(adapter).metadata("format", "pt");
+    let mut store = SafetensorsStore::from_bytes(None).with_to_adapter(adapter);
+    store = store.skip_enum_variants(true).metadata("format", "pt");
     for (from, to) in renamings {
         store = store.with_key_remapping(*from, *to);
     }

@@ -7,12 +7,11 @@ use serde_json::{Map, Value, json};
 /// that change what it computes.
 pub(crate) fn unet() -> Value {
     json!({
-        "act_fn": "silu", "attention_type": "default", "addition_time_embed_dim": null, "center_input_sample": false,
-        "class_embeddings_concat": false, "conv_in_kernel": 3, "conv_out_kernel": 3, "cross_attention_norm": null,
-        "downsample_padding": 1, "dual_cross_attention": false, "encoder_hid_dim": null,
-        "encoder_hid_dim_type": null, "flip_sin_to_cos": true, "freq_shift": 0,
+        "attention_type": "default", "addition_time_embed_dim": null, "center_input_sample": false,
+        "class_embeddings_concat": false, "conv_in_kernel": 3, "conv_out_kernel": 3,
+        "downsample_padding": 1, "dual_cross_attention": false, "flip_sin_to_cos": true, "freq_shift": 0,
         "mid_block_only_cross_attention": null, "mid_block_scale_factor": 1,
-        "mid_block_type": "UNetMidBlock2DCrossAttn", "num_attention_heads": null, "num_class_embeds": null,
+        "num_attention_heads": null, "num_class_embeds": null,
         "only_cross_attention": false, "resnet_out_scale_factor": 1.0, "resnet_skip_time_act": false,
         "reverse_transformer_layers_per_block": null,
         "time_cond_proj_dim": null, "time_embedding_act_fn": null, "time_embedding_dim": null,
@@ -27,7 +26,7 @@ pub(crate) fn vae() -> Value {
 
 /// The same for its schedulers.
 pub(crate) fn scheduler() -> Value {
-    json!({ "trained_betas": null, "rescale_betas_zero_snr": false, "thresholding": false })
+    json!({ "trained_betas": null, "rescale_betas_zero_snr": false })
 }
 
 /// Says which key has another value than its default, if any.

@@ -12,24 +12,24 @@ use crate::lora::{Lora, LoraSource, Part};
 use crate::precision::Precision;
 use crate::prior::FrozenPrior;
 use crate::schedule::NoiseSchedule;
-use crate::tokenizer::Tokenizer;
+use crate::t5::T5Encoder;
+use crate::text::TextEncoder;
 use crate::unet::{ReadText, UNet};
 use crate::vae::Vae;
 use burn::module::Module;
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use dreamfuse_core::Camera;
 use dreamfuse_kernels::cpu::Workers;
 pub use files::{Files, Folder};
-pub use plan::Plan;
+pub use plan::{Plan, TextPlan};
 pub use single_file::SingleFile;
 use space::Space;
 use std::ops::Range;
 use std::path::Path;
 
-/// Tokenizer, text encoder, U-Net, schedule and perhaps an autoencoder.
+/// Text encoder, U-Net, schedule and perhaps an autoencoder.
 pub struct Pipeline {
-    pub tokenizer: Tokenizer,
-    pub text_encoder: ClipTextModel,
+    pub text: TextEncoder,
     pub unet: UNet,
     pub schedule: NoiseSchedule,
     /// Words that training used, if the folder says so.
@@ -98,12 +98,20 @@ impl Pipeline {
             None => Space::Pixels,
             Some(config) => Space::Latents(Box::new(Vae::load(config, files.weights(VAE_STEM)?, device)?)),
         };
-        let text_encoder = ClipTextModel::load(&plan.text, adapted(Part::Text, TEXT_STEM)?, device)?;
+        let weights = adapted(Part::Text, TEXT_STEM)?;
+        let text = match plan.text {
+            TextPlan::Clip { config, tokenizer } => {
+                let model = Box::new(ClipTextModel::load(&config, weights, device)?);
+                TextEncoder::Clip { tokenizer, model }
+            }
+            TextPlan::T5 { config, tokenizer } => {
+                TextEncoder::T5 { model: T5Encoder::open(&config, weights, device)?, tokenizer }
+            }
+        };
         let unet = UNet::load(&plan.unet, adapted(Part::UNet, UNET_STEM)?, device)?;
         let is_small = unet.num_params() <= PREPARED_PARAMETERS;
         Ok(Self {
-            tokenizer: plan.tokenizer,
-            text_encoder,
+            text,
             unet: if is_small { unet.frozen() } else { unet },
             schedule: NoiseSchedule::new(plan.schedule),
             words: plan.words,
@@ -119,17 +127,7 @@ impl Pipeline {
         self
     }
 
-    /// Token ids `[prompts, max_length]`.
-    ///
-    /// # Errors
-    /// When a prompt is too long.
-    pub fn tokenize(&self, prompts: &[String]) -> Result<Tensor<2, Int>, String> {
-        let ids = prompts.iter().map(|prompt| self.tokenizer.encode(prompt)).collect::<Result<Vec<_>, _>>()?;
-        let shape = [prompts.len(), self.tokenizer.max_length()];
-        Ok(Tensor::from_data(TensorData::new(ids.concat(), shape), &self.device))
-    }
-
-    /// The U-Net's output for pictures `range` of a batch.
+    /// The U-Net's output for pictures `range` of a batch, without the variances that some networks predict besides.
     fn output(
         &self,
         range: Range<usize>,
@@ -141,7 +139,8 @@ impl Pipeline {
         let (noisy, text) = (noisy.clone().slice_dim(0, range.clone()), text.part(range.clone()));
         let cameras = cameras.map(|cameras| &cameras[range.clone()]);
         let camera = self.takes_camera().then(|| camera_tensor(cameras, range.len(), &self.device));
-        self.unet.forward(noisy, &timesteps[range], text, camera)
+        let channels = self.unet.config().in_channels;
+        self.unet.forward(noisy, &timesteps[range], text, camera).narrow(1, 0, channels)
     }
 
     /// Whether it is told where the camera stands.
@@ -169,8 +168,12 @@ impl FrozenPrior for Pipeline {
         [config.in_channels, config.sample_size, config.sample_size]
     }
 
-    fn clean_range(&self) -> Option<[f64; 2]> {
-        matches!(self.space, Space::Pixels).then_some([-1.0, 1.0])
+    fn keep_clean(&self, clean: Tensor<4>) -> Tensor<4> {
+        match (&self.space, self.schedule.config().thresholding()) {
+            (Space::Latents(_), _) => clean,
+            (Space::Pixels, Some(thresholding)) => thresholding.apply(clean),
+            (Space::Pixels, None) => clean.clamp(-1.0, 1.0),
+        }
     }
 
     fn schedule(&self) -> &NoiseSchedule {
@@ -178,7 +181,7 @@ impl FrozenPrior for Pipeline {
     }
 
     fn encode(&self, prompts: &[String]) -> Result<ReadText, String> {
-        Ok(self.unet.read(&self.text_encoder.forward(self.tokenize(prompts)?)))
+        Ok(self.unet.read(&self.text.encode(prompts, &self.device)?))
     }
 
     fn to_own_space(&self, pictures: Tensor<4>) -> Tensor<4> {

@@ -16,9 +16,9 @@ pub trait FrozenPrior {
         [3, self.resolution(), self.resolution()]
     }
 
-    /// Where the values of clean samples end, if they do.
-    fn clean_range(&self) -> Option<[f64; 2]> {
-        Some([-1.0, 1.0])
+    /// An estimate of clean samples, kept where clean samples are.
+    fn keep_clean(&self, clean: Tensor<4>) -> Tensor<4> {
+        clean.clamp(-1.0, 1.0)
     }
 
     /// Its forward process.

@@ -66,11 +66,7 @@ pub fn spaced(total: usize, count: usize) -> Vec<usize> {
 
 /// x̂_0, kept where the prior's clean samples are.
 fn clean(prior: &dyn FrozenPrior, x: Tensor<4>, noise: Tensor<4>, alpha: f64) -> Tensor<4> {
-    let clean = (x - noise * (1.0 - alpha).sqrt()) / alpha.sqrt().max(1e-4);
-    match prior.clean_range() {
-        Some([low, high]) => clean.clamp(low, high),
-        None => clean,
-    }
+    prior.keep_clean((x - noise * (1.0 - alpha).sqrt()) / alpha.sqrt().max(1e-4))
 }
 
 /// From noise level ᾱ to ᾱ'.

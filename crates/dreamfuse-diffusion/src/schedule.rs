@@ -1,5 +1,6 @@
 //! The forward process `x_t = √ᾱ_t x_0 + √(1 − ᾱ_t) ε` and what a network's output means in it.
 
+use crate::threshold::Thresholding;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +41,16 @@ pub struct ScheduleConfig {
     pub beta_schedule: BetaSchedule,
     #[serde(default = "default_prediction")]
     pub prediction_type: Prediction,
+    /// A network of a learned variance has it in as many channels behind its prediction.
+    #[serde(default, skip_serializing)]
+    pub variance_type: Option<String>,
+    /// Whether x̂_0 is kept in its range dynamically.
+    #[serde(default, skip_serializing)]
+    pub thresholding: bool,
+    #[serde(default = "default_ratio", skip_serializing)]
+    pub dynamic_thresholding_ratio: f64,
+    #[serde(default = "default_most", skip_serializing)]
+    pub sample_max_value: f64,
 }
 
 // Defaults of diffusers' DDPMScheduler, which leaves them out of no file but older ones.
@@ -55,6 +66,12 @@ fn default_beta_end() -> f64 {
 fn default_beta_schedule() -> BetaSchedule {
     BetaSchedule::Linear
 }
+fn default_ratio() -> f64 {
+    0.995
+}
+fn default_most() -> f64 {
+    1.0
+}
 fn default_prediction() -> Prediction {
     Prediction::Epsilon
 }
@@ -63,6 +80,17 @@ impl ScheduleConfig {
     /// Cosine schedule and v-prediction: the embedded prior's.
     pub fn cosine_v() -> Self {
         Self { beta_schedule: BetaSchedule::SquaredCosine, prediction_type: Prediction::V, ..Self::default() }
+    }
+
+    /// Whether the network predicts variances besides.
+    pub fn learns_variance(&self) -> bool {
+        self.variance_type.as_deref().is_some_and(|kind| kind.starts_with("learned"))
+    }
+
+    /// How x̂_0 is kept in its range, if dynamically.
+    pub fn thresholding(&self) -> Option<Thresholding> {
+        let (ratio, most) = (self.dynamic_thresholding_ratio, self.sample_max_value);
+        self.thresholding.then_some(Thresholding { ratio, most })
     }
 }
 
@@ -74,6 +102,10 @@ impl Default for ScheduleConfig {
             beta_end: default_beta_end(),
             beta_schedule: default_beta_schedule(),
             prediction_type: default_prediction(),
+            variance_type: None,
+            thresholding: false,
+            dynamic_thresholding_ratio: default_ratio(),
+            sample_max_value: default_most(),
         }
     }
 }

@@ -1,6 +1,9 @@
-//! CLIP's byte-pair tokenizer, from its two files or made for a list of words.
+//! CLIP's byte-pair tokenizer, from its two files or made for a list of words; T5's is beside it.
+
+mod sentence_piece;
 
 use crate::checkpoint::CheckpointError;
+pub use sentence_piece::T5Tokenizer;
 use serde_json::Value;
 use std::path::Path;
 use tokenizers::models::bpe::BPE;
@@ -123,7 +126,7 @@ impl Tokenizer {
     pub fn encode(&self, text: &str) -> Result<Vec<i64>, String> {
         let (own, room) = (self.token_ids(text)?, self.max_length - 2);
         if own.len() > room {
-            return Err(format!("the prompt has {} tokens, and this prior reads at most {room}", own.len()));
+            return Err(too_long(own.len(), room));
         }
         let [start, end] = self.ends;
         let mut ids = vec![start];
@@ -137,6 +140,10 @@ impl Tokenizer {
     pub fn pieces(&self, word: &str) -> usize {
         self.token_ids(word).map_or(usize::MAX, |ids| ids.len())
     }
+}
+
+fn too_long(tokens: usize, room: usize) -> String {
+    format!("the prompt has {tokens} tokens, and this prior reads at most {room}")
 }
 
 /// The token that fills a text up: end tokens in CLIP and Stable Diffusion 1, `!` in Stable Diffusion 2.

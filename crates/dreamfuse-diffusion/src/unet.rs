@@ -1,6 +1,7 @@
 //! The conditional U-Net with the names of diffusers' `UNet2DConditionModel`, driven by its
 //! `config.json`.
 
+mod added;
 mod attention;
 mod blocks;
 mod config;
@@ -8,12 +9,12 @@ mod embeddings;
 mod text;
 
 use crate::checkpoint::{CheckpointError, Leeway, Renaming, Weights, load_weights, save_weights};
-pub use crate::layers::TimeScaleShift;
-use crate::layers::{Convolution, normalize};
+use crate::layers::{Convolution, normalize, project};
+pub use crate::layers::{Nonlinearity, TimeScaleShift};
 use attention::Attend;
 use blocks::{DownBlock, MidBlock, UpBlock};
 use burn::module::Module;
-use burn::nn::GroupNorm;
+use burn::nn::{GroupNorm, Linear, LinearConfig};
 use burn::tensor::{DType, Device, FloatDType, Tensor};
 pub use config::{PerLevel, UNetConfig};
 use embeddings::{TextTimeEmbedding, TimestepEmbedding};
@@ -28,6 +29,7 @@ pub struct UNet {
     time_embedding: TimestepEmbedding,
     class_embedding: Option<TimestepEmbedding>,
     add_embedding: Option<TextTimeEmbedding>,
+    encoder_hid_proj: Option<Linear>,
     down_blocks: Vec<DownBlock>,
     mid_block: MidBlock,
     up_blocks: Vec<UpBlock>,
@@ -51,6 +53,9 @@ impl UNet {
             time_embedding: embedding(first),
             class_embedding: config.projection_class_embeddings_input_dim.map(embedding),
             add_embedding: config.addition_embed_type.as_ref().map(|_| TextTimeEmbedding::new(config, device)),
+            encoder_hid_proj: config
+                .encoder_hid_dim
+                .map(|width| LinearConfig::new(width, config.cross_attention_dim).init(device)),
             down_blocks: (0..channels.len()).map(|level| DownBlock::new(config, level, device)).collect(),
             mid_block: MidBlock::new(config, last, device),
             up_blocks: (0..channels.len()).map(|step| UpBlock::new(config, step, device)).collect(),
@@ -109,16 +114,15 @@ impl UNet {
         &self.config
     }
 
-    /// What the network makes of texts `[batch, tokens, cross_attention_dim]`.
+    /// What the network makes of texts `[batch, tokens, text_width]`.
     pub fn read(&self, text: &Tensor<3>) -> ReadText {
-        let text = &text.clone().cast(self.conv_in.numbers());
+        let whole = text.clone().cast(self.conv_in.numbers());
+        let pooled = self.add_embedding.as_ref().map(|embedding| embedding.forward(whole.clone()));
+        let text = &self.encoder_hid_proj.iter().fold(whole, |text, layer| project(layer, text));
         let down = self.down_blocks.iter().map(DownBlock::attentions);
         let up = self.up_blocks.iter().map(UpBlock::attentions);
         let all = down.chain([self.mid_block.attentions()]).chain(up).flatten();
-        ReadText {
-            keys_values: all.flat_map(|attention| attention.keys_values(text)).collect(),
-            pooled: self.add_embedding.as_ref().map(|embedding| embedding.forward(text.clone())),
-        }
+        ReadText { keys_values: all.flat_map(|attention| attention.keys_values(text)).collect(), pooled }
     }
 
     /// # Shapes
@@ -139,9 +143,11 @@ impl UNet {
     ) -> Tensor<4> {
         let numbers = self.conv_in.numbers();
         let sines = embeddings::sinusoidal(timesteps, self.config.block_out_channels[0], &sample.device());
-        let mut time = self.time_embedding.forward(sines.cast(numbers));
+        let mut time = self.time_embedding.forward(sines.cast(numbers), self.config.act_fn);
         match (&self.class_embedding, camera) {
-            (Some(embedding), Some(camera)) => time = time + embedding.forward(camera.cast(numbers)),
+            (Some(embedding), Some(camera)) => {
+                time = time + embedding.forward(camera.cast(numbers), Nonlinearity::Silu)
+            }
             (None, None) => {}
             (Some(_), None) => panic!("this U-Net takes a camera, and none was given"),
             (None, Some(_)) => panic!("this U-Net takes no camera"),
@@ -149,7 +155,7 @@ impl UNet {
         if let Some(pooled) = &text.pooled {
             time = time + pooled.clone();
         }
-        let context = Attend { time: burn::tensor::activation::silu(time), text, used: Cell::new(0) };
+        let context = Attend { time: self.config.act_fn.apply(time), text, used: Cell::new(0) };
         let mut x = self.conv_in.forward(sample.cast(numbers));
         let mut skips = vec![x.clone()];
         for block in &self.down_blocks {
@@ -159,6 +165,6 @@ impl UNet {
         for block in &self.up_blocks {
             x = block.forward(x, &context, &mut skips);
         }
-        self.conv_out.forward(normalize(&self.conv_norm_out, x, true)).cast(FloatDType::F32)
+        self.conv_out.forward(normalize(&self.conv_norm_out, x, Some(self.config.act_fn))).cast(FloatDType::F32)
     }
 }

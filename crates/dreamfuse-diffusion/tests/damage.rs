@@ -159,8 +159,8 @@ fn cases() -> Vec<(Damage, &'static str, [&'static str; 2])> {
     let (unet, vae, text) = ("sd15/unet/config.json", "sd15/vae/config.json", "sd15/text_encoder/config.json");
     cases.extend([
         json(unet, "down_block_types", json!(["CrossAttnDownBlock2D", "AttnDownBlock2D"])),
-        json(unet, "mid_block_type", json!("UNetMidBlock2DSimpleCrossAttn")),
-        json(unet, "act_fn", json!("gelu")),
+        json(unet, "mid_block_type", json!("UNetMidBlock2D")),
+        json(unet, "act_fn", json!("mish")),
         json(unet, "class_embed_type", json!("timestep")),
         json(unet, "addition_embed_type", json!("text_time")),
         json(unet, "encoder_hid_dim", json!(4096)),
@@ -184,7 +184,42 @@ fn cases() -> Vec<(Damage, &'static str, [&'static str; 2])> {
         (Json(unet, "in_channels", json!(9)), "sd15", [unet, "latents"]),
         (Json(vae, "latent_channels", json!(16)), "sd15", ["config.json", "latents"]),
     ]);
+    cases.extend(deepfloyd_cases());
     cases
+}
+
+/// A text encoder in two files, whose weights are read when a text is; and what only this architecture has.
+fn deepfloyd_cases() -> Vec<(Damage, &'static str, [&'static str; 2])> {
+    let index = "deepfloyd/text_encoder/model.safetensors.index.json";
+    let shard = "deepfloyd/text_encoder/model-00002-of-00002.safetensors";
+    let key = "encoder.block.1.layer.0.SelfAttention.k.weight";
+    let (unet, text) = ("deepfloyd/unet/config.json", "deepfloyd/text_encoder/config.json");
+    let piece = "deepfloyd/tokenizer/spiece.model";
+    let json = |file, key, value| (Json(file, key, value), "deepfloyd", [file, key]);
+    vec![
+        (Gone(shard), "deepfloyd", [shard, "cannot read"]),
+        (Gone(index), "deepfloyd", ["text_encoder/model.safetensors", "cannot read"]),
+        (Cut(shard, 9_000), "deepfloyd", [shard, "its header speaks of"]),
+        (Lacks(shard, key), "deepfloyd", [shard, key]),
+        (Shape(shard, key, &[24, 23]), "deepfloyd", [index, "where [24, 24] is right"]),
+        (Type(shard, key, Dtype::F8_E4M3), "deepfloyd", [shard, key]),
+        (Json(index, "weight_map", json!({"shared.weight": "../../../x"})), "deepfloyd", [index, "no name of a file"]),
+        (Bytes(index, b"{}"), "deepfloyd", [index, "weight_map"]),
+        (Bytes(piece, b"\x0a\x02no"), "deepfloyd", [piece, "SentencePiece"]),
+        (Gone(piece), "deepfloyd", [piece, "cannot read"]),
+        (Json(text, "num_layers", json!(3)), "deepfloyd", [index, "encoder.block.2"]),
+        (Json(text, "num_layers", json!(1)), "deepfloyd", [index, "encoder.block.1"]),
+        (Json(text, "d_ff", json!(33)), "deepfloyd", [index, "wi_0.weight"]),
+        json(text, "d_kv", json!(0)),
+        (Json(text, "vocab_size", json!(100)), "deepfloyd", [piece, "more than the text encoder's 100"]),
+        json(text, "relative_attention_num_buckets", json!(6)),
+        json(text, "feed_forward_proj", json!("gated-silu")),
+        json(text, "model_type", json!("umt5")),
+        json(unet, "encoder_hid_dim_type", json!("text_image_proj")),
+        json(unet, "cross_attention_norm", json!("layer_norm")),
+        (Json(unet, "out_channels", json!(3)), "deepfloyd", [unet, "[3, 3] channels"]),
+        (Json(unet, "encoder_hid_dim", json!(32)), "deepfloyd", [unet, "encoder_hid_dim is 32, and the text 24 wide"]),
+    ]
 }
 
 #[test]
@@ -196,7 +231,9 @@ fn every_damage_has_its_line() {
         .enumerate()
         .filter_map(|(number, (damage, loaded, named))| {
             let copy = tempfile::tempdir().unwrap();
-            copy_folder(&folder().join("sd15"), &copy.path().join("sd15"));
+            for model in ["sd15", "deepfloyd"] {
+                copy_folder(&folder().join(model), &copy.path().join(model));
+            }
             std::fs::copy(folder().join(SINGLE), copy.path().join(SINGLE)).unwrap();
             damage.apply(copy.path());
             let lora = LoraSource { path: copy.path().join(LORA), scale: 1.0 };

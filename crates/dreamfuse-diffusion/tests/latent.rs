@@ -7,6 +7,7 @@ mod common;
 use burn::tensor::{Device, Tensor};
 use common::{Reference, copy_folder, folder, relative_error};
 use dreamfuse_diffusion::checkpoint::read_json;
+use dreamfuse_diffusion::text::TextEncoder;
 use dreamfuse_diffusion::vae::{Vae, VaeConfig};
 use dreamfuse_diffusion::{FrozenPrior, LoraSource, Pipeline, Weights};
 use safetensors::tensor::TensorView;
@@ -41,9 +42,10 @@ fn assert_close<const D: usize>(ours: Tensor<D>, right: Tensor<D>, what: &str, f
 #[test]
 fn tokens_and_texts_are_those_of_transformers() {
     for (folder, pipeline, reference) in models() {
-        let ids: Vec<i64> = TEXTS.iter().flat_map(|text| pipeline.tokenizer.encode(text).unwrap()).collect();
+        let TextEncoder::Clip { tokenizer, .. } = &pipeline.text else { panic!("a CLIP text encoder") };
+        let ids: Vec<i64> = TEXTS.iter().flat_map(|text| tokenizer.encode(text).unwrap()).collect();
         assert_eq!(ids, reference.integers("input_ids"), "{}", folder.display());
-        let ours = pipeline.text_encoder.forward(pipeline.tokenize(&TEXTS.map(String::from)).unwrap());
+        let ours = pipeline.text.encode(&TEXTS.map(String::from), &Device::flex()).unwrap();
         assert_close(ours, reference.floats::<3>("text_embeddings"), "texts", &folder);
     }
 }
@@ -107,7 +109,7 @@ fn adaptations_are_merged() {
         let text = pipeline.unet.read(&reference.floats("text_embeddings"));
         let ours = pipeline.unet.forward(reference.floats("sample"), &[37, 801], text, None);
         assert_close(ours, reference.floats("output_lora"), "adapted output", &path);
-        let ours = pipeline.text_encoder.forward(pipeline.tokenize(&TEXTS.map(String::from)).unwrap());
+        let ours = pipeline.text.encode(&TEXTS.map(String::from), &Device::flex()).unwrap();
         assert_close(ours, reference.floats::<3>("text_embeddings_lora"), "adapted texts", &path);
     }
     let difference = relative_error(reference.floats::<4>("output_lora"), reference.floats("output"));

@@ -49,17 +49,17 @@ const FAMOUS_WEIGHT: usize = 3;
 
 /// How often each relation is drawn.
 const RELATIONS: &[(Relation, u32)] = &[
-    (Relation::NextTo, 26),
-    (Relation::At, 18),
-    (Relation::On, 12),
-    (Relation::InFrontOf, 9),
-    (Relation::Behind, 5),
+    (Relation::NextTo, 22),
+    (Relation::At, 16),
+    (Relation::On, 18),
+    (Relation::InFrontOf, 8),
+    (Relation::Behind, 7),
     (Relation::Under, 5),
-    (Relation::Above, 4),
-    (Relation::LeftOf, 4),
-    (Relation::RightOf, 4),
-    (Relation::Facing, 3),
-    (Relation::Following, 2),
+    (Relation::Above, 7),
+    (Relation::LeftOf, 3),
+    (Relation::RightOf, 3),
+    (Relation::Facing, 5),
+    (Relation::Following, 3),
     (Relation::PlayingChess, 8),
 ];
 

@@ -3,7 +3,7 @@
 use dreamfuse_core::{Camera, CameraRange, LightRange};
 use dreamfuse_diffusion::clip_text::{Activation, ClipTextConfig};
 use dreamfuse_diffusion::schedule::ScheduleConfig;
-use dreamfuse_diffusion::unet::{TimeScaleShift, UNetConfig};
+use dreamfuse_diffusion::unet::{Nonlinearity, TimeScaleShift, UNetConfig};
 use dreamfuse_toybox::CaptionShares;
 use serde::{Deserialize, Serialize};
 
@@ -133,6 +133,11 @@ impl TrainConfig {
             up_block_types: types(&mut (0..levels).rev(), "CrossAttnUpBlock2D", "UpBlock2D"),
             block_out_channels: self.channels.clone(),
             layers_per_block: 1,
+            mid_block_type: UNetConfig::MID_BLOCKS[0].into(),
+            act_fn: Nonlinearity::Silu,
+            cross_attention_norm: None,
+            encoder_hid_dim: None,
+            encoder_hid_dim_type: None,
             cross_attention_dim: self.text_width,
             attention_head_dim: dreamfuse_diffusion::unet::PerLevel::Same(self.heads),
             norm_num_groups: 8,

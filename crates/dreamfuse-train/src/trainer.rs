@@ -136,8 +136,10 @@ impl Trainer {
         }
         let path = folder.join(UNET_WEIGHTS);
         let unet = UNet::grow(&self.config.unet(), Weights::open(&path)?, &self.device)?;
-        let ids = self.tokenizer.ids_in(&pipeline.tokenizer);
-        let text_encoder = pipeline.text_encoder.with_tokens(&ids, &self.model().text_encoder);
+        let foreign = || TrainError::State("its text encoder is not CLIP's".into());
+        let (tokenizer, text_encoder) = pipeline.text.into_clip().ok_or_else(foreign)?;
+        let ids = self.tokenizer.ids_in(&tokenizer);
+        let text_encoder = text_encoder.with_tokens(&ids, &self.model().text_encoder);
         let model = Denoiser { unet, text_encoder };
         self.restore(0, parameters(&model), None)?;
         Ok(self)

@@ -1,13 +1,14 @@
 //! The tensors of a safetensors file, none of which is read before it is needed.
 
-use super::{CheckpointError, Renaming};
+use super::{CheckpointError, Renaming, read_json};
 use burn::store::KeyRemapper;
 use burn::store::bridge::from_data;
 use burn::store::burn_pack::{Error as PackError, Tensor as Packed};
-use burn::tensor::{Bytes, DType, TensorData};
+use burn::tensor::{Bytes, DType, Device, Tensor, TensorData};
 use safetensors::tensor::{Metadata, TensorInfo};
 use safetensors::{Dtype, SafeTensors};
-use std::collections::HashMap;
+use serde::Deserialize;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -19,6 +20,13 @@ pub struct Weights {
     /// What the header says besides.
     metadata: HashMap<String, String>,
     tensors: Vec<Packed>,
+}
+
+/// What `model.safetensors.index.json` says.
+#[derive(Deserialize)]
+struct Index {
+    /// Files by the names of tensors.
+    weight_map: BTreeMap<String, String>,
 }
 
 /// Bytes of the header's length, with which a safetensors file begins.
@@ -51,6 +59,30 @@ impl Weights {
         });
         let tensors = tensors.collect::<Result<_, _>>()?;
         Ok(Self { path: path.to_owned(), metadata: metadata.metadata().clone().unwrap_or_default(), tensors })
+    }
+
+    /// Reads the headers of the files that an index names, each for the tensors that it is said to hold.
+    ///
+    /// # Errors
+    /// When a file or one of its tensors is missing, or as [`Weights::open`].
+    pub fn open_shards(index: &Path) -> Result<Self, CheckpointError> {
+        let Index { weight_map } = read_json(index)?;
+        let mut files: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        weight_map.iter().for_each(|(key, file)| files.entry(file).or_default().push(key));
+        let mut tensors = Vec::new();
+        for (file, keys) in files {
+            if Path::new(file).components().count() != 1 || file.starts_with('.') {
+                let reason = format!("{file} is no name of a file beside it");
+                return Err(CheckpointError::Malformed { path: index.to_owned(), reason });
+            }
+            let path = index.with_file_name(file);
+            let shard = Self::open(&path)?;
+            for key in keys {
+                let found = shard.tensors.iter().find(|tensor| tensor.name == key).cloned();
+                tensors.push(found.ok_or_else(|| CheckpointError::MissingKey { path: path.clone(), key: key.into() })?);
+            }
+        }
+        Ok(Self { path: index.to_owned(), metadata: HashMap::new(), tensors })
     }
 
     /// From the bytes of the file called `path`.
@@ -88,6 +120,23 @@ impl Weights {
     /// The shape of a tensor, if it is there.
     pub fn shape(&self, key: &str) -> Option<&[usize]> {
         self.tensors.iter().find(|tensor| tensor.name == key).map(|tensor| tensor.shape.as_slice())
+    }
+
+    /// The numbers of a tensor.
+    ///
+    /// # Errors
+    /// When it is not there, has not `D` dimensions, or can no longer be read.
+    pub fn tensor<const D: usize>(&self, key: &str, device: &Device) -> Result<Tensor<D>, CheckpointError> {
+        let path = || self.path.clone();
+        let found = self.tensors.iter().find(|tensor| tensor.name == key);
+        let found = found.ok_or_else(|| CheckpointError::MissingKey { path: path(), key: key.to_owned() })?;
+        if found.shape.as_slice().len() != D {
+            let reason = format!("{key} has the shape {:?}, and {D} dimensions are right", found.shape.as_slice());
+            return Err(CheckpointError::Malformed { path: path(), reason });
+        }
+        let unreadable = |e: PackError| CheckpointError::Read { path: path(), source: io::Error::other(e.to_string()) };
+        let data = TensorData::from_bytes(found.to_bytes().map_err(unreadable)?, found.shape.clone(), found.dtype);
+        Ok(Tensor::from_data(data.convert::<f32>(), device))
     }
 
     pub(crate) fn into_tensors(self) -> Vec<Packed> {

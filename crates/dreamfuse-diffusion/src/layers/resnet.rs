@@ -1,7 +1,9 @@
 //! Residual blocks.
 
 use super::convolution::Convolution;
+use super::nonlinearity::Nonlinearity;
 use super::norm::{Norms, modulate, normalize};
+use super::scale::ChangeOfSize;
 use burn::module::Module;
 use burn::nn::{GroupNorm, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
@@ -36,6 +38,10 @@ pub(crate) struct ResnetBlock {
     conv_shortcut: Option<Convolution>,
     #[module(skip)]
     time_scale_shift: TimeScaleShift,
+    #[module(skip)]
+    nonlinearity: Nonlinearity,
+    #[module(skip)]
+    change_of_size: Option<ChangeOfSize>,
 }
 
 impl ResnetBlock {
@@ -53,7 +59,19 @@ impl ResnetBlock {
             conv2: Convolution::new([to, to], 3, 1, device),
             conv_shortcut: (from != to).then(|| Convolution::new([from, to], 1, 1, device)),
             time_scale_shift: scale_shift,
+            nonlinearity: Nonlinearity::Silu,
+            change_of_size: None,
         }
+    }
+
+    /// With another nonlinearity than SiLU.
+    pub(crate) fn with_nonlinearity(self, nonlinearity: Nonlinearity) -> Self {
+        Self { nonlinearity, ..self }
+    }
+
+    /// Pictures change their size before the first convolution.
+    pub(crate) fn resizing(self, change: ChangeOfSize) -> Self {
+        Self { change_of_size: Some(change), ..self }
     }
 
     /// See [`Convolution::prepare`].
@@ -62,17 +80,23 @@ impl ResnetBlock {
         self.conv2.prepare();
     }
 
-    /// `x` is `[batch, from, h, w]`; `time` is `[batch, width]`, after SiLU, where the block takes one.
+    /// `x` is `[batch, from, h, w]`; `time` is `[batch, width]`, after the nonlinearity, where the block takes one.
     pub(crate) fn forward(&self, x: Tensor<4>, time: Option<&Tensor<2>>) -> Tensor<4> {
-        let h = self.conv1.forward(normalize(&self.norm1, x.clone(), true));
+        let then = self.nonlinearity;
+        let h = normalize(&self.norm1, x.clone(), Some(then));
+        let [x, h] = match self.change_of_size {
+            Some(change) => [x, h].map(|picture| change.apply(picture)),
+            None => [x, h],
+        };
+        let h = self.conv1.forward(h);
         let time = self.time_emb_proj.as_ref().zip(time).map(|(layer, time)| layer.forward(time.clone()));
         let h = match (time, self.time_scale_shift) {
-            (None, _) => normalize(&self.norm2, h, true),
+            (None, _) => normalize(&self.norm2, h, Some(then)),
             (Some(time), TimeScaleShift::Default) => {
                 let [batch, channels] = time.dims();
-                normalize(&self.norm2, h + time.reshape([batch, channels, 1, 1]), true)
+                normalize(&self.norm2, h + time.reshape([batch, channels, 1, 1]), Some(then))
             }
-            (Some(time), TimeScaleShift::ScaleShift) => modulate(&self.norm2, h, time),
+            (Some(time), TimeScaleShift::ScaleShift) => modulate(&self.norm2, h, time, then),
         };
         let h = self.conv2.forward(h);
         let shortcut = match &self.conv_shortcut {

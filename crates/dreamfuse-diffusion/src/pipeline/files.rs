@@ -52,6 +52,10 @@ impl Files for Folder<'_> {
         if let Some(found) = files.iter().find(|path| path.exists()) {
             return Weights::open(found);
         }
+        let index = path(".safetensors.index.json");
+        if index.exists() {
+            return Weights::open_shards(&index);
+        }
         // transformers calls pickles otherwise than its safetensors.
         let stems = [stem.to_owned(), stem.replace("/model", "/pytorch_model")];
         let mut pickles = stems.iter().flat_map(|stem| PICKLES.map(|ending| self.0.join(format!("{stem}{ending}"))));

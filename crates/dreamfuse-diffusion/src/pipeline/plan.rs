@@ -6,7 +6,8 @@ use crate::checkpoint::{CheckpointError, parse_json};
 use crate::clip_text::ClipTextConfig;
 use crate::defaults;
 use crate::schedule::ScheduleConfig;
-use crate::tokenizer::{Tokenizer, TokenizerTexts};
+use crate::t5::T5Config;
+use crate::tokenizer::{T5Tokenizer, Tokenizer, TokenizerTexts};
 use crate::unet::UNetConfig;
 use crate::vae::VaeConfig;
 use dreamfuse_core::Camera;
@@ -21,17 +22,78 @@ const VOCABULARY: &str = "tokenizer/vocab.json";
 const MERGES: &str = "tokenizer/merges.txt";
 const TOKENIZER: &str = "tokenizer/tokenizer_config.json";
 const SPECIAL_TOKENS: &str = "tokenizer/special_tokens_map.json";
+const SENTENCE_PIECE: &str = "tokenizer/spiece.model";
+const TOKENIZER_JSON: &str = "tokenizer/tokenizer.json";
+
+/// Tokens of DeepFloyd IF's texts, whatever its tokenizer's files say (diffusers' pipeline_if.py).
+const T5_LENGTH: usize = 77;
 
 /// The shapes of a model's parts, which fit together.
 pub struct Plan {
     pub unet: UNetConfig,
     /// Of models that diffuse latents.
     pub vae: Option<VaeConfig>,
-    pub text: ClipTextConfig,
+    pub text: TextPlan,
     pub schedule: ScheduleConfig,
-    pub tokenizer: Tokenizer,
     /// Words that training used, if the model says so.
     pub words: Vec<String>,
+}
+
+/// A text encoder's shape, and its tokenizer.
+pub enum TextPlan {
+    Clip { config: ClipTextConfig, tokenizer: Tokenizer },
+    T5 { config: T5Config, tokenizer: T5Tokenizer },
+}
+
+impl TextPlan {
+    fn read(files: &dyn Files) -> Result<Self, CheckpointError> {
+        let (path, text) = (files.root().join(TEXT), files.read(TEXT)?);
+        let keys: Map<String, Value> = parse_json(&path, &text)?;
+        match keys.get("model_type").and_then(Value::as_str) {
+            Some("t5") => Ok(Self::T5 { config: parse_json(&path, &text)?, tokenizer: t5_tokenizer(files)? }),
+            None | Some("clip_text_model" | "clip") => {
+                Ok(Self::Clip { config: parse_json(&path, &text)?, tokenizer: tokenizer(files)? })
+            }
+            Some(other) => {
+                let reason = format!("model_type is {other}; clip_text_model or t5 would do");
+                Err(CheckpointError::Unsupported { path, reason })
+            }
+        }
+    }
+
+    /// Width of its texts.
+    fn width(&self) -> usize {
+        match self {
+            Self::Clip { config, .. } => config.hidden_size,
+            Self::T5 { config, .. } => config.d_model,
+        }
+    }
+
+    /// Says which file keeps encoder and tokenizer from working together, and why, if any does.
+    fn misfit(&self) -> Option<(&'static str, String)> {
+        let (words, embedded, file) = match self {
+            Self::Clip { config, tokenizer } => (tokenizer.largest_id() + 1, config.vocab_size, VOCABULARY),
+            Self::T5 { config, tokenizer } => (tokenizer.largest_id() + 1, config.vocab_size, SENTENCE_PIECE),
+        };
+        if words > embedded {
+            return Some((file, format!("ids up to {} are more than the text encoder's {embedded}", words - 1)));
+        }
+        match self {
+            Self::T5 { config, .. } => config.check().err().map(|reason| (TEXT, reason)),
+            Self::Clip { config, tokenizer } => {
+                let (width, heads) = (config.hidden_size, config.num_attention_heads);
+                let (length, positions) = (tokenizer.max_length(), config.max_position_embeddings);
+                if heads == 0 || !width.is_multiple_of(heads) {
+                    return Some((
+                        TEXT,
+                        format!("hidden_size {width} does not divide into num_attention_heads {heads}"),
+                    ));
+                }
+                let reason = format!("model_max_length {length} is more than the text encoder's {positions} positions");
+                (length > positions).then_some((TOKENIZER, reason))
+            }
+        }
+    }
 }
 
 impl Plan {
@@ -50,12 +112,11 @@ impl Plan {
         let plan = Self {
             unet,
             vae,
-            text: parse_json(&files.root().join(TEXT), &files.read(TEXT)?)?,
+            text: TextPlan::read(files)?,
             schedule: checked(files, SCHEDULER, &defaults::scheduler())?,
-            tokenizer: tokenizer(files)?,
             words: words.unwrap_or_default(),
         };
-        match plan.misfit() {
+        match plan.misfit().or_else(|| plan.text.misfit()) {
             Some((file, reason)) => unsupported_if(files, file, Err(reason)).map(|()| plan),
             None => Ok(plan),
         }
@@ -63,31 +124,24 @@ impl Plan {
 
     /// Says which file keeps the parts from working as one model, and why, if any does.
     fn misfit(&self) -> Option<(&'static str, String)> {
-        let Self { unet, vae, text, schedule, tokenizer, .. } = self;
+        let Self { unet, vae, text, schedule, .. } = self;
         let (wanted, what) = match vae {
             None => (3, format!("no pixels, which have 3, and there is no {VAE}")),
             Some(vae) => {
                 (vae.latent_channels, format!("not the latents of the vae, which have {}", vae.latent_channels))
             }
         };
-        let (channels, heads) = ([unet.in_channels, unet.out_channels], text.num_attention_heads);
+        let channels = [unet.in_channels, unet.out_channels];
+        let predicted = if schedule.learns_variance() { 2 * wanted } else { wanted };
         let labels = unet.projection_class_embeddings_input_dim.unwrap_or(Camera::CONDITIONING);
-        let (length, positions) = (tokenizer.max_length(), text.max_position_embeddings);
-        let (words, embedded) = (tokenizer.largest_id() + 1, text.vocab_size);
-        let (width, taken) = (text.hidden_size, unet.cross_attention_dim);
+        let (width, taken) = (text.width(), unet.text_width());
         let (start, end) = (schedule.beta_start, schedule.beta_end);
         Some(match () {
-            () if channels != [wanted; 2] => (UNET, format!("{channels:?} channels in and out are {what}")),
+            () if channels != [wanted, predicted] => (UNET, format!("{channels:?} channels in and out are {what}")),
             () if labels != Camera::CONDITIONING => (UNET, format!("class labels of {labels} numbers are no cameras")),
-            () if width != taken => (UNET, format!("cross_attention_dim is {taken}, and the text {width} wide")),
-            () if heads == 0 || !width.is_multiple_of(heads) => {
-                (TEXT, format!("hidden_size {width} does not divide into num_attention_heads {heads}"))
-            }
-            () if length > positions => {
-                (TOKENIZER, format!("model_max_length {length} is more than the text encoder's {positions} positions"))
-            }
-            () if words > embedded => {
-                (VOCABULARY, format!("ids up to {} are more than the text encoder's {embedded}", words - 1))
+            () if width != taken => {
+                let key = unet.encoder_hid_dim.map_or("cross_attention_dim", |_| "encoder_hid_dim");
+                (UNET, format!("{key} is {taken}, and the text {width} wide"))
             }
             () if !(2..=100_000).contains(&schedule.num_train_timesteps) => {
                 (SCHEDULER, format!("num_train_timesteps {} is not within 2 and 100000", schedule.num_train_timesteps))
@@ -110,6 +164,13 @@ fn checked<T: DeserializeOwned>(files: &dyn Files, name: &str, defaults: &Value)
 
 fn unsupported_if(files: &dyn Files, name: &str, result: Result<(), String>) -> Result<(), CheckpointError> {
     result.map_err(|reason| CheckpointError::Unsupported { path: files.root().join(name), reason })
+}
+
+fn t5_tokenizer(files: &dyn Files) -> Result<T5Tokenizer, CheckpointError> {
+    let name = if files.has(TOKENIZER_JSON) { TOKENIZER_JSON } else { SENTENCE_PIECE };
+    let (bytes, read) =
+        (files.read(name)?, if name == TOKENIZER_JSON { T5Tokenizer::from_json } else { T5Tokenizer::from_model });
+    read(&bytes, T5_LENGTH).map_err(|reason| CheckpointError::Malformed { path: files.root().join(name), reason })
 }
 
 fn tokenizer(files: &dyn Files) -> Result<Tokenizer, CheckpointError> {

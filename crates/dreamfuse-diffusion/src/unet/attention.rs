@@ -11,7 +11,7 @@ use std::cell::Cell;
 
 /// What blocks are conditioned on.
 pub(super) struct Attend {
-    /// `[batch, time_embed_dim]`, after SiLU.
+    /// `[batch, time_embed_dim]`, after the nonlinearity.
     pub time: Tensor<2>,
     pub text: ReadText,
     /// Cross-attentions that have had their keys and values.
@@ -19,7 +19,7 @@ pub(super) struct Attend {
 }
 
 impl Attend {
-    fn next_keys_values(&self) -> [Tensor<3>; 2] {
+    pub(super) fn next_keys_values(&self) -> [Tensor<3>; 2] {
         let next = self.used.get();
         self.used.set(next + 1);
         self.text.keys_values[next].clone()
@@ -75,7 +75,7 @@ impl SpatialTransformer {
     /// `[batch, channels, h, w]` to the same.
     pub(super) fn forward(&self, x: Tensor<4>, context: &Attend) -> Tensor<4> {
         let [batch, channels, height, width] = x.dims();
-        let h = self.proj_in.forward(normalize(&self.norm, x.clone(), false));
+        let h = self.proj_in.forward(normalize(&self.norm, x.clone(), None));
         let mut tokens = h.reshape([batch, channels, height * width]).swap_dims(1, 2);
         for block in &self.transformer_blocks {
             tokens = block.forward(tokens, context);

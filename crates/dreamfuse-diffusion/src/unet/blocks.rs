@@ -1,64 +1,125 @@
 //! The levels of the U-Net.
 
+use super::added::AddedAttention;
 use super::attention::{Attend, SpatialTransformer};
-use super::config::UNetConfig;
-use crate::layers::{Convolution, Resampler, ResnetBlock, upsample_nearest2};
+use super::config::{AttentionKind, UNetConfig};
+use crate::layers::{ChangeOfSize, Convolution, Resampler, ResnetBlock, upsample_nearest2};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-/// `DownBlock2D` and `CrossAttnDownBlock2D`.
+/// `DownBlock2D`, `CrossAttnDownBlock2D`, `ResnetDownsampleBlock2D` and `SimpleCrossAttnDownBlock2D`.
 #[derive(Module, Debug)]
 pub(super) struct DownBlock {
     resnets: Vec<ResnetBlock>,
-    attentions: Vec<SpatialTransformer>,
-    downsamplers: Vec<Resampler>,
+    attentions: Vec<BlockAttention>,
+    downsamplers: Vec<Resizer>,
 }
 
-/// `UNetMidBlock2DCrossAttn`.
+/// `UNetMidBlock2DCrossAttn` and `UNetMidBlock2DSimpleCrossAttn`.
 #[derive(Module, Debug)]
 pub(super) struct MidBlock {
     resnets: Vec<ResnetBlock>,
-    attentions: Vec<SpatialTransformer>,
+    attentions: Vec<BlockAttention>,
 }
 
-/// `UpBlock2D` and `CrossAttnUpBlock2D`.
+/// `UpBlock2D`, `CrossAttnUpBlock2D`, `ResnetUpsampleBlock2D` and `SimpleCrossAttnUpBlock2D`.
 #[derive(Module, Debug)]
 pub(super) struct UpBlock {
     resnets: Vec<ResnetBlock>,
-    attentions: Vec<SpatialTransformer>,
-    upsamplers: Vec<Resampler>,
+    attentions: Vec<BlockAttention>,
+    upsamplers: Vec<Resizer>,
+}
+
+/// How a block attends to the text.
+#[derive(Module, Debug)]
+pub(super) enum BlockAttention {
+    Transformer(SpatialTransformer),
+    Added(AddedAttention),
+}
+
+/// How pictures get to the next level.
+#[derive(Module, Debug)]
+enum Resizer {
+    Convolution(Resampler),
+    Residual(ResnetBlock),
+}
+
+impl BlockAttention {
+    /// `count` of a level, or none where its block has none.
+    fn several(
+        config: &UNetConfig,
+        kind: Option<AttentionKind>,
+        level: usize,
+        count: usize,
+        device: &Device,
+    ) -> Vec<Self> {
+        let channels = config.block_out_channels[level];
+        let make = |kind: AttentionKind| match (kind, config.heads(level, kind)) {
+            (AttentionKind::Transformer, heads) => {
+                Self::Transformer(SpatialTransformer::new(config, channels, heads, device))
+            }
+            (AttentionKind::Added, heads) => Self::Added(AddedAttention::new(config, channels, heads, device)),
+        };
+        kind.map_or(Vec::new(), |kind| (0..count).map(|_| make(kind)).collect())
+    }
+
+    fn forward(&self, x: Tensor<4>, context: &Attend) -> Tensor<4> {
+        match self {
+            Self::Transformer(transformer) => transformer.forward(x, context),
+            Self::Added(attention) => attention.forward(x, context),
+        }
+    }
+
+    /// Keys and values of a text `[batch, tokens, cross_attention_dim]`, in the order in which they are taken.
+    pub(super) fn keys_values(&self, text: &Tensor<3>) -> Vec<[Tensor<3>; 2]> {
+        match self {
+            Self::Transformer(transformer) => transformer.keys_values(text).collect(),
+            Self::Added(attention) => vec![attention.keys_values(text)],
+        }
+    }
+}
+
+impl Resizer {
+    /// One of `channels` where it is wanted.
+    fn maybe(
+        wanted: bool,
+        config: &UNetConfig,
+        block_type: &str,
+        change: ChangeOfSize,
+        channels: usize,
+        device: &Device,
+    ) -> Vec<Self> {
+        let stride = if change == ChangeOfSize::Halve { 2 } else { 1 };
+        let make = || {
+            if UNetConfig::resizes_in_resnets(block_type) {
+                Self::Residual(residual(config, [channels, channels], device).resizing(change))
+            } else {
+                Self::Convolution(Resampler { conv: Convolution::new([channels, channels], 3, stride, device) })
+            }
+        };
+        wanted.then(make).into_iter().collect()
+    }
+
+    fn prepare(&mut self) {
+        match self {
+            Self::Convolution(resampler) => resampler.conv.prepare(),
+            Self::Residual(resnet) => resnet.prepare(),
+        }
+    }
 }
 
 /// See [`Convolution::prepare`].
-fn prepare(resnets: &mut [ResnetBlock], resamplers: &mut [Resampler]) {
+fn prepare(resnets: &mut [ResnetBlock], resizers: &mut [Resizer]) {
     resnets.iter_mut().for_each(ResnetBlock::prepare);
-    resamplers.iter_mut().for_each(|resampler| resampler.conv.prepare());
-}
-
-/// `count` transformers, or none where the block type has none.
-fn transformers(
-    config: &UNetConfig,
-    block_type: &str,
-    level: usize,
-    count: usize,
-    device: &Device,
-) -> Vec<SpatialTransformer> {
-    let count = if UNetConfig::has_attention(block_type) { count } else { 0 };
-    let channels = config.block_out_channels[level];
-    (0..count).map(|_| SpatialTransformer::new(config, channels, config.heads(level), device)).collect()
+    resizers.iter_mut().for_each(Resizer::prepare);
 }
 
 fn residual(config: &UNetConfig, channels: [usize; 2], device: &Device) -> ResnetBlock {
-    ResnetBlock::new(config.norms(), Some(config.time_input()), channels, device)
+    ResnetBlock::new(config.norms(), Some(config.time_input()), channels, device).with_nonlinearity(config.act_fn)
 }
 
-fn resampler(wanted: bool, channels: usize, stride: usize, device: &Device) -> Vec<Resampler> {
-    let make = || Resampler { conv: Convolution::new([channels, channels], 3, stride, device) };
-    wanted.then(make).into_iter().collect()
-}
-
-/// One residual block and, where there is one, its transformer.
-fn layer(resnet: &ResnetBlock, attention: Option<&SpatialTransformer>, x: Tensor<4>, context: &Attend) -> Tensor<4> {
+/// One residual block and, where there is one, its attention.
+fn layer(resnet: &ResnetBlock, attention: Option<&BlockAttention>, x: Tensor<4>, context: &Attend) -> Tensor<4> {
     let x = resnet.forward(x, Some(&context.time));
     match attention {
         Some(attention) => attention.forward(x, context),
@@ -69,17 +130,17 @@ fn layer(resnet: &ResnetBlock, attention: Option<&SpatialTransformer>, x: Tensor
 impl DownBlock {
     pub(super) fn new(config: &UNetConfig, level: usize, device: &Device) -> Self {
         let channels = &config.block_out_channels;
-        let (from, to) = (channels[level.saturating_sub(1)], channels[level]);
+        let (from, to, kind) = (channels[level.saturating_sub(1)], channels[level], &config.down_block_types[level]);
         let layers = config.layers_per_block;
         Self {
             resnets: (0..layers).map(|i| residual(config, [if i == 0 { from } else { to }, to], device)).collect(),
-            attentions: transformers(config, &config.down_block_types[level], level, layers, device),
-            downsamplers: resampler(level + 1 < channels.len(), to, 2, device),
+            attentions: BlockAttention::several(config, AttentionKind::of(kind), level, layers, device),
+            downsamplers: Resizer::maybe(level + 1 < channels.len(), config, kind, ChangeOfSize::Halve, to, device),
         }
     }
 
     /// In the order of the network.
-    pub(super) fn attentions(&self) -> &[SpatialTransformer] {
+    pub(super) fn attentions(&self) -> &[BlockAttention] {
         &self.attentions
     }
 
@@ -94,7 +155,10 @@ impl DownBlock {
             skips.push(x.clone());
         }
         for downsampler in &self.downsamplers {
-            x = downsampler.conv.forward(x);
+            x = match downsampler {
+                Resizer::Convolution(resampler) => resampler.conv.forward(x),
+                Resizer::Residual(resnet) => resnet.forward(x, Some(&context.time)),
+            };
             skips.push(x.clone());
         }
         x
@@ -103,15 +167,15 @@ impl DownBlock {
 
 impl MidBlock {
     pub(super) fn new(config: &UNetConfig, channels: usize, device: &Device) -> Self {
-        let heads = config.heads(config.block_out_channels.len() - 1);
+        let (last, kind) = (config.block_out_channels.len() - 1, AttentionKind::of(&config.mid_block_type));
         Self {
             resnets: (0..2).map(|_| residual(config, [channels, channels], device)).collect(),
-            attentions: vec![SpatialTransformer::new(config, channels, heads, device)],
+            attentions: BlockAttention::several(config, kind, last, 1, device),
         }
     }
 
     /// In the order of the network.
-    pub(super) fn attentions(&self) -> &[SpatialTransformer] {
+    pub(super) fn attentions(&self) -> &[BlockAttention] {
         &self.attentions
     }
 
@@ -132,7 +196,7 @@ impl UpBlock {
         let level = channels.len() - 1 - step;
         let (below, to) = (channels[(level + 1).min(channels.len() - 1)], channels[level]);
         let above = channels[level.saturating_sub(1)];
-        let layers = config.layers_per_block + 1;
+        let (layers, kind) = (config.layers_per_block + 1, &config.up_block_types[step]);
         let resnet = |i: usize| {
             let own = if i == 0 { below } else { to };
             let skip = if i + 1 == layers { above } else { to };
@@ -140,13 +204,13 @@ impl UpBlock {
         };
         Self {
             resnets: (0..layers).map(resnet).collect(),
-            attentions: transformers(config, &config.up_block_types[step], level, layers, device),
-            upsamplers: resampler(level > 0, to, 1, device),
+            attentions: BlockAttention::several(config, AttentionKind::of(kind), level, layers, device),
+            upsamplers: Resizer::maybe(level > 0, config, kind, ChangeOfSize::Double, to, device),
         }
     }
 
     /// In the order of the network.
-    pub(super) fn attentions(&self) -> &[SpatialTransformer] {
+    pub(super) fn attentions(&self) -> &[BlockAttention] {
         &self.attentions
     }
 
@@ -160,7 +224,10 @@ impl UpBlock {
             x = layer(resnet, self.attentions.get(i), Tensor::cat(vec![x, skip], 1), context);
         }
         for upsampler in &self.upsamplers {
-            x = upsampler.conv.forward(upsample_nearest2(x));
+            x = match upsampler {
+                Resizer::Convolution(resampler) => resampler.conv.forward(upsample_nearest2(x)),
+                Resizer::Residual(resnet) => resnet.forward(x, Some(&context.time)),
+            };
         }
         x
     }

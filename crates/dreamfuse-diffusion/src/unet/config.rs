@@ -1,6 +1,6 @@
 //! diffusers' `unet/config.json`.
 
-use crate::layers::{Norms, TimeInput, TimeScaleShift};
+use crate::layers::{Nonlinearity, Norms, TimeInput, TimeScaleShift};
 use serde::{Deserialize, Serialize};
 
 /// One number for all levels, or one for each.
@@ -23,8 +23,20 @@ pub struct UNetConfig {
     pub block_out_channels: Vec<usize>,
     #[serde(default = "default_layers")]
     pub layers_per_block: usize,
+    #[serde(default = "default_mid_block")]
+    pub mid_block_type: String,
+    #[serde(default)]
+    pub act_fn: Nonlinearity,
     pub cross_attention_dim: usize,
-    /// The number of heads, for historical reasons (diffusers issue 2011).
+    /// What the text is normalised by before blocks that add it to their keys and values read it: `group_norm`, or nothing.
+    #[serde(default)]
+    pub cross_attention_norm: Option<String>,
+    /// Width of the texts, where they are brought to `cross_attention_dim` first.
+    #[serde(default)]
+    pub encoder_hid_dim: Option<usize>,
+    #[serde(default)]
+    pub encoder_hid_dim_type: Option<String>,
+    /// The number of heads, for historical reasons (diffusers issue 2011); their width in blocks that add the text.
     #[serde(default = "default_heads")]
     pub attention_head_dim: PerLevel,
     #[serde(default = "default_groups")]
@@ -50,6 +62,9 @@ pub struct UNetConfig {
 fn default_layers() -> usize {
     2
 }
+fn default_mid_block() -> String {
+    UNetConfig::MID_BLOCKS[0].into()
+}
 fn default_heads() -> PerLevel {
     PerLevel::Same(8)
 }
@@ -63,7 +78,39 @@ fn default_epsilon() -> f64 {
     1e-5
 }
 
+/// How a block attends to the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AttentionKind {
+    /// A transformer: to the pixels, then to the text.
+    Transformer,
+    /// To both at once.
+    Added,
+}
+
+impl AttentionKind {
+    /// That of a block type, if it has any.
+    pub(super) fn of(block_type: &str) -> Option<Self> {
+        match block_type {
+            simple if simple.contains("SimpleCrossAttn") => Some(Self::Added),
+            cross if cross.contains("CrossAttn") => Some(Self::Transformer),
+            _ => None,
+        }
+    }
+}
+
 impl UNetConfig {
+    /// The known ones; the first is diffusers' default.
+    pub const MID_BLOCKS: [&str; 2] = ["UNetMidBlock2DCrossAttn", "UNetMidBlock2DSimpleCrossAttn"];
+    const DOWN_BLOCKS: [&str; 4] =
+        ["DownBlock2D", "CrossAttnDownBlock2D", "ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D"];
+    const UP_BLOCKS: [&str; 4] =
+        ["UpBlock2D", "CrossAttnUpBlock2D", "ResnetUpsampleBlock2D", "SimpleCrossAttnUpBlock2D"];
+
+    /// Width of the texts that it reads.
+    pub fn text_width(&self) -> usize {
+        self.encoder_hid_dim.unwrap_or(self.cross_attention_dim)
+    }
+
     /// Width of the time embedding.
     pub(super) fn time_embed_dim(&self) -> usize {
         4 * self.block_out_channels[0]
@@ -79,17 +126,25 @@ impl UNetConfig {
         TimeInput { width: self.time_embed_dim(), scale_shift: self.resnet_time_scale_shift }
     }
 
-    /// Attention heads at a level.
-    pub(super) fn heads(&self, level: usize) -> usize {
+    /// `attention_head_dim` of a level.
+    fn head_dim(&self, level: usize) -> usize {
         match &self.attention_head_dim {
             PerLevel::Same(heads) => *heads,
             PerLevel::Each(heads) => heads[level],
         }
     }
 
-    /// Whether the blocks of a type attend to the text.
-    pub(super) fn has_attention(block_type: &str) -> bool {
-        block_type.starts_with("CrossAttn")
+    /// Attention heads of a level.
+    pub(super) fn heads(&self, level: usize, kind: AttentionKind) -> usize {
+        match kind {
+            AttentionKind::Transformer => self.head_dim(level),
+            AttentionKind::Added => self.block_out_channels[level] / self.head_dim(level),
+        }
+    }
+
+    /// Whether the blocks of a type change the size of pictures in residual blocks.
+    pub(super) fn resizes_in_resnets(block_type: &str) -> bool {
+        block_type.starts_with("Resnet") || block_type.starts_with("Simple")
     }
 
     /// Says what of the configuration cannot be run, if anything.
@@ -97,6 +152,20 @@ impl UNetConfig {
     /// # Errors
     /// The message names the key and what would be right.
     pub fn check(&self) -> Result<(), String> {
+        self.check_sizes()?;
+        self.check_kinds()?;
+        for (level, &channels) in self.block_out_channels.iter().enumerate() {
+            if !divides(self.norm_num_groups, channels) || !divides(self.head_dim(level), channels) {
+                let (groups, heads) = (self.norm_num_groups, self.head_dim(level));
+                return Err(format!(
+                    "{channels} channels do not divide into norm_num_groups {groups} and attention_head_dim {heads}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_sizes(&self) -> Result<(), String> {
         let levels = self.block_out_channels.len();
         if !(1..=8).contains(&levels) || self.down_block_types.len() != levels || self.up_block_types.len() != levels {
             return Err(format!(
@@ -115,14 +184,21 @@ impl UNetConfig {
         if !(1..=4096).contains(&self.sample_size) || !self.sample_size.is_multiple_of(halved) {
             return Err(format!("sample_size {} is no multiple of {halved}", self.sample_size));
         }
-        if let PerLevel::Each(heads) = &self.attention_head_dim
-            && heads.len() != levels
-        {
-            return Err(format!("attention_head_dim has {} entries for {levels} levels", heads.len()));
+        match &self.attention_head_dim {
+            PerLevel::Each(heads) if heads.len() != levels => {
+                Err(format!("attention_head_dim has {} entries for {levels} levels", heads.len()))
+            }
+            _ => Ok(()),
         }
+    }
+
+    /// Every kind of thing is one that our network has.
+    fn check_kinds(&self) -> Result<(), String> {
+        let mid = std::slice::from_ref(&self.mid_block_type);
         for (key, types, known) in [
-            ("down_block_types", &self.down_block_types, ["DownBlock2D", "CrossAttnDownBlock2D"]),
-            ("up_block_types", &self.up_block_types, ["UpBlock2D", "CrossAttnUpBlock2D"]),
+            ("down_block_types", &self.down_block_types[..], &Self::DOWN_BLOCKS[..]),
+            ("mid_block_type", mid, &Self::MID_BLOCKS),
+            ("up_block_types", &self.up_block_types, &Self::UP_BLOCKS),
         ] {
             if let Some(other) = types.iter().find(|name| !known.contains(&name.as_str())) {
                 return Err(format!("{key}: {other} is not one of {}", known.join(", ")));
@@ -134,24 +210,31 @@ impl UNetConfig {
                 return Err(format!("class_embed_type is {kind:?}; null, or projection with its input size, would do"));
             }
         }
-        let divided = |count: usize, parts: usize| parts > 0 && count.is_multiple_of(parts);
-        match self.addition_embed_type.as_deref() {
-            None => {}
-            Some("text") if divided(self.cross_attention_dim, self.addition_embed_type_num_heads) => {}
-            Some("text") => {
-                let (width, heads) = (self.cross_attention_dim, self.addition_embed_type_num_heads);
-                return Err(format!("cross_attention_dim {width} does not divide into {heads} heads"));
+        match (self.encoder_hid_dim_type.as_deref(), self.encoder_hid_dim) {
+            (None, _) | (Some("text_proj"), Some(_)) => {}
+            (kind, _) => {
+                return Err(format!("encoder_hid_dim_type is {kind:?}; null, or text_proj with its size, would do"));
             }
-            Some(kind) => return Err(format!("addition_embed_type is {kind:?}; null or text would do")),
         }
-        for (level, &channels) in self.block_out_channels.iter().enumerate() {
-            if !divided(channels, self.norm_num_groups) || !divided(channels, self.heads(level)) {
-                let (groups, heads) = (self.norm_num_groups, self.heads(level));
+        match self.cross_attention_norm.as_deref() {
+            None => {}
+            Some("group_norm") if divides(32, self.cross_attention_dim) => {}
+            Some(kind) => {
                 return Err(format!(
-                    "{channels} channels do not divide into norm_num_groups {groups} and attention_head_dim {heads}"
+                    "cross_attention_norm {kind} of {} numbers; null, or group_norm of a multiple of 32, would do",
+                    self.cross_attention_dim
                 ));
             }
         }
-        Ok(())
+        match (self.addition_embed_type.as_deref(), self.text_width(), self.addition_embed_type_num_heads) {
+            (None, ..) => Ok(()),
+            (Some("text"), width, heads) if divides(heads, width) => Ok(()),
+            (Some("text"), width, heads) => Err(format!("texts of width {width} do not divide into {heads} heads")),
+            (Some(kind), ..) => Err(format!("addition_embed_type is {kind:?}; null or text would do")),
+        }
     }
+}
+
+fn divides(parts: usize, count: usize) -> bool {
+    parts > 0 && count.is_multiple_of(parts)
 }

@@ -1,15 +1,14 @@
 //! Embeddings of timesteps and cameras.
 
 use super::config::UNetConfig;
-use crate::layers::{normalize_tokens, project};
+use crate::layers::{Nonlinearity, normalize_tokens, project};
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
-use burn::tensor::activation::silu;
 use burn::tensor::module::attention;
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 
-/// Two linear layers with SiLU between them.
+/// Two linear layers with a nonlinearity between them.
 #[derive(Module, Debug)]
 pub(super) struct TimestepEmbedding {
     linear_1: Linear,
@@ -35,8 +34,8 @@ impl TimestepEmbedding {
     }
 
     /// `[batch, from]` to `[batch, to]`.
-    pub(super) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        self.linear_2.forward(silu(self.linear_1.forward(x)))
+    pub(super) fn forward(&self, x: Tensor<2>, between: Nonlinearity) -> Tensor<2> {
+        self.linear_2.forward(between.apply(self.linear_1.forward(x)))
     }
 }
 
@@ -62,7 +61,7 @@ struct AttentionPooling {
 
 impl TextTimeEmbedding {
     pub(super) fn new(config: &UNetConfig, device: &Device) -> Self {
-        let (width, to) = (config.cross_attention_dim, config.time_embed_dim());
+        let (width, to) = (config.text_width(), config.time_embed_dim());
         let linear = |to: usize| LinearConfig::new(width, to).init(device);
         let normal = Initializer::Normal { mean: 0.0, std: (width as f64).sqrt().recip() };
         Self {
@@ -79,7 +78,7 @@ impl TextTimeEmbedding {
         }
     }
 
-    /// `[batch, tokens, cross_attention_dim]` to `[batch, time_embed_dim]`.
+    /// `[batch, tokens, text_width]` to `[batch, time_embed_dim]`.
     pub(super) fn forward(&self, text: Tensor<3>) -> Tensor<2> {
         let pooled = self.pool.forward(normalize_tokens(&self.norm1, text));
         self.norm2.forward(self.proj.forward(pooled))

@@ -31,7 +31,7 @@ impl ReadText {
     }
 
     /// Something between two texts: as if the parts, which sum to one, had been mixed before the network read them, but for
-    /// what it pools.
+    /// what it pools or normalises.
     pub fn mix([(first, a), (second, b)]: [(&Self, f32); 2]) -> Self {
         let layers = first.keys_values.iter().zip(&second.keys_values);
         let mixed = |x: &Tensor<3>, y: &Tensor<3>| x.clone() * a + y.clone() * b;

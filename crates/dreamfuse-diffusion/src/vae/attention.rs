@@ -51,7 +51,7 @@ impl PixelAttention {
     /// `[batch, channels, h, w]` to the same.
     pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [batch, channels, height, width] = x.dims();
-        let h = normalize(&self.group_norm, x.clone(), false);
+        let h = normalize(&self.group_norm, x.clone(), None);
         let tokens = h.reshape([batch, channels, height * width]).swap_dims(1, 2);
         let [q, k, v] = [&self.to_q, &self.to_k, &self.to_v].map(|linear| project(linear, tokens.clone()));
         let attended = project(&self.to_out[0], attention(q, k, v, 1));

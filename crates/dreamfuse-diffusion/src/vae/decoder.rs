@@ -2,7 +2,7 @@
 
 use super::attention::MidBlock;
 use super::config::VaeConfig;
-use crate::layers::{Convolution, Resampler, ResnetBlock, normalize, upsample_nearest2};
+use crate::layers::{Convolution, Nonlinearity, Resampler, ResnetBlock, normalize, upsample_nearest2};
 use burn::module::Module;
 use burn::nn::GroupNorm;
 use burn::tensor::{Device, Tensor};
@@ -61,6 +61,6 @@ impl Decoder {
                 x = upsampler.conv.forward(upsample_nearest2(x));
             }
         }
-        self.conv_out.forward(normalize(&self.conv_norm_out, x, true))
+        self.conv_out.forward(normalize(&self.conv_norm_out, x, Some(Nonlinearity::Silu)))
     }
 }

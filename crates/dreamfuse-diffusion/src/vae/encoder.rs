@@ -2,7 +2,7 @@
 
 use super::attention::MidBlock;
 use super::config::VaeConfig;
-use crate::layers::{Convolution, Resampler, ResnetBlock, normalize};
+use crate::layers::{Convolution, Nonlinearity, Resampler, ResnetBlock, normalize};
 use burn::module::Module;
 use burn::nn::GroupNorm;
 use burn::tensor::{Device, Tensor};
@@ -64,7 +64,7 @@ impl Encoder {
             stages.push(Box::new(|x| attention.forward(x)));
         }
         stages.push(Box::new(|x| last.forward(x, None)));
-        stages.push(Box::new(|x| self.conv_out.forward(normalize(&self.conv_norm_out, x, true))));
+        stages.push(Box::new(|x| self.conv_out.forward(normalize(&self.conv_norm_out, x, Some(Nonlinearity::Silu)))));
         stages
     }
 }

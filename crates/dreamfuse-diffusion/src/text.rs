@@ -1,0 +1,47 @@
+//! Text encoders with their tokenizers.
+
+use crate::clip_text::ClipTextModel;
+use crate::t5::T5Encoder;
+use crate::tokenizer::{T5Tokenizer, Tokenizer};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+/// What turns prompts into the vectors that a U-Net reads.
+pub enum TextEncoder {
+    Clip { tokenizer: Tokenizer, model: Box<ClipTextModel> },
+    T5 { tokenizer: T5Tokenizer, model: T5Encoder },
+}
+
+impl TextEncoder {
+    /// `[prompts, tokens, width]`.
+    ///
+    /// # Errors
+    /// When a prompt is too long, or the weights can no longer be read.
+    pub fn encode(&self, prompts: &[String], device: &Device) -> Result<Tensor<3>, String> {
+        match self {
+            Self::Clip { tokenizer, model } => {
+                let ids = prompts.iter().map(|prompt| tokenizer.encode(prompt)).collect::<Result<Vec<_>, _>>()?;
+                Ok(model.forward(rows(&ids, device)))
+            }
+            Self::T5 { tokenizer, model } => {
+                // DeepFloyd IF's own preparation (diffusers' pipeline_if.py, `_text_preprocessing`).
+                let plain = prompts.iter().map(|prompt| prompt.to_lowercase().trim().to_owned());
+                let encoded = plain.map(|prompt| tokenizer.encode(&prompt)).collect::<Result<Vec<_>, _>>()?;
+                let (ids, lengths): (Vec<_>, Vec<_>) = encoded.into_iter().unzip();
+                model.forward(rows(&ids, device), &lengths).map_err(|e| e.to_string())
+            }
+        }
+    }
+
+    /// The parts of one that is CLIP's.
+    pub fn into_clip(self) -> Option<(Tokenizer, ClipTextModel)> {
+        match self {
+            Self::Clip { tokenizer, model } => Some((tokenizer, *model)),
+            Self::T5 { .. } => None,
+        }
+    }
+}
+
+fn rows(ids: &[Vec<i64>], device: &Device) -> Tensor<2, Int> {
+    let tokens = ids.first().map_or(0, Vec::len);
+    Tensor::from_data(TensorData::new(ids.concat(), [ids.len(), tokens]), device)
+}

@@ -1,0 +1,81 @@
+//! Pixel-space diffusion in the shape of DeepFloyd IF's first stage, beside Python: `make_pixel_reference.py` made the
+//! checkpoint and the tensors.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod common;
+
+use burn::tensor::{Device, Tensor};
+use common::{Reference, folder, relative_error};
+use dreamfuse_diffusion::text::TextEncoder;
+use dreamfuse_diffusion::{FrozenPrior, Pipeline};
+
+const TEXTS: [&str; 2] = ["A squirrel  at an easel, painting!", ""];
+const TRICKY: [&str; 8] = [
+    "a squirrel",
+    "  two  spaces ",
+    "Café ﬁne ＡＢＣ",
+    "日本 語",
+    "tab\tand\nline",
+    "robots' 12 % of <extra_id_3> <pad> end</s>",
+    "½ … “quoted” — dash",
+    "🐿 squirrel",
+];
+
+fn model() -> (Pipeline, Reference) {
+    let path = folder().join("deepfloyd");
+    (Pipeline::load(&path, &Device::flex()).unwrap(), Reference::load(&path))
+}
+
+#[track_caller]
+fn assert_close<const D: usize>(ours: Tensor<D>, right: Tensor<D>) {
+    let error = relative_error(ours, right);
+    assert!(error <= 1e-4, "relative error {error:.2e}");
+}
+
+#[test]
+fn tokens_are_those_of_transformers() {
+    let (pipeline, reference) = model();
+    let TextEncoder::T5 { tokenizer, .. } = &pipeline.text else { panic!("a T5 text encoder") };
+    let ids = |texts: &[&str]| {
+        let plain = texts.iter().map(|text| text.to_lowercase().trim().to_owned());
+        plain.flat_map(|text| tokenizer.encode(&text).unwrap().0).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&TEXTS), reference.integers("input_ids"));
+    let right = reference.integers("tricky_ids");
+    for (text, right) in TRICKY.iter().zip(right.chunks(77)) {
+        assert_eq!(ids(&[text]), right, "{text:?}");
+    }
+}
+
+/// The second text is empty: of its 77 tokens one is attended to.
+#[test]
+fn texts_are_encoded_with_their_masks() {
+    let (pipeline, reference) = model();
+    let ours = pipeline.text.encode(&TEXTS.map(String::from), &Device::flex()).unwrap();
+    assert_close(ours, reference.floats::<3>("text_embeddings"));
+}
+
+#[test]
+fn the_unet_computes_what_diffusers_computes() {
+    let (pipeline, reference) = model();
+    let text = pipeline.unet.read(&reference.floats("text_embeddings"));
+    let ours = pipeline.unet.forward(reference.floats("sample"), &[37, 801], text, None);
+    assert_eq!(ours.dims(), [2, 6, 16, 16]);
+    assert_close(ours, reference.floats("output"));
+}
+
+/// Three of the six channels are the noise; the others are a variance that distillation does not need.
+#[test]
+fn as_a_prior_it_answers_with_the_noise() {
+    let (pipeline, reference) = model();
+    assert_eq!((pipeline.resolution(), pipeline.sample_shape()), (16, [3, 16, 16]));
+    let text = pipeline.encode(&TEXTS.map(String::from)).unwrap();
+    let ours = pipeline.noise(reference.floats("sample"), &[37, 801], text, None);
+    assert_close(ours, reference.floats::<4>("output").narrow(1, 0, 3));
+}
+
+#[test]
+fn estimates_are_thresholded_as_in_diffusers() {
+    let (pipeline, reference) = model();
+    assert_close(pipeline.keep_clean(reference.floats("sample")), reference.floats("thresholded"));
+}
