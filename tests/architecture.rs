@@ -15,6 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("train", &["core", "kernels", "diffusion", "toybox"]),
     ("engine", &["core", "kernels", "scene", "diffusion", "distill", "mesh"]),
     ("clip", &["core"]),
+    ("hub", &[]),
     ("eval", &["core", "diffusion", "distill", "engine", "mesh", "scene", "toybox"]),
 ];
 

@@ -70,7 +70,8 @@ pub struct RunArgs {
     /// What the prior computes with: f32, or on a GPU f16 or bf16 [default: f32].
     #[arg(long)]
     pub precision: Option<Precision>,
-    /// `embedded`, a folder in the diffusers layout, or a single safetensors file [default: embedded].
+    /// `embedded`, a folder in the diffusers layout, a single safetensors file, or a model of the Hugging Face hub as
+    /// OWNER/NAME[@REVISION] [default: embedded].
     #[arg(long, value_name = "PRIOR")]
     pub prior: Option<String>,
     /// An adaptation to merge into the prior, with its strength; may be given again.
@@ -148,7 +149,8 @@ pub struct InspectArgs {
     /// Same seed, same noise.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// `embedded`, a folder in the diffusers layout, or a single safetensors file.
+    /// `embedded`, a folder in the diffusers layout, a single safetensors file, or a model of the Hugging Face hub as
+    /// OWNER/NAME[@REVISION].
     #[arg(long, value_name = "PRIOR", default_value = "embedded")]
     pub prior: String,
     /// An adaptation to merge into the prior, with its strength; may be given again.
@@ -216,7 +218,8 @@ pub struct SampleArgs {
     /// Same seed, same pictures.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// `embedded`, a folder in the diffusers layout, or a single safetensors file.
+    /// `embedded`, a folder in the diffusers layout, a single safetensors file, or a model of the Hugging Face hub as
+    /// OWNER/NAME[@REVISION].
     #[arg(long, value_name = "PRIOR", default_value = "embedded")]
     pub prior: String,
     /// An adaptation to merge into the prior, with its strength; may be given again.

@@ -1,6 +1,7 @@
 //! `dreamfuse prior inspect`: a strip of pictures and a table.
 
 use crate::cli::InspectArgs;
+use crate::hub;
 use crate::words::warn_unknown;
 use anyhow::{Context, ensure};
 use burn::tensor::Device;
@@ -25,7 +26,7 @@ const NOISE: [f32; 3] = [0.90, 0.35, 0.15];
 pub fn inspect(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     ensure!(args.azimuth.is_finite(), "--azimuth has to be a number");
     ensure!(args.guidance_scale.is_finite(), "--guidance-scale has to be a number");
-    let prior = named_prior(&args.prior, &args.loras, &Device::flex())?;
+    let prior = named_prior(&hub::locate(&args.prior)?, &args.loras, &Device::flex())?;
     warn_unknown(&args.prompt, &prior.words);
     let camera = Camera::orbit(args.azimuth.to_radians(), 0.3);
     let prompt = args.prompt.clone() + ViewWord::of(camera.azimuth, camera.elevation).suffix();

@@ -7,6 +7,7 @@ mod cli;
 mod clip;
 mod doctor;
 mod evaluate;
+mod hub;
 mod inspect;
 mod interrupt;
 mod memory;

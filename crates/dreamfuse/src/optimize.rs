@@ -1,7 +1,7 @@
 //! Runs: start, resume, export.
 
 use crate::cli::{ExportArgs, ResumeArgs, RunArgs};
-use crate::{interrupt, progress, words};
+use crate::{hub, interrupt, progress, words};
 use anyhow::bail;
 use dreamfuse_engine::{Event, Outcome, Run, RunConfig, RunFolder, load_prior, optimize};
 use dreamfuse_mesh::Format;
@@ -18,8 +18,10 @@ pub fn start(args: &RunArgs) -> anyhow::Result<ExitCode> {
             args.words[0]
         );
     }
-    let config = configure(args)?;
+    let mut config = configure(args)?;
     config.check()?;
+    config.prior = hub::locate(&config.prior)?;
+    config.name_files_absolutely();
     let prior = load_prior(&config)?;
     words::warn_unknown(&config.prompt, &prior.words);
     words::warn_unknown(&config.negative_prompt, &prior.words);
@@ -44,7 +46,6 @@ fn configure(args: &RunArgs) -> anyhow::Result<RunConfig> {
     if !args.loras.is_empty() {
         config.loras.clone_from(&args.loras);
     }
-    config.name_files_absolutely();
     set(&mut config.guidance_scale, args.guidance_scale);
     set(&mut config.negative_prompt, args.negative_prompt.clone());
     set(&mut config.render_size, args.render_size.map(Some));

@@ -1,7 +1,7 @@
 //! `dreamfuse prior …`.
 
 use crate::cli::{SampleArgs, SamplerName, TrainArgs};
-use crate::{interrupt, progress, words as prompt_words};
+use crate::{hub, interrupt, progress, words as prompt_words};
 use anyhow::{Context, anyhow, bail, ensure};
 use burn::tensor::Device;
 use dreamfuse_core::files::{create_folder, write_atomically};
@@ -169,7 +169,7 @@ fn sheet(prior: &Pipeline, prompts: &[String], options: &SheetOptions) -> anyhow
 /// `dreamfuse prior sample`.
 pub fn sample(args: &SampleArgs) -> anyhow::Result<ExitCode> {
     let device = Device::flex();
-    let prior = named_prior(&args.prior, &args.loras, &device)?;
+    let prior = named_prior(&hub::locate(&args.prior)?, &args.loras, &device)?;
     args.prompts.iter().for_each(|prompt| prompt_words::warn_unknown(prompt, &prior.words));
     let sampler = match args.sampler {
         SamplerName::Ddim => Sampler::Ddim,

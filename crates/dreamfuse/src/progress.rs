@@ -10,3 +10,10 @@ pub fn bar(done: u64, steps: u64) -> ProgressBar {
     bar.reset_eta();
     bar
 }
+
+/// A bar over the bytes of a file.
+pub fn bytes(size: u64) -> ProgressBar {
+    let template = "{bytes}/{total_bytes} [{bar:28}] {bytes_per_sec}, {eta} left  {msg}";
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(size).with_style(style.progress_chars("=> "))
+}

@@ -1,0 +1,161 @@
+//! One file: in parts, checked, and whole or not there.
+
+use crate::hub::{Hub, HubError, Progress};
+use crate::id::ModelId;
+use sha1::Sha1;
+use sha2::{Digest, Sha256};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use ureq::Agent;
+
+/// What a file has to be.
+pub(crate) enum Blob {
+    /// A large file, kept by its hash.
+    Sha256 { hash: String, size: u64 },
+    /// A small one, kept by Git.
+    Git { hash: String, size: u64 },
+}
+
+/// A file to be had.
+pub(crate) struct Download<'a> {
+    pub hub: &'a Hub,
+    pub agent: &'a Agent,
+    pub id: &'a ModelId,
+    pub url: String,
+    pub name: &'a str,
+    pub blob: &'a Blob,
+    /// Where it will be.
+    pub path: &'a Path,
+}
+
+/// Bytes asked for at a time: each part has its own patience, so that a connection that stands still is noticed.
+const PART: u64 = 64 << 20;
+/// Tries in a row that bring no byte.
+const TRIES: u32 = 4;
+const BUFFER: usize = 1 << 16;
+
+/// Why a part did not come whole.
+enum Failure {
+    /// Worth another try.
+    Connection,
+    Final(HubError),
+}
+
+impl Blob {
+    pub(crate) fn hash(&self) -> &str {
+        match self {
+            Self::Sha256 { hash, .. } | Self::Git { hash, .. } => hash,
+        }
+    }
+
+    fn size(&self) -> u64 {
+        match self {
+            Self::Sha256 { size, .. } | Self::Git { size, .. } => *size,
+        }
+    }
+
+    /// The hash of a file, as this one's is made.
+    fn hash_of(&self, path: &Path) -> io::Result<String> {
+        match self {
+            Self::Sha256 { .. } => digest(Sha256::new(), path),
+            Self::Git { size, .. } => digest(Sha1::new_with_prefix(format!("blob {size}\0")), path),
+        }
+    }
+}
+
+fn digest<D: Digest>(mut digest: D, path: &Path) -> io::Result<String> {
+    let (mut file, mut buffer) = (File::open(path)?, vec![0; BUFFER]);
+    loop {
+        let count = file.read(&mut buffer)?;
+        if count == 0 {
+            return Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect());
+        }
+        digest.update(&buffer[..count]);
+    }
+}
+
+impl Download<'_> {
+    /// Gets what is still missing of the file.
+    pub(crate) fn run(&self, observe: &mut dyn FnMut(Progress)) -> Result<(), HubError> {
+        if self.path.exists() {
+            return Ok(());
+        }
+        let partial = PathBuf::from(format!("{}.incomplete", self.path.display()));
+        let written = |source: io::Error| HubError::Write { path: partial.clone(), source };
+        std::fs::create_dir_all(self.path.parent().unwrap_or(self.path)).map_err(written)?;
+        let mut file = OpenOptions::new().create(true).append(true).open(&partial).map_err(written)?;
+        let mut done = file.metadata().map_err(written)?.len();
+        if done > self.blob.size() {
+            file.set_len(0).map_err(written)?;
+            done = 0;
+        }
+        self.fill(&mut file, &partial, done, observe)?;
+        file.sync_all().map_err(written)?;
+        let found = self.blob.hash_of(&partial).map_err(written)?;
+        if found != self.blob.hash() {
+            std::fs::remove_file(&partial).map_err(written)?;
+            let (file, right) = (self.name.to_owned(), self.blob.hash().to_owned());
+            return Err(HubError::WrongHash { file, found, right });
+        }
+        std::fs::rename(&partial, self.path).map_err(written)
+    }
+
+    /// Appends part after part, until the file has its size.
+    fn fill(
+        &self,
+        file: &mut File,
+        partial: &Path,
+        mut done: u64,
+        observe: &mut dyn FnMut(Progress),
+    ) -> Result<(), HubError> {
+        let size = self.blob.size();
+        let mut failures = 0;
+        while done < size {
+            let before = done;
+            let result = self.part(file, partial, &mut done, observe);
+            failures = if done > before { 0 } else { failures + 1 };
+            match result {
+                Ok(()) => {}
+                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Connection) if failures < TRIES => {}
+                Err(Failure::Connection) => return Err(HubError::Broken { file: self.name.to_owned(), done, size }),
+            }
+        }
+        Ok(())
+    }
+
+    fn part(
+        &self,
+        file: &mut File,
+        partial: &Path,
+        done: &mut u64,
+        observe: &mut dyn FnMut(Progress),
+    ) -> Result<(), Failure> {
+        let (size, written) = (self.blob.size(), |source| HubError::Write { path: partial.to_owned(), source });
+        let end = (*done + PART).min(size);
+        let range = format!("bytes={done}-{}", end - 1);
+        let mut answer = self.hub.get(self.agent, &self.url, Some(range)).map_err(|_| Failure::Connection)?;
+        if answer.status().is_server_error() {
+            return Err(Failure::Connection);
+        }
+        self.hub.check(self.id, &self.url, &answer).map_err(Failure::Final)?;
+        if answer.status() == 200 && *done > 0 {
+            // This server sends whole files alone.
+            file.set_len(0).map_err(|e| Failure::Final(written(e)))?;
+            *done = 0;
+        }
+        let room = if answer.status() == 200 { size } else { end - *done };
+        let mut body = answer.body_mut().with_config().limit(u64::MAX).reader().take(room);
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            let count = body.read(&mut buffer).map_err(|_| Failure::Connection)?;
+            if count == 0 {
+                return if *done < end { Err(Failure::Connection) } else { Ok(()) };
+            }
+            file.write_all(&buffer[..count]).map_err(|e| Failure::Final(written(e)))?;
+            *done += count as u64;
+            observe(Progress { file: self.name, done: *done, size });
+        }
+    }
+}

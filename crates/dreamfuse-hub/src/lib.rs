@@ -1,0 +1,12 @@
+//! Models from the Hugging Face hub, in the cache that Python's `huggingface_hub` uses too: what either has downloaded, the
+//! other finds.
+
+mod cache;
+mod download;
+mod hub;
+mod id;
+mod select;
+
+pub use cache::Cache;
+pub use hub::{Hub, HubError, Progress};
+pub use id::ModelId;
