@@ -53,6 +53,8 @@ pub struct Camera {
 impl Camera {
     /// Numbers in [`Camera::conditioning`].
     pub const CONDITIONING: usize = 9;
+    /// Numbers in [`Camera::matrix`].
+    pub const MATRIX: usize = 16;
 
     /// A whole view of the scene from `azimuth` and `elevation` (radians), at the middle of the
     /// default ranges of distance and field of view.
@@ -107,6 +109,19 @@ impl Camera {
     pub fn rays(&self, size: usize) -> Vec<Ray> {
         let at = |i: usize| (i as f32 + 0.5) / size as f32;
         (0..size * size).map(|i| self.ray(at(i % size), at(i / size))).collect()
+    }
+
+    /// What MVDream is told: the rows of camera-to-world in Blender's axes, right, up and backwards in the columns, and the
+    /// camera on the unit sphere (MVDream's `camera_utils.py`, `get_camera`). The distance is not told, nor where it aims.
+    pub fn matrix(&self) -> [f32; Self::MATRIX] {
+        let [right, up, forward] = Self { roll: 0.0, ..*self }.axes();
+        let row = |i: usize| [right[i], up[i], -forward[i], -forward[i]];
+        let [x, y, z] = [row(0), row(1), row(2)];
+        let mut rows = [0.0; Self::MATRIX];
+        for (target, value) in rows.iter_mut().zip(x.into_iter().chain(y).chain(z).chain([0.0, 0.0, 0.0, 1.0])) {
+            *target = value;
+        }
+        rows
     }
 
     /// What a camera-aware prior is told: `[present, cos azimuth, sin azimuth, sin elevation,
@@ -171,6 +186,21 @@ impl CameraRange {
             check_range(&format!("cameras.{key}"), range, [least, most])?;
         }
         Ok(())
+    }
+
+    /// Random cameras in rows of `together`: those of a row are as far apart as they can be, and differ in nothing else.
+    pub fn sample_rows(&self, count: usize, together: usize, rng: &mut impl Rng) -> Vec<Camera> {
+        let rows = count.div_ceil(together);
+        let mut cameras = Vec::with_capacity(count);
+        for row in 0..rows {
+            let first = self.sample(row, rows, rng);
+            let turned = |index: usize| TAU * index as f32 / together as f32;
+            cameras.extend(
+                (0..together).map(|index| Camera { azimuth: wrap(first.azimuth + turned(index)), ..first.clone() }),
+            );
+        }
+        cameras.truncate(count);
+        cameras
     }
 
     /// One random camera. The azimuth is uniform in stratum `index` of `count`. Half of the

@@ -138,29 +138,37 @@ impl Pipeline {
     ) -> Tensor<4> {
         let (noisy, text) = (noisy.clone().slice_dim(0, range.clone()), text.part(range.clone()));
         let cameras = cameras.map(|cameras| &cameras[range.clone()]);
-        let camera = self.takes_camera().then(|| camera_tensor(cameras, range.len(), &self.device));
+        let camera = self.camera_tensor(cameras, range.len());
         let channels = self.unet.config().in_channels;
         self.unet.forward(noisy, &timesteps[range], text, camera).narrow(1, 0, channels)
     }
 
     /// Whether it is told where the camera stands.
     pub fn takes_camera(&self) -> bool {
-        self.unet.config().projection_class_embeddings_input_dim == Some(Camera::CONDITIONING)
+        self.unet.config().projection_class_embeddings_input_dim.is_some()
     }
-}
 
-/// The conditioning vectors of `count` pictures `[count, 9]`, zeros where no camera is known.
-pub fn camera_tensor(cameras: Option<&[Camera]>, count: usize, device: &Device) -> Tensor<2> {
-    let values = match cameras {
-        Some(cameras) => cameras.iter().flat_map(Camera::conditioning).collect(),
-        None => vec![0.0; count * Camera::CONDITIONING],
-    };
-    Tensor::from_data(TensorData::new(values, [count, Camera::CONDITIONING]), device)
+    /// What the U-Net takes for the cameras of `count` pictures. Cameras that are not known are zeros, and nothing at all for a
+    /// network of several views.
+    fn camera_tensor(&self, cameras: Option<&[Camera]>, count: usize) -> Option<Tensor<2>> {
+        let width = self.unet.config().projection_class_embeddings_input_dim?;
+        let values = match (cameras, self.views_together()) {
+            (Some(cameras), 1) => cameras.iter().flat_map(Camera::conditioning).collect(),
+            (Some(cameras), _) => cameras.iter().flat_map(Camera::matrix).collect(),
+            (None, 1) => vec![0.0; count * width],
+            (None, _) => return None,
+        };
+        Some(Tensor::from_data(TensorData::new(values, [count, width]), &self.device))
+    }
 }
 
 impl FrozenPrior for Pipeline {
     fn resolution(&self) -> usize {
         self.unet.config().sample_size * self.space.factor()
+    }
+
+    fn views_together(&self) -> usize {
+        self.unet.config().num_views
     }
 
     fn sample_shape(&self) -> [usize; 3] {
@@ -197,13 +205,17 @@ impl FrozenPrior for Pipeline {
     }
 
     fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], text: ReadText, cameras: Option<&[Camera]>) -> Tensor<4> {
-        let (count, at) = (timesteps.len(), |range| self.output(range, &noisy, timesteps, &text, cameras));
+        let (count, row) = (timesteps.len(), self.views_together());
+        // Views that make no whole row are seen one by one.
+        let cameras = cameras.filter(|cameras| cameras.len().is_multiple_of(row));
+        let at = |range| self.output(range, &noisy, timesteps, &text, cameras);
+        let row = if cameras.is_some() { row } else { 1 };
         let output = match &self.workers {
             None => at(0..count),
             // Pictures do not depend on each other: threads that have some to themselves wait for each other once,
             // not at every operation.
             Some(workers) => {
-                let part = |index: usize| index * count / PARTS..(index + 1) * count / PARTS;
+                let part = |index: usize| index * (count / row) / PARTS * row..(index + 1) * (count / row) / PARTS * row;
                 let parts: Vec<_> = (0..PARTS).map(part).filter(|part| !part.is_empty()).collect();
                 Tensor::cat(workers.map(parts.len(), |index| at(parts[index].clone())), 0)
             }

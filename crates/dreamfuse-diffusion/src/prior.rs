@@ -21,6 +21,11 @@ pub trait FrozenPrior {
         clean.clamp(-1.0, 1.0)
     }
 
+    /// Views, a quarter of a turn or so apart, that it sees together when it is told their cameras: batches are rows of so many.
+    fn views_together(&self) -> usize {
+        1
+    }
+
     /// Its forward process.
     fn schedule(&self) -> &NoiseSchedule;
 

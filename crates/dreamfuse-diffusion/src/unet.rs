@@ -129,7 +129,8 @@ impl UNet {
     /// - `sample`: `[batch, in_channels, size, size]`
     /// - `timesteps`: one for each picture, in `0..1000`
     /// - `text`: a batch of texts that this network has read
-    /// - `camera`: `[batch, projection_class_embeddings_input_dim]`, if the network takes one
+    /// - `camera`: `[batch, projection_class_embeddings_input_dim]`, if the network takes one; a network of several views takes
+    ///   them in rows of `num_views`, and without cameras each picture by itself
     /// - output: `[batch, out_channels, size, size]`, in f32 whatever the network computes with
     ///
     /// # Panics
@@ -144,18 +145,20 @@ impl UNet {
         let numbers = self.conv_in.numbers();
         let sines = embeddings::sinusoidal(timesteps, self.config.block_out_channels[0], &sample.device());
         let mut time = self.time_embedding.forward(sines.cast(numbers), self.config.act_fn);
+        let views = if camera.is_some() { self.config.num_views } else { 1 };
         match (&self.class_embedding, camera) {
             (Some(embedding), Some(camera)) => {
                 time = time + embedding.forward(camera.cast(numbers), Nonlinearity::Silu)
             }
             (None, None) => {}
+            (Some(_), None) if self.config.num_views > 1 => {}
             (Some(_), None) => panic!("this U-Net takes a camera, and none was given"),
             (None, Some(_)) => panic!("this U-Net takes no camera"),
         }
         if let Some(pooled) = &text.pooled {
             time = time + pooled.clone();
         }
-        let context = Attend { time: self.config.act_fn.apply(time), text, used: Cell::new(0) };
+        let context = Attend { time: self.config.act_fn.apply(time), text, views, used: Cell::new(0) };
         let mut x = self.conv_in.forward(sample.cast(numbers));
         let mut skips = vec![x.clone()];
         for block in &self.down_blocks {

@@ -8,7 +8,6 @@ use common::{Reference, copy_folder, folder, relative_error};
 use dreamfuse_core::Camera;
 use dreamfuse_diffusion::checkpoint::read_json;
 use dreamfuse_diffusion::clip_text::{ClipTextConfig, ClipTextModel};
-use dreamfuse_diffusion::pipeline::camera_tensor;
 use dreamfuse_diffusion::unet::{UNet, UNetConfig};
 use dreamfuse_diffusion::{CheckpointError, FrozenPrior, Pipeline, Tokenizer, Weights};
 use safetensors::SafeTensors;
@@ -82,7 +81,8 @@ fn parts_of_a_batch_are_put_together_in_order() {
     let cameras = [0.0, 0.8, 2.5].map(|azimuth| Camera::orbit(azimuth, 0.3));
     let (noisy, timesteps) = (reference.floats::<4>("sample"), [37, 500, 801]);
     let (unet, text) = (load_unet(&folder().join("unet")), reference.floats("text_embeddings"));
-    let labels = camera_tensor(Some(&cameras), 3, &Device::flex());
+    let labels = cameras.iter().flat_map(Camera::conditioning).collect();
+    let labels = Tensor::from_data(TensorData::new(labels, [3, Camera::CONDITIONING]), &Device::flex());
     let whole = unet.forward(noisy.clone(), &timesteps, unet.read(&text), Some(labels));
     let right = pipeline.schedule.noise_of(noisy.clone(), whole, &timesteps);
     let error = relative_error(pipeline.noise(noisy, &timesteps, pipeline.unet.read(&text), Some(&cameras)), right);

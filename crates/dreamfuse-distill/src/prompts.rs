@@ -18,11 +18,19 @@ impl ViewPrompts {
     /// # Errors
     /// When a prompt is too long for the prior.
     pub fn encode(prior: &dyn FrozenPrior, [prompt, negative]: [&str; 2], with_words: bool) -> Result<Self, String> {
-        let one = |text: String| prior.encode(&[text]);
+        let texts = Self::texts([prompt, negative], with_words);
+        // All at once: a large text encoder is read from the disk for every batch.
+        let all = prior.encode(&texts)?;
+        let mut each: Vec<ReadText> = (0..texts.len()).map(|index| all.part(index..index + 1)).collect();
+        let negative = each.pop().expect("the negative prompt is the last");
+        Ok(Self { views: each, negative })
+    }
+
+    /// The texts of a run: the prompt for each of [`ViewWord::ALL`], then the negative one.
+    pub fn texts([prompt, negative]: [&str; 2], with_words: bool) -> Vec<String> {
         let suffix = |view: &ViewWord| if with_words { view.suffix() } else { "" };
-        let views =
-            ViewWord::ALL.iter().map(|view| one(format!("{prompt}{}", suffix(view)))).collect::<Result<_, _>>()?;
-        Ok(Self { views, negative: one(negative.to_owned())? })
+        let views = ViewWord::ALL.iter().map(|view| format!("{prompt}{}", suffix(view)));
+        views.chain([negative.to_owned()]).collect()
     }
 
     fn view(&self, word: ViewWord) -> &ReadText {

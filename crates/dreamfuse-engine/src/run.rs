@@ -44,6 +44,11 @@ impl Run {
                 "render_size = {wanted} is more than the prior's pictures have, {most}"
             )));
         }
+        let together = prior.views_together();
+        if config.camera_aware && !config.views.is_multiple_of(together) {
+            let views = config.views;
+            return Err(EngineError::Config(format!("views = {views} is no multiple of the {together} that the prior sees together")));
+        }
         let device = device(&config.device, config.precision)?.autodiff();
         let prompts = ViewPrompts::encode(prior, [&config.prompt, &config.negative_prompt], config.view_prompts);
         let prompts = prompts.map_err(EngineError::Prompt)?;
@@ -66,7 +71,7 @@ impl Run {
         if self.step.is_multiple_of(self.config.occupancy_every) {
             self.occupancy.update(&self.field, &self.config.scene, self.config.seed, self.salt, self.step);
         }
-        let views = self.draw_views();
+        let views = self.draw_views(self.views_together(prior));
         let rendered =
             self.renderer().render(&views, self.picture_size(prior), Some(&mut self.random(Purpose::Jitter)));
         let gradient = self.ask(prior, &views, rendered.color.clone().without_autodiff());
@@ -130,14 +135,18 @@ impl Run {
         self.step as f64 / self.config.steps as f64
     }
 
-    fn draw_views(&self) -> Vec<ViewSettings> {
+    /// Views of a row that the prior sees together.
+    fn views_together(&self, prior: &dyn FrozenPrior) -> usize {
+        if self.config.camera_aware { prior.views_together() } else { 1 }
+    }
+
+    fn draw_views(&self, together: usize) -> Vec<ViewSettings> {
         let mut cameras = self.random(Purpose::Camera);
         let mut lights = self.random(Purpose::Light);
         let mut shadings = self.random(Purpose::Shading);
         let mut backgrounds = self.random(Purpose::Background);
-        let count = self.config.views;
-        let view = |index: usize| {
-            let camera = self.config.cameras.sample(index, count, &mut cameras);
+        let cameras = self.config.cameras.sample_rows(self.config.views, together, &mut cameras);
+        let view = |camera: Camera| {
             let light = self.config.lights.sample(&camera, &mut lights);
             ViewSettings {
                 camera,
@@ -146,7 +155,7 @@ impl Run {
                 background: random_background(&mut backgrounds),
             }
         };
-        (0..count).map(view).collect()
+        cameras.into_iter().map(view).collect()
     }
 
     fn shading(&self, rng: &mut impl Rng) -> Shading {
@@ -162,8 +171,9 @@ impl Run {
     fn ask(&self, prior: &dyn FrozenPrior, views: &[ViewSettings], pictures: Tensor<4>) -> Tensor<4> {
         let [low, high] = self.config.time.bounds(self.progress());
         let mut times = self.random(Purpose::Timestep);
-        let timesteps: Vec<usize> =
-            views.iter().map(|_| prior.schedule().timestep(times.random_range(low..=high))).collect();
+        let together = self.views_together(prior);
+        let rows = (0..views.len() / together).map(|_| prior.schedule().timestep(times.random_range(low..=high)));
+        let timesteps: Vec<usize> = rows.flat_map(|timestep| std::iter::repeat_n(timestep, together)).collect();
         let [channels, height, width] = prior.sample_shape();
         let shape = [views.len(), channels, height, width];
         let noise: Vec<f32> =

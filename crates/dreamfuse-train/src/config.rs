@@ -138,6 +138,7 @@ impl TrainConfig {
             cross_attention_norm: None,
             encoder_hid_dim: None,
             encoder_hid_dim_type: None,
+            num_views: 1,
             cross_attention_dim: self.text_width,
             attention_head_dim: dreamfuse_diffusion::unet::PerLevel::Same(self.heads),
             norm_num_groups: 8,

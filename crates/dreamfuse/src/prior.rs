@@ -143,6 +143,10 @@ fn sheet(prior: &Pipeline, prompts: &[String], options: &SheetOptions) -> anyhow
     let most = prior.schedule.steps();
     ensure!((1..=most).contains(&options.steps), "--steps {} is not within 1 and {most}", options.steps);
     ensure!(options.guidance_scale.is_finite(), "--guidance-scale has to be a number");
+    let together = prior.views_together();
+    if let Some(views) = options.views.filter(|views| !views.is_multiple_of(together)) {
+        bail!("--views {views} is no multiple of the {together} that this prior draws together");
+    }
     if options.views.is_some() && !prior.takes_camera() {
         bail!("this prior takes no camera; leave --views away and name the view in the prompt");
     }

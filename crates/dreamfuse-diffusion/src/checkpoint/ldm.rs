@@ -1,5 +1,5 @@
-//! The names of latent diffusion's own checkpoints (CompVis, Stability AI), which most custom models are shared in, and
-//! what diffusers and transformers call the same.
+//! The names of latent diffusion's own checkpoints (CompVis, Stability AI, and MVDream, which adds `camera_embed`), which
+//! most custom models are shared in, and what diffusers and transformers call the same.
 
 /// A key of a U-Net below `model.diffusion_model.`, as diffusers names it. Blocks are numbered through there, and in
 /// levels of `layers` residual blocks and a change of size here.
@@ -8,6 +8,7 @@ pub(crate) fn unet_key(key: &str, layers: usize) -> String {
     let number = |text: &str| text.parse::<usize>().unwrap_or(usize::MAX);
     match parts.as_slice() {
         ["time_embed", index, rest @ ..] => join(&format!("time_embedding.linear_{}", number(index) / 2 + 1), rest),
+        ["camera_embed", index, rest @ ..] => join(&format!("class_embedding.linear_{}", number(index) / 2 + 1), rest),
         ["input_blocks", "0", "0", rest @ ..] => join("conv_in", rest),
         ["input_blocks", block, slot, rest @ ..] => {
             let (level, layer) = split(number(block).wrapping_sub(1), layers);

@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 /// Numbers of a head in Stable Diffusion 2, and in both text encoders.
 const HEAD: usize = 64;
 
+/// Views of MVDream.
+const MULTI_VIEW: usize = 4;
+
 /// Larger numbers in keys are no layers.
 const MOST: usize = 1000;
 
@@ -23,7 +26,7 @@ pub(super) fn unet_layers(weights: &Weights) -> usize {
     (1..blocks).find(is_change).unwrap_or(blocks).saturating_sub(1)
 }
 
-/// `sample_size` is that of 512 pixels; who predicts v was trained with 768.
+/// `sample_size` is that of 512 pixels; who predicts v was trained with 768, and MVDream with 256.
 pub(super) fn unet(weights: &Weights, predicts_v: bool) -> Option<Value> {
     let layers = unet_layers(weights);
     let levels = count(weights, &format!("{UNET}input_blocks.")) / (layers + 1);
@@ -35,9 +38,18 @@ pub(super) fn unet(weights: &Weights, predicts_v: bool) -> Option<Value> {
     let projection = weights.keys().find(|key| key.starts_with(UNET) && key.ends_with(".1.proj_in.weight"))?;
     let is_linear = weights.shape(projection)?.len() == 2;
     let heads = if is_linear { json!(channels.iter().map(|c| c / HEAD).collect::<Vec<_>>()) } else { json!(8) };
+    let cameras = match weights.shape(&format!("{UNET}camera_embed.0.weight")) {
+        Some(shape) => Some(*shape.get(1)?),
+        None => None,
+    };
+    let size = match (cameras, predicts_v) {
+        (Some(_), _) => 32,
+        (None, true) => 96,
+        (None, false) => 64,
+    };
     let named = |level: usize, kind: &str| if attends(level) { format!("CrossAttn{kind}") } else { kind.to_owned() };
     Some(json!({
-        "sample_size": if predicts_v { 96 } else { 64 },
+        "sample_size": size,
         "in_channels": weights.shape(&format!("{UNET}input_blocks.0.0.weight"))?.get(1)?,
         "out_channels": weights.shape(&format!("{UNET}out.2.weight"))?.first()?,
         "block_out_channels": channels,
@@ -47,6 +59,9 @@ pub(super) fn unet(weights: &Weights, predicts_v: bool) -> Option<Value> {
         "cross_attention_dim": weights.shape(first)?.get(1)?,
         "attention_head_dim": heads,
         "use_linear_projection": is_linear,
+        "class_embed_type": cameras.map(|_| "projection"),
+        "projection_class_embeddings_input_dim": cameras,
+        "num_views": if cameras.is_some() { MULTI_VIEW } else { 1 },
     }))
 }
 
@@ -104,9 +119,10 @@ pub(super) fn text(weights: &Weights) -> Option<Value> {
     }))
 }
 
-/// Of Stable Diffusion 1. Some models with OpenCLIP's text encoder predict noise and some v, and their tensors are alike.
+/// Of Stable Diffusion 1 and MVDream. Other models with OpenCLIP's text encoder predict noise or v, and their tensors are alike.
 pub(super) fn scheduler(weights: &Weights) -> Option<Value> {
-    (!has_open_clip(weights)).then(|| {
+    let is_multi_view = weights.shape(&format!("{UNET}camera_embed.0.weight")).is_some();
+    (is_multi_view || !has_open_clip(weights)).then(|| {
         json!({
             "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012,
             "num_train_timesteps": 1000, "prediction_type": "epsilon",
@@ -191,6 +207,12 @@ mod tests {
                 (&vae["block_out_channels"], &vae["layers_per_block"]),
                 (&json!([128, 256, 512, 512]), &json!(2))
             );
+            let mut more = shapes(second);
+            more.insert(format!("{UNET}camera_embed.0.weight"), vec![1280, 16]);
+            let multi_view = super::unet(&Weights::of_shapes(more), false).unwrap();
+            assert_eq!((&unet["num_views"], &unet["class_embed_type"]), (&json!(1), &Value::Null));
+            assert_eq!((&multi_view["num_views"], &multi_view["sample_size"]), (&json!(4), &json!(32)));
+            assert_eq!(multi_view["projection_class_embeddings_input_dim"], 16);
             assert_eq!(scheduler(&weights).is_none(), second, "a second one predicts noise or v; nothing says which");
         }
     }

@@ -133,12 +133,15 @@ impl Plan {
         };
         let channels = [unet.in_channels, unet.out_channels];
         let predicted = if schedule.learns_variance() { 2 * wanted } else { wanted };
-        let labels = unet.projection_class_embeddings_input_dim.unwrap_or(Camera::CONDITIONING);
+        let labels = unet.projection_class_embeddings_input_dim;
+        let known = if unet.num_views == 1 { Camera::CONDITIONING } else { Camera::MATRIX };
         let (width, taken) = (text.width(), unet.text_width());
         let (start, end) = (schedule.beta_start, schedule.beta_end);
         Some(match () {
             () if channels != [wanted, predicted] => (UNET, format!("{channels:?} channels in and out are {what}")),
-            () if labels != Camera::CONDITIONING => (UNET, format!("class labels of {labels} numbers are no cameras")),
+            () if labels.is_some_and(|labels| labels != known) => {
+                (UNET, format!("class labels of {} numbers are no cameras", labels.unwrap_or_default()))
+            }
             () if width != taken => {
                 let key = unet.encoder_hid_dim.map_or("cross_attention_dim", |_| "encoder_hid_dim");
                 (UNET, format!("{key} is {taken}, and the text {width} wide"))

@@ -52,6 +52,9 @@ pub struct UNetConfig {
     pub class_embed_type: Option<String>,
     #[serde(default)]
     pub projection_class_embeddings_input_dim: Option<usize>,
+    /// Views that attend to each other. A key of ours: diffusers has no such network.
+    #[serde(default = "default_views", skip_serializing_if = "is_one")]
+    pub num_views: usize,
     /// `text`: the whole text, pooled, joins the time embedding.
     #[serde(default)]
     pub addition_embed_type: Option<String>,
@@ -67,6 +70,13 @@ fn default_mid_block() -> String {
 }
 fn default_heads() -> PerLevel {
     PerLevel::Same(8)
+}
+fn default_views() -> usize {
+    1
+}
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_one(views: &usize) -> bool {
+    *views == 1
 }
 fn default_addition_heads() -> usize {
     64
@@ -205,7 +215,11 @@ impl UNetConfig {
             }
         }
         match (self.class_embed_type.as_deref(), self.projection_class_embeddings_input_dim) {
-            (None, None) | (Some("projection"), Some(_)) => {}
+            (None, None) if self.num_views == 1 => {}
+            (Some("projection"), Some(_)) if (1..=16).contains(&self.num_views) => {}
+            (_, _) if self.num_views != 1 => {
+                return Err(format!("num_views is {}; 1 to 16, with cameras as class labels, would do", self.num_views));
+            }
             (kind, _) => {
                 return Err(format!("class_embed_type is {kind:?}; null, or projection with its input size, would do"));
             }
