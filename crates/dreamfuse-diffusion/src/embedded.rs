@@ -1,8 +1,7 @@
 //! The prior that is built into the binary: trained by this project on its toybox world.
 
 use crate::checkpoint::{CheckpointError, Weights};
-use crate::lora::LoraSource;
-use crate::pipeline::{Files, Pipeline};
+use crate::pipeline::{Additions, Files, Pipeline};
 use burn::tensor::Device;
 use std::io;
 use std::path::Path;
@@ -38,15 +37,15 @@ pub fn words() -> Vec<&'static str> {
 /// # Errors
 /// Never in a binary whose tests pass; the types are those of any checkpoint.
 pub fn load(device: &Device) -> Result<Pipeline, CheckpointError> {
-    load_with(&[], device)
+    load_with(&Additions::default(), device)
 }
 
-/// Loads the embedded prior with adaptations.
+/// Loads the embedded prior with what is added to it.
 ///
 /// # Errors
-/// When an adaptation does not fit.
-pub fn load_with(loras: &[LoraSource], device: &Device) -> Result<Pipeline, CheckpointError> {
-    Pipeline::assemble(&Embedded, loras, device)
+/// When that does not fit.
+pub fn load_with(additions: &Additions, device: &Device) -> Result<Pipeline, CheckpointError> {
+    Pipeline::assemble(&Embedded, additions, device)
 }
 
 struct Embedded;

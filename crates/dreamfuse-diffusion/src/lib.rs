@@ -22,7 +22,7 @@ pub mod vae;
 
 pub use checkpoint::{CheckpointError, Weights};
 pub use lora::LoraSource;
-pub use pipeline::Pipeline;
+pub use pipeline::{Additions, Pipeline};
 pub use precision::Precision;
 pub use prior::{FrozenPrior, answers, guided_noise};
 pub use sampler::Sampler;

@@ -13,7 +13,7 @@ use crate::precision::Precision;
 use crate::prior::FrozenPrior;
 use crate::schedule::NoiseSchedule;
 use crate::t5::T5Encoder;
-use crate::text::TextEncoder;
+use crate::text::{TextEncoder, TextPack};
 use crate::unet::{ReadText, UNet};
 use crate::vae::Vae;
 use burn::module::Module;
@@ -40,6 +40,15 @@ pub struct Pipeline {
     workers: Option<Workers>,
 }
 
+/// What a user adds to a model's own files.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Additions<'a> {
+    /// Merged into the weights.
+    pub loras: &'a [LoraSource],
+    /// A pack of encoded texts in the place of the text encoder, whose files need not be there then.
+    pub texts: Option<&'a Path>,
+}
+
 /// Parts of a batch on a CPU, whatever the number of threads: they decide the last digits.
 const PARTS: usize = 2;
 
@@ -63,20 +72,20 @@ impl Pipeline {
     /// # Errors
     /// When a file is missing, damaged or unsupported; the message names it.
     pub fn load(path: &Path, device: &Device) -> Result<Self, CheckpointError> {
-        Self::load_with(path, &[], device)
+        Self::load_with(path, &Additions::default(), device)
     }
 
-    /// As [`Pipeline::load`], with adaptations merged in.
+    /// As [`Pipeline::load`], with what is added.
     ///
     /// # Errors
-    /// As there, and when an adaptation does not fit.
-    pub fn load_with(path: &Path, loras: &[LoraSource], device: &Device) -> Result<Self, CheckpointError> {
+    /// As there, and when that does not fit.
+    pub fn load_with(path: &Path, additions: &Additions, device: &Device) -> Result<Self, CheckpointError> {
         match path.extension().and_then(|ending| ending.to_str()) {
-            _ if path.is_dir() => Self::assemble(&Folder(path), loras, device),
+            _ if path.is_dir() => Self::assemble(&Folder(path), additions, device),
             Some("ckpt" | "pt" | "pth" | "bin") if path.is_file() => {
                 Err(CheckpointError::Pickle { path: path.to_owned() })
             }
-            _ if path.is_file() => Self::assemble(&SingleFile::open(path)?, loras, device),
+            _ if path.is_file() => Self::assemble(&SingleFile::open(path)?, additions, device),
             _ => {
                 let source = std::io::Error::new(std::io::ErrorKind::NotFound, "there is no such file or folder");
                 Err(CheckpointError::Read { path: path.to_owned(), source })
@@ -88,9 +97,9 @@ impl Pipeline {
     ///
     /// # Errors
     /// As [`Pipeline::load`].
-    pub fn assemble(files: &dyn Files, loras: &[LoraSource], device: &Device) -> Result<Self, CheckpointError> {
-        let plan = Plan::read(files)?;
-        let loras = loras.iter().map(Lora::open).collect::<Result<Vec<_>, _>>()?;
+    pub fn assemble(files: &dyn Files, additions: &Additions, device: &Device) -> Result<Self, CheckpointError> {
+        let plan = Plan::read(files, additions.texts.map(TextPack::open).transpose()?)?;
+        let loras = additions.loras.iter().map(Lora::open).collect::<Result<Vec<_>, _>>()?;
         let adapted = |part: Part, stem: &str| {
             loras.iter().try_fold(files.weights(stem)?, |weights, lora| lora.merge_into(part, weights))
         };
@@ -98,15 +107,16 @@ impl Pipeline {
             None => Space::Pixels,
             Some(config) => Space::Latents(Box::new(Vae::load(config, files.weights(VAE_STEM)?, device)?)),
         };
-        let weights = adapted(Part::Text, TEXT_STEM)?;
+        let weights = || adapted(Part::Text, TEXT_STEM);
         let text = match plan.text {
             TextPlan::Clip { config, tokenizer } => {
-                let model = Box::new(ClipTextModel::load(&config, weights, device)?);
+                let model = Box::new(ClipTextModel::load(&config, weights()?, device)?);
                 TextEncoder::Clip { tokenizer, model }
             }
             TextPlan::T5 { config, tokenizer } => {
-                TextEncoder::T5 { model: T5Encoder::open(&config, weights, device)?, tokenizer }
+                TextEncoder::T5 { model: T5Encoder::open(&config, weights()?, device)?, tokenizer }
             }
+            TextPlan::Pack(pack) => TextEncoder::Pack(pack),
         };
         let unet = UNet::load(&plan.unet, adapted(Part::UNet, UNET_STEM)?, device)?;
         let is_small = unet.num_params() <= PREPARED_PARAMETERS;
@@ -215,7 +225,8 @@ impl FrozenPrior for Pipeline {
             // Pictures do not depend on each other: threads that have some to themselves wait for each other once,
             // not at every operation.
             Some(workers) => {
-                let part = |index: usize| index * (count / row) / PARTS * row..(index + 1) * (count / row) / PARTS * row;
+                let part =
+                    |index: usize| index * (count / row) / PARTS * row..(index + 1) * (count / row) / PARTS * row;
                 let parts: Vec<_> = (0..PARTS).map(part).filter(|part| !part.is_empty()).collect();
                 Tensor::cat(workers.map(parts.len(), |index| at(parts[index].clone())), 0)
             }

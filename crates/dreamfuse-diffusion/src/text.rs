@@ -1,21 +1,32 @@
-//! Text encoders with their tokenizers.
+//! Text encoders with their tokenizers, and what they made of texts before.
+
+mod pack;
 
 use crate::clip_text::ClipTextModel;
 use crate::t5::T5Encoder;
 use crate::tokenizer::{T5Tokenizer, Tokenizer};
 use burn::tensor::{Device, Int, Tensor, TensorData};
+pub use pack::TextPack;
 
 /// What turns prompts into the vectors that a U-Net reads.
 pub enum TextEncoder {
-    Clip { tokenizer: Tokenizer, model: Box<ClipTextModel> },
-    T5 { tokenizer: T5Tokenizer, model: T5Encoder },
+    Clip {
+        tokenizer: Tokenizer,
+        model: Box<ClipTextModel>,
+    },
+    T5 {
+        tokenizer: T5Tokenizer,
+        model: T5Encoder,
+    },
+    /// Of texts that were encoded before.
+    Pack(TextPack),
 }
 
 impl TextEncoder {
     /// `[prompts, tokens, width]`.
     ///
     /// # Errors
-    /// When a prompt is too long, or the weights can no longer be read.
+    /// When a prompt is too long or not in the pack, or the weights can no longer be read.
     pub fn encode(&self, prompts: &[String], device: &Device) -> Result<Tensor<3>, String> {
         match self {
             Self::Clip { tokenizer, model } => {
@@ -29,6 +40,7 @@ impl TextEncoder {
                 let (ids, lengths): (Vec<_>, Vec<_>) = encoded.into_iter().unzip();
                 model.forward(rows(&ids, device), &lengths).map_err(|e| e.to_string())
             }
+            Self::Pack(pack) => pack.encode(prompts, device),
         }
     }
 
@@ -36,7 +48,7 @@ impl TextEncoder {
     pub fn into_clip(self) -> Option<(Tokenizer, ClipTextModel)> {
         match self {
             Self::Clip { tokenizer, model } => Some((tokenizer, *model)),
-            Self::T5 { .. } => None,
+            Self::T5 { .. } | Self::Pack(_) => None,
         }
     }
 }

@@ -5,7 +5,7 @@ mod common;
 
 use burn::tensor::Device;
 use common::{copy_folder, folder};
-use dreamfuse_diffusion::{LoraSource, Pipeline};
+use dreamfuse_diffusion::{Additions, LoraSource, Pipeline};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors, serialize_to_file};
 use serde_json::{Value, json};
@@ -218,7 +218,11 @@ fn deepfloyd_cases() -> Vec<(Damage, &'static str, [&'static str; 2])> {
         json(unet, "encoder_hid_dim_type", json!("text_image_proj")),
         json(unet, "cross_attention_norm", json!("layer_norm")),
         (Json(unet, "out_channels", json!(3)), "deepfloyd", [unet, "[3, 3] channels"]),
-        (Json(unet, "encoder_hid_dim", json!(32)), "deepfloyd", [unet, "encoder_hid_dim is 32, and the text 24 wide"]),
+        (
+            Json(unet, "encoder_hid_dim", json!(32)),
+            "deepfloyd",
+            [unet, "encoder_hid_dim is 32, and the text is 24 wide"],
+        ),
     ]
 }
 
@@ -238,7 +242,8 @@ fn every_damage_has_its_line() {
             damage.apply(copy.path());
             let lora = LoraSource { path: copy.path().join(LORA), scale: 1.0 };
             let (model, loras) = if *loaded == "lora" { ("sd15", vec![lora]) } else { (*loaded, Vec::new()) };
-            let error = Pipeline::load_with(&copy.path().join(model), &loras, &Device::flex()).err();
+            let additions = Additions { loras: &loras, texts: None };
+            let error = Pipeline::load_with(&copy.path().join(model), &additions, &Device::flex()).err();
             let line = error.map_or_else(|| "it was loaded".to_owned(), |error| error.to_string());
             let is_right = !line.contains('\n') && line.len() < 400 && named.iter().all(|part| line.contains(part));
             (!is_right).then(|| format!("{number}: {named:?} in {line:?}"))

@@ -9,7 +9,7 @@ use common::{Reference, copy_folder, folder, relative_error};
 use dreamfuse_diffusion::checkpoint::read_json;
 use dreamfuse_diffusion::text::TextEncoder;
 use dreamfuse_diffusion::vae::{Vae, VaeConfig};
-use dreamfuse_diffusion::{FrozenPrior, LoraSource, Pipeline, Weights};
+use dreamfuse_diffusion::{Additions, FrozenPrior, LoraSource, Pipeline, Weights};
 use safetensors::tensor::TensorView;
 use safetensors::{SafeTensors, serialize_to_file};
 use std::path::{Path, PathBuf};
@@ -105,7 +105,9 @@ fn adaptations_are_merged() {
     for (model, file) in [("sd15", "kohya"), ("sd15", "peft"), ("sd15.safetensors", "kohya")] {
         let path = folder().join(format!("sd15/lora-{file}.safetensors"));
         let lora: LoraSource = format!("{}:0.7", path.display()).parse().unwrap();
-        let pipeline = Pipeline::load_with(&folder().join(model), &[lora], &Device::flex()).unwrap();
+        let pipeline =
+            Pipeline::load_with(&folder().join(model), &Additions { loras: &[lora], texts: None }, &Device::flex())
+                .unwrap();
         let text = pipeline.unet.read(&reference.floats("text_embeddings"));
         let ours = pipeline.unet.forward(reference.floats("sample"), &[37, 801], text, None);
         assert_close(ours, reference.floats("output_lora"), "adapted output", &path);

@@ -154,7 +154,7 @@ fn a_folder_is_loaded_whole_and_damage_is_named() {
         ("unet/config.json", "in_channels", json!(4)),
         ("unet/config.json", "sample_size", json!(15)),
         ("unet/config.json", "projection_class_embeddings_input_dim", json!(5)),
-        ("unet/config.json", "act_fn", json!("mish")),
+        ("unet/config.json", "dual_cross_attention", json!(true)),
         ("unet/config.json", "flip_sin_to_cos", json!(false)),
         ("unet/config.json", "class_embeddings_concat", json!(true)),
         ("text_encoder/config.json", "num_attention_heads", json!(3)),

@@ -5,9 +5,9 @@
 mod common;
 
 use burn::tensor::{Device, Tensor};
-use common::{Reference, folder, relative_error};
-use dreamfuse_diffusion::text::TextEncoder;
-use dreamfuse_diffusion::{FrozenPrior, Pipeline};
+use common::{Reference, copy_folder, folder, relative_error};
+use dreamfuse_diffusion::text::{TextEncoder, TextPack};
+use dreamfuse_diffusion::{Additions, FrozenPrior, Pipeline};
 
 const TEXTS: [&str; 2] = ["A squirrel  at an easel, painting!", ""];
 const TRICKY: [&str; 8] = [
@@ -78,4 +78,27 @@ fn as_a_prior_it_answers_with_the_noise() {
 fn estimates_are_thresholded_as_in_diffusers() {
     let (pipeline, reference) = model();
     assert_close(pipeline.keep_clean(reference.floats("sample")), reference.floats("thresholded"));
+}
+
+/// A model without its text encoder and tokenizer reads a pack of texts all the same.
+#[test]
+fn texts_that_were_encoded_before_need_no_text_encoder() {
+    let (pipeline, reference) = model();
+    let copy = tempfile::tempdir().unwrap();
+    let path = copy.path().join("texts.safetensors");
+    let texts = TEXTS.map(String::from);
+    TextPack::write(&path, &texts, pipeline.text.encode(&texts, &Device::flex()).unwrap()).unwrap();
+    for part in ["unet", "scheduler"] {
+        copy_folder(&folder().join("deepfloyd").join(part), &copy.path().join(part));
+    }
+    let load = |texts| Pipeline::load_with(copy.path(), &Additions { loras: &[], texts }, &Device::flex());
+    let error = load(None).err().unwrap().to_string();
+    assert!(error.contains("text_encoder/config.json"), "{error}");
+    let packed = load(Some(&path)).unwrap();
+    assert_close(packed.text.encode(&texts, &Device::flex()).unwrap(), reference.floats::<3>("text_embeddings"));
+    let error = packed.encode(&["a robot".into()]).err().unwrap();
+    assert!(error.contains("texts.safetensors") && error.contains("\"a robot\""), "{error}");
+    let unet = folder().join("deepfloyd/unet/diffusion_pytorch_model.safetensors");
+    let error = load(Some(&unet)).err().unwrap().to_string();
+    assert!(error.contains("no pack of texts"), "{error}");
 }

@@ -8,7 +8,7 @@ use dreamfuse_diffusion::{LoraSource, Precision};
 use dreamfuse_distill::{GuidanceConfig, TimeSchedule};
 use dreamfuse_scene::SceneConfig;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Everything that decides a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,6 +27,8 @@ pub struct RunConfig {
     pub prior: String,
     /// Adaptations that are merged into the prior, `FILE:SCALE` each.
     pub loras: Vec<LoraSource>,
+    /// A pack of texts that `dreamfuse prior embed` made, in the place of the prior's text encoder.
+    pub texts: Option<PathBuf>,
     /// Views of a step.
     pub views: usize,
     /// Side of a view in pixels; as the prior's pictures, 64 at most, if it is not said.
@@ -70,6 +72,7 @@ impl Default for RunConfig {
             precision: Precision::F32,
             prior: EMBEDDED.into(),
             loras: Vec::new(),
+            texts: None,
             views: 4,
             render_size: None,
             guidance_scale: 8.0,
@@ -116,6 +119,9 @@ impl RunConfig {
         let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         if self.prior != EMBEDDED {
             self.prior = absolute(Path::new(&self.prior)).display().to_string();
+        }
+        if let Some(texts) = &mut self.texts {
+            *texts = absolute(texts);
         }
         for lora in &mut self.loras {
             lora.path = absolute(&lora.path);
@@ -199,11 +205,13 @@ mod tests {
     #[test]
     fn files_are_named_from_the_root() {
         let lora = LoraSource { path: "b.safetensors".into(), scale: 0.5 };
-        let mut config = RunConfig { prior: "models/a".into(), loras: vec![lora], ..RunConfig::default() };
+        let mut config =
+            RunConfig { prior: "models/a".into(), loras: vec![lora], texts: Some("c".into()), ..RunConfig::default() };
         config.name_files_absolutely();
         let here = std::env::current_dir().unwrap();
         assert_eq!(Path::new(&config.prior), here.join("models/a"));
         assert_eq!(config.loras[0].path, here.join("b.safetensors"));
+        assert_eq!(config.texts, Some(here.join("c")));
         let mut embedded = RunConfig::default();
         embedded.name_files_absolutely();
         assert_eq!(embedded, RunConfig::default());

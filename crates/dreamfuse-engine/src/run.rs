@@ -47,7 +47,9 @@ impl Run {
         let together = prior.views_together();
         if config.camera_aware && !config.views.is_multiple_of(together) {
             let views = config.views;
-            return Err(EngineError::Config(format!("views = {views} is no multiple of the {together} that the prior sees together")));
+            return Err(EngineError::Config(format!(
+                "views = {views} is no multiple of the {together} that the prior sees together"
+            )));
         }
         let device = device(&config.device, config.precision)?.autodiff();
         let prompts = ViewPrompts::encode(prior, [&config.prompt, &config.negative_prompt], config.view_prompts);

@@ -10,7 +10,7 @@ use crate::health::Ailment;
 use crate::run::Run;
 use crate::{EngineError, checkpoint};
 use burn::tensor::Device;
-use dreamfuse_diffusion::{FrozenPrior, LoraSource, Pipeline, embedded};
+use dreamfuse_diffusion::{Additions, FrozenPrior, Pipeline, embedded};
 use dreamfuse_mesh::Format;
 use std::path::Path;
 use std::time::Instant;
@@ -32,18 +32,19 @@ const LOG_EVERY: u64 = 10;
 /// When its files are missing or damaged.
 pub fn load_prior(config: &RunConfig) -> Result<Pipeline, EngineError> {
     let device = device(&config.device, config.precision)?;
-    let prior = named_prior(&config.prior, &config.loras, &device)?;
+    let additions = Additions { loras: &config.loras, texts: config.texts.as_deref() };
+    let prior = named_prior(&config.prior, &additions, &device)?;
     Ok(prior.with_precision(config.precision))
 }
 
 /// The built-in prior, or the one of a folder or file.
 ///
 /// # Errors
-/// When its files are missing or damaged, or an adaptation does not fit.
-pub fn named_prior(name: &str, loras: &[LoraSource], device: &Device) -> Result<Pipeline, EngineError> {
+/// When its files are missing or damaged, or what is added does not fit.
+pub fn named_prior(name: &str, additions: &Additions, device: &Device) -> Result<Pipeline, EngineError> {
     Ok(match name {
-        EMBEDDED => embedded::load_with(loras, device)?,
-        path => Pipeline::load_with(Path::new(path), loras, device)?,
+        EMBEDDED => embedded::load_with(additions, device)?,
+        path => Pipeline::load_with(Path::new(path), additions, device)?,
     })
 }
 

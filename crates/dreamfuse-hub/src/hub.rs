@@ -23,7 +23,9 @@ pub enum HubError {
     Status { url: String, status: u16 },
     #[error("{url} cannot be reached: {reason}; HF_HUB_OFFLINE=1 uses what was downloaded before")]
     Unreachable { url: String, reason: String },
-    #[error("{file}: the connection broke off or stood still at {done} of {size} bytes, again and again; the same command goes on from there")]
+    #[error(
+        "{file}: the connection broke off or stood still at {done} of {size} bytes, again and again; the same command goes on from there"
+    )]
     Broken { file: String, done: u64, size: u64 },
     #[error("{file}: what came has the hash {found}, and {right} is right; it was thrown away")]
     WrongHash { file: String, found: String, right: String },
@@ -158,10 +160,11 @@ impl Hub {
         let mut answer = self.get(agent, &url, None).map_err(unreachable)?;
         self.check(id, &url, &answer)?;
         let text = answer.body_mut().with_config().limit(64 << 20).read_to_string().map_err(unreachable)?;
-        let info: ModelInfo = serde_json::from_str(&text)
-            .map_err(|e| HubError::Malformed { url: url.clone(), reason: e.to_string() })?;
+        let info: ModelInfo =
+            serde_json::from_str(&text).map_err(|e| HubError::Malformed { url: url.clone(), reason: e.to_string() })?;
         // Both become parts of paths.
-        let is_plain = |name: &str| !name.starts_with('/') && !name.split('/').any(|part| matches!(part, ".." | "." | ""));
+        let is_plain =
+            |name: &str| !name.starts_with('/') && !name.split('/').any(|part| matches!(part, ".." | "." | ""));
         let is_hash = |hash: &str| !hash.is_empty() && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
         let bad = info.siblings.iter().find(|sibling| !is_plain(&sibling.rfilename));
         match bad {

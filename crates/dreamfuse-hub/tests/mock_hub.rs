@@ -75,11 +75,8 @@ impl Mock {
     fn new(script: impl IntoIterator<Item = Act>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let mock = Self {
-            endpoint,
-            script: Arc::new(Mutex::new(script.into_iter().collect())),
-            starts: Arc::default(),
-        };
+        let mock =
+            Self { endpoint, script: Arc::new(Mutex::new(script.into_iter().collect())), starts: Arc::default() };
         let (script, starts) = (Arc::clone(&mock.script), Arc::clone(&mock.starts));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {

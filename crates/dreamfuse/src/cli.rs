@@ -77,6 +77,9 @@ pub struct RunArgs {
     /// An adaptation to merge into the prior, with its strength; may be given again.
     #[arg(long = "lora", value_name = "FILE:SCALE")]
     pub loras: Vec<LoraSource>,
+    /// A pack of texts that `dreamfuse prior embed` made: the prior's text encoder is not needed then.
+    #[arg(long, value_name = "FILE")]
+    pub texts: Option<PathBuf>,
     /// What the pictures should not show: takes the empty text's place in guidance.
     #[arg(long, value_name = "TEXT")]
     pub negative_prompt: Option<String>,
@@ -128,8 +131,30 @@ pub enum PriorCommand {
     Sample(SampleArgs),
     /// Show what noise leaves of a picture, what the prior sees in it, and where score distillation pushes.
     Inspect(InspectArgs),
+    /// Encode prompts ahead of runs, which then need no text encoder.
+    Embed(EmbedArgs),
     /// List the words that the built-in prior knows.
     Words,
+}
+
+#[derive(Args)]
+pub struct EmbedArgs {
+    /// A file with a prompt on each line; lines that begin with # are notes.
+    #[arg(value_name = "PROMPTS")]
+    pub prompts: PathBuf,
+    /// `embedded`, a folder in the diffusers layout, a single safetensors file, or a model of the Hugging Face hub as
+    /// OWNER/NAME[@REVISION].
+    #[arg(long, value_name = "PRIOR")]
+    pub prior: String,
+    /// An adaptation to merge into the text encoder, with its strength; may be given again.
+    #[arg(long = "lora", value_name = "FILE:SCALE")]
+    pub loras: Vec<LoraSource>,
+    /// The negative prompt of the runs.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub negative_prompt: String,
+    /// The pack, for --texts.
+    #[arg(short, long, value_name = "FILE", default_value = "texts.safetensors")]
+    pub out: PathBuf,
 }
 
 #[derive(Args)]

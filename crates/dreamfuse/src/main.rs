@@ -6,6 +6,7 @@ mod cli;
 #[cfg(feature = "clip")]
 mod clip;
 mod doctor;
+mod embed;
 mod evaluate;
 mod hub;
 mod inspect;
@@ -58,6 +59,7 @@ fn run(cli: cli::Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Prior { command: PriorCommand::Train(args) }) => prior::train(&args),
         Some(Command::Prior { command: PriorCommand::Sample(args) }) => prior::sample(&args),
         Some(Command::Prior { command: PriorCommand::Inspect(args) }) => inspect::inspect(&args),
+        Some(Command::Prior { command: PriorCommand::Embed(args) }) => embed::embed(&args),
         Some(Command::Prior { command: PriorCommand::Words }) => prior::words(),
         Some(Command::Eval { command: EvalCommand::Toybench(args) }) => evaluate::toybench(&args),
         #[cfg(feature = "clip")]

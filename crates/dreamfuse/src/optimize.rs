@@ -43,6 +43,9 @@ fn configure(args: &RunArgs) -> anyhow::Result<RunConfig> {
     set(&mut config.device, args.device.clone());
     set(&mut config.precision, args.precision);
     set(&mut config.prior, args.prior.clone());
+    if args.texts.is_some() {
+        config.texts.clone_from(&args.texts);
+    }
     if !args.loras.is_empty() {
         config.loras.clone_from(&args.loras);
     }

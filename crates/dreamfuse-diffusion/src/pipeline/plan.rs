@@ -7,6 +7,7 @@ use crate::clip_text::ClipTextConfig;
 use crate::defaults;
 use crate::schedule::ScheduleConfig;
 use crate::t5::T5Config;
+use crate::text::TextPack;
 use crate::tokenizer::{T5Tokenizer, Tokenizer, TokenizerTexts};
 use crate::unet::UNetConfig;
 use crate::vae::VaeConfig;
@@ -43,6 +44,7 @@ pub struct Plan {
 pub enum TextPlan {
     Clip { config: ClipTextConfig, tokenizer: Tokenizer },
     T5 { config: T5Config, tokenizer: T5Tokenizer },
+    Pack(TextPack),
 }
 
 impl TextPlan {
@@ -66,6 +68,7 @@ impl TextPlan {
         match self {
             Self::Clip { config, .. } => config.hidden_size,
             Self::T5 { config, .. } => config.d_model,
+            Self::Pack(pack) => pack.width(),
         }
     }
 
@@ -74,11 +77,13 @@ impl TextPlan {
         let (words, embedded, file) = match self {
             Self::Clip { config, tokenizer } => (tokenizer.largest_id() + 1, config.vocab_size, VOCABULARY),
             Self::T5 { config, tokenizer } => (tokenizer.largest_id() + 1, config.vocab_size, SENTENCE_PIECE),
+            Self::Pack(_) => return None,
         };
         if words > embedded {
             return Some((file, format!("ids up to {} are more than the text encoder's {embedded}", words - 1)));
         }
         match self {
+            Self::Pack(_) => None,
             Self::T5 { config, .. } => config.check().err().map(|reason| (TEXT, reason)),
             Self::Clip { config, tokenizer } => {
                 let (width, heads) = (config.hidden_size, config.num_attention_heads);
@@ -97,11 +102,11 @@ impl TextPlan {
 }
 
 impl Plan {
-    /// Reads and checks the configurations of all parts.
+    /// Reads and checks the configurations of all parts; a pack of texts takes the text encoder's place.
     ///
     /// # Errors
     /// When one is missing, malformed, not supported, or does not fit the others; the message names the file.
-    pub fn read(files: &dyn Files) -> Result<Self, CheckpointError> {
+    pub fn read(files: &dyn Files, texts: Option<TextPack>) -> Result<Self, CheckpointError> {
         let unet: UNetConfig = checked(files, UNET, &defaults::unet())?;
         unsupported_if(files, UNET, unet.check())?;
         let vae: Option<VaeConfig> = files.has(VAE).then(|| checked(files, VAE, &defaults::vae())).transpose()?;
@@ -112,7 +117,7 @@ impl Plan {
         let plan = Self {
             unet,
             vae,
-            text: TextPlan::read(files)?,
+            text: texts.map_or_else(|| TextPlan::read(files), |pack| Ok(TextPlan::Pack(pack)))?,
             schedule: checked(files, SCHEDULER, &defaults::scheduler())?,
             words: words.unwrap_or_default(),
         };
@@ -144,7 +149,7 @@ impl Plan {
             }
             () if width != taken => {
                 let key = unet.encoder_hid_dim.map_or("cross_attention_dim", |_| "encoder_hid_dim");
-                (UNET, format!("{key} is {taken}, and the text {width} wide"))
+                (UNET, format!("{key} is {taken}, and the text is {width} wide"))
             }
             () if !(2..=100_000).contains(&schedule.num_train_timesteps) => {
                 (SCHEDULER, format!("num_train_timesteps {} is not within 2 and 100000", schedule.num_train_timesteps))

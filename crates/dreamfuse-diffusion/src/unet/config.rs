@@ -218,7 +218,10 @@ impl UNetConfig {
             (None, None) if self.num_views == 1 => {}
             (Some("projection"), Some(_)) if (1..=16).contains(&self.num_views) => {}
             (_, _) if self.num_views != 1 => {
-                return Err(format!("num_views is {}; 1 to 16, with cameras as class labels, would do", self.num_views));
+                return Err(format!(
+                    "num_views is {}; 1 to 16, with cameras as class labels, would do",
+                    self.num_views
+                ));
             }
             (kind, _) => {
                 return Err(format!("class_embed_type is {kind:?}; null, or projection with its input size, would do"));
