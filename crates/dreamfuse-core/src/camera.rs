@@ -176,7 +176,7 @@ impl CameraRange {
         for (key, range, [least, most]) in [
             ("azimuth", self.azimuth, [-360.0, 360.0]),
             ("elevation", self.elevation, [-90.0, 90.0]),
-            ("distance", self.distance, [1.0, 100.0]),
+            ("distance", self.distance, [0.5, 100.0]),
             ("fov", self.fov, [1.0, 150.0]),
             ("look_at", [self.look_at; 2], [0.0, 1.0]),
             ("roll", [self.roll; 2], [0.0, 90.0]),

@@ -10,6 +10,7 @@ mod folder;
 mod guard;
 mod health;
 mod optimizer;
+mod preset;
 mod regularizers;
 mod run;
 mod session;

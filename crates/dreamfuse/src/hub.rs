@@ -1,6 +1,7 @@
 //! Priors by their names on the Hugging Face hub.
 
 use crate::progress;
+use anyhow::Context;
 use dreamfuse_hub::{Hub, ModelId};
 use std::path::Path;
 
@@ -17,7 +18,8 @@ pub fn locate(name: &str) -> anyhow::Result<String> {
         bar.set_length(now.size);
         bar.set_position(now.done);
         bar.set_message(now.file.to_owned());
-    })?;
+    });
+    let folder = folder.with_context(|| format!("no file or folder is called {name}, and no model can be had"))?;
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }

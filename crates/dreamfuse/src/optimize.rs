@@ -35,7 +35,7 @@ pub fn start(args: &RunArgs) -> anyhow::Result<ExitCode> {
 
 /// File, then flags.
 fn configure(args: &RunArgs) -> anyhow::Result<RunConfig> {
-    let mut config = args.config.as_deref().map(RunConfig::load).transpose()?.unwrap_or_default();
+    let mut config = RunConfig::layered(args.preset.as_deref(), args.config.as_deref())?;
     let prompt = args.prompt.clone().or_else(|| (!args.words.is_empty()).then(|| args.words.join(" ")));
     set(&mut config.prompt, prompt);
     set(&mut config.steps, args.steps);
