@@ -139,6 +139,8 @@ fn the_small_commands_answer() {
     let words = run(&["prior", "words"]);
     let listed = String::from_utf8(words.stdout).unwrap();
     assert!(words.status.success() && listed.contains("squirrel") && listed.contains("gingerbread"));
+    let planned = String::from_utf8(run(&["plan", "a car"]).stdout).unwrap();
+    assert!(planned.contains("million numbers") && planned.contains("s a step"), "{planned}");
     let doctor = run(&["doctor"]);
     let said = String::from_utf8(doctor.stdout).unwrap();
     assert!(doctor.status.success() && said.contains("built-in prior"), "{said}");

@@ -195,9 +195,7 @@ impl CameraRange {
         for row in 0..rows {
             let first = self.sample(row, rows, rng);
             let turned = |index: usize| TAU * index as f32 / together as f32;
-            cameras.extend(
-                (0..together).map(|index| Camera { azimuth: wrap(first.azimuth + turned(index)), ..first.clone() }),
-            );
+            cameras.extend((0..together).map(|index| Camera { azimuth: wrap(first.azimuth + turned(index)), ..first }));
         }
         cameras.truncate(count);
         cameras

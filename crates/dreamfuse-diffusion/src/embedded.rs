@@ -1,7 +1,7 @@
 //! The prior that is built into the binary: trained by this project on its toybox world.
 
 use crate::checkpoint::{CheckpointError, Weights};
-use crate::pipeline::{Additions, Files, Pipeline};
+use crate::pipeline::{Additions, Cost, Files, Pipeline};
 use burn::tensor::Device;
 use std::io;
 use std::path::Path;
@@ -46,6 +46,14 @@ pub fn load(device: &Device) -> Result<Pipeline, CheckpointError> {
 /// When that does not fit.
 pub fn load_with(additions: &Additions, device: &Device) -> Result<Pipeline, CheckpointError> {
     Pipeline::assemble(&Embedded, additions, device)
+}
+
+/// What its work costs.
+///
+/// # Errors
+/// As [`load`].
+pub fn cost() -> Result<Cost, CheckpointError> {
+    Cost::read(&Embedded)
 }
 
 struct Embedded;

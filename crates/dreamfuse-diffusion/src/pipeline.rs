@@ -1,5 +1,6 @@
 //! A text-to-image model of several parts, in the folder layout of diffusers or in one file.
 
+mod cost;
 mod files;
 mod infer;
 mod plan;
@@ -18,6 +19,7 @@ use crate::unet::{ReadText, UNet};
 use crate::vae::Vae;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
+pub use cost::{Cost, Work};
 use dreamfuse_core::Camera;
 use dreamfuse_kernels::cpu::Workers;
 pub use files::{Files, Folder};
@@ -55,6 +57,7 @@ const PARTS: usize = 2;
 /// The largest network whose weights are prepared: in the form that convolutions multiply with, a 3 × 3 kernel has four
 /// times the numbers.
 const PREPARED_PARAMETERS: usize = 100_000_000;
+const PREPARED_NUMBERS: f64 = 4.0;
 
 const UNET_STEM: &str = "unet/diffusion_pytorch_model";
 const VAE_STEM: &str = "vae/diffusion_pytorch_model";
@@ -80,17 +83,7 @@ impl Pipeline {
     /// # Errors
     /// As there, and when that does not fit.
     pub fn load_with(path: &Path, additions: &Additions, device: &Device) -> Result<Self, CheckpointError> {
-        match path.extension().and_then(|ending| ending.to_str()) {
-            _ if path.is_dir() => Self::assemble(&Folder(path), additions, device),
-            Some("ckpt" | "pt" | "pth" | "bin") if path.is_file() => {
-                Err(CheckpointError::Pickle { path: path.to_owned() })
-            }
-            _ if path.is_file() => Self::assemble(&SingleFile::open(path)?, additions, device),
-            _ => {
-                let source = std::io::Error::new(std::io::ErrorKind::NotFound, "there is no such file or folder");
-                Err(CheckpointError::Read { path: path.to_owned(), source })
-            }
-        }
+        Self::assemble(&*open(path)?, additions, device)
     }
 
     /// Puts a pipeline together. What is small is read and checked before anything large is.
@@ -169,6 +162,22 @@ impl Pipeline {
             (None, _) => return None,
         };
         Some(Tensor::from_data(TensorData::new(values, [count, width]), &self.device))
+    }
+}
+
+/// The files of a model in a folder or in one file.
+///
+/// # Errors
+/// When there are none, or only a pickle.
+pub fn open(path: &Path) -> Result<Box<dyn Files + '_>, CheckpointError> {
+    match path.extension().and_then(|ending| ending.to_str()) {
+        _ if path.is_dir() => Ok(Box::new(Folder(path))),
+        Some("ckpt" | "pt" | "pth" | "bin") if path.is_file() => Err(CheckpointError::Pickle { path: path.to_owned() }),
+        _ if path.is_file() => Ok(Box::new(SingleFile::open(path)?)),
+        _ => {
+            let source = std::io::Error::new(std::io::ErrorKind::NotFound, "there is no such file or folder");
+            Err(CheckpointError::Read { path: path.to_owned(), source })
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 pub use pack::TextPack;
 
 /// What turns prompts into the vectors that a U-Net reads.
+#[expect(clippy::large_enum_variant, reason = "a pipeline has one")]
 pub enum TextEncoder {
     Clip {
         tokenizer: Tokenizer,

@@ -16,6 +16,7 @@ use blocks::{DownBlock, MidBlock, UpBlock};
 use burn::module::Module;
 use burn::nn::{GroupNorm, Linear, LinearConfig};
 use burn::tensor::{DType, Device, FloatDType, Tensor};
+pub(crate) use config::AttentionKind;
 pub use config::{PerLevel, UNetConfig};
 use embeddings::{TextTimeEmbedding, TimestepEmbedding};
 use std::cell::Cell;
@@ -148,7 +149,7 @@ impl UNet {
         let views = if camera.is_some() { self.config.num_views } else { 1 };
         match (&self.class_embedding, camera) {
             (Some(embedding), Some(camera)) => {
-                time = time + embedding.forward(camera.cast(numbers), Nonlinearity::Silu)
+                time = time + embedding.forward(camera.cast(numbers), Nonlinearity::Silu);
             }
             (None, None) => {}
             (Some(_), None) if self.config.num_views > 1 => {}

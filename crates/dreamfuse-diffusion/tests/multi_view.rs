@@ -68,7 +68,7 @@ fn views_in_another_order_are_the_same_views() {
     let order = [2, 0, 3, 1, 5, 4, 7, 6];
     let pick = |x: Tensor<4>| Tensor::cat(order.iter().map(|&i| x.clone().narrow(0, i, 1)).collect(), 0);
     let cameras = cameras();
-    let moved: Vec<Camera> = order.iter().map(|&index| cameras[index].clone()).collect();
+    let moved: Vec<Camera> = order.iter().map(|&index| cameras[index]).collect();
     let texts = text(&pipeline, &reference);
     let text = ReadText::cat(&order.map(|index| texts.part(index..index + 1)));
     let ours = pipeline.noise(pick(reference.floats("sample")), &TIMESTEPS, text, Some(&moved));

@@ -101,7 +101,7 @@ impl Default for RunConfig {
 const LEAST_PICTURE: usize = 8;
 
 /// The name of the prior that is built into the binary.
-pub(crate) const EMBEDDED: &str = "embedded";
+pub const EMBEDDED: &str = "embedded";
 
 impl RunConfig {
     /// Reads a TOML file; what it leaves out has its default.

@@ -15,7 +15,7 @@ mod regularizers;
 mod run;
 mod session;
 
-pub use config::RunConfig;
+pub use config::{EMBEDDED, RunConfig};
 pub use device::{DEVICES, device};
 pub use event::{Event, Report};
 pub use export::{ExportOptions, export_mesh, picture_and_opacity, pictures, preview_sheet, save_pictures};

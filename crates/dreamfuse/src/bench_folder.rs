@@ -2,6 +2,7 @@
 //! not done again, so that several processes may fill one folder, and an interrupted one goes on.
 
 use crate::interrupt;
+use crate::usage::peak_mib;
 use anyhow::Context;
 use dreamfuse_core::Picture;
 use dreamfuse_core::files::{create_folder, write_atomically};
@@ -150,14 +151,6 @@ fn mesh(run: &Run) -> anyhow::Result<Mesh> {
         Err(EngineError::Mesh(MeshError::Empty)) => Ok(Mesh::default()),
         Err(error) => Err(error.into()),
     }
-}
-
-/// The most memory that the process has held so far, in MiB, where the system tells.
-fn peak_mib() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: f64 = line.split_whitespace().next()?.parse().ok()?;
-    Some(kib / 1024.0)
 }
 
 /// Writes a value as JSON.

@@ -26,6 +26,8 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 pub enum Command {
+    /// Say what memory, disk and time a run would take.
+    Plan(RunArgs),
     /// Go on with a run where its last checkpoint left it.
     Resume(ResumeArgs),
     /// Write the mesh of a run again, from its last checkpoint.
@@ -45,7 +47,7 @@ pub enum Command {
 }
 
 /// The names of the commands, for telling a mistyped one from a prompt.
-pub const COMMANDS: [&str; 5] = ["resume", "export", "prior", "eval", "doctor"];
+pub const COMMANDS: [&str; 6] = ["plan", "resume", "export", "prior", "eval", "doctor"];
 
 #[derive(Args)]
 pub struct RunArgs {

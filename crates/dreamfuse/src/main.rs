@@ -13,8 +13,10 @@ mod inspect;
 mod interrupt;
 mod memory;
 mod optimize;
+mod plan;
 mod prior;
 mod progress;
+mod usage;
 mod words;
 
 use clap::Parser;
@@ -54,6 +56,7 @@ fn run(cli: cli::Cli) -> anyhow::Result<ExitCode> {
     cli::set_threads(cli.threads)?;
     match cli.command {
         None => optimize::start(&cli.run),
+        Some(Command::Plan(args)) => plan::plan(&args),
         Some(Command::Resume(args)) => optimize::resume(&args),
         Some(Command::Export(args)) => optimize::export(&args),
         Some(Command::Prior { command: PriorCommand::Train(args) }) => prior::train(&args),

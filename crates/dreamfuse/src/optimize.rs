@@ -20,8 +20,7 @@ pub fn start(args: &RunArgs) -> anyhow::Result<ExitCode> {
     }
     let mut config = configure(args)?;
     config.check()?;
-    config.prior = hub::locate(&config.prior)?;
-    config.name_files_absolutely();
+    locate_prior(&mut config)?;
     let prior = load_prior(&config)?;
     words::warn_unknown(&config.prompt, &prior.words);
     words::warn_unknown(&config.negative_prompt, &prior.words);
@@ -33,8 +32,15 @@ pub fn start(args: &RunArgs) -> anyhow::Result<ExitCode> {
     drive(&mut run, &prior, &folder)
 }
 
+/// Names the prior's files, which a name of the hub has been until here.
+pub fn locate_prior(config: &mut RunConfig) -> anyhow::Result<()> {
+    config.prior = hub::locate(&config.prior)?;
+    config.name_files_absolutely();
+    Ok(())
+}
+
 /// File, then flags.
-fn configure(args: &RunArgs) -> anyhow::Result<RunConfig> {
+pub fn configure(args: &RunArgs) -> anyhow::Result<RunConfig> {
     let mut config = RunConfig::layered(args.preset.as_deref(), args.config.as_deref())?;
     let prompt = args.prompt.clone().or_else(|| (!args.words.is_empty()).then(|| args.words.join(" ")));
     set(&mut config.prompt, prompt);

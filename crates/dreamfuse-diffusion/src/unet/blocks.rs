@@ -32,6 +32,7 @@ pub(super) struct UpBlock {
 
 /// How a block attends to the text.
 #[derive(Module, Debug)]
+#[expect(clippy::large_enum_variant, reason = "parts of a module cannot be boxed, and they are few")]
 pub(super) enum BlockAttention {
     Transformer(SpatialTransformer),
     Added(AddedAttention),
@@ -39,6 +40,7 @@ pub(super) enum BlockAttention {
 
 /// How pictures get to the next level.
 #[derive(Module, Debug)]
+#[expect(clippy::large_enum_variant, reason = "parts of a module cannot be boxed, and they are few")]
 enum Resizer {
     Convolution(Resampler),
     Residual(ResnetBlock),

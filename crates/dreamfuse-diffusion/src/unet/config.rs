@@ -90,7 +90,7 @@ fn default_epsilon() -> f64 {
 
 /// How a block attends to the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum AttentionKind {
+pub(crate) enum AttentionKind {
     /// A transformer: to the pixels, then to the text.
     Transformer,
     /// To both at once.
@@ -99,7 +99,7 @@ pub(super) enum AttentionKind {
 
 impl AttentionKind {
     /// That of a block type, if it has any.
-    pub(super) fn of(block_type: &str) -> Option<Self> {
+    pub(crate) fn of(block_type: &str) -> Option<Self> {
         match block_type {
             simple if simple.contains("SimpleCrossAttn") => Some(Self::Added),
             cross if cross.contains("CrossAttn") => Some(Self::Transformer),

@@ -1,0 +1,114 @@
+//! `dreamfuse plan`: what a run will take, before anything heavy is loaded.
+
+use crate::cli::RunArgs;
+use crate::optimize::{configure, locate_prior};
+use crate::usage::peak_mib;
+use burn::tensor::{Device, Tensor};
+use dreamfuse_core::Camera;
+use dreamfuse_diffusion::pipeline::{Cost, Work, open};
+use dreamfuse_diffusion::{FrozenPrior, NoiseSchedule, ReadText, ScheduleConfig, embedded};
+use dreamfuse_engine::{EMBEDDED, Run};
+use dreamfuse_kernels::conv2d;
+use dreamfuse_kernels::conv2d::Settings;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Steps of the scene alone that are timed, after as many that are not.
+const STEPS: usize = 6;
+/// Multiplications and additions by which this machine is measured.
+const TRIAL: f64 = 2e10;
+const MIB: f64 = 1024.0 * 1024.0;
+/// MiB that a default run needs at its end, for the mesh and the pictures.
+const EXPORT: f64 = 200.0;
+/// Numbers for each parameter of the scene in a checkpoint: itself and two moments.
+const IN_CHECKPOINT: usize = 3;
+/// Checkpoints on the disk at once: two, and one that is being written.
+const CHECKPOINTS: usize = 3;
+
+/// In the prior's place: it knows nothing, and answers at once.
+struct StandIn {
+    cost: Cost,
+    schedule: NoiseSchedule,
+}
+
+impl FrozenPrior for StandIn {
+    fn resolution(&self) -> usize {
+        self.cost.resolution
+    }
+    fn sample_shape(&self) -> [usize; 3] {
+        self.cost.sample_shape
+    }
+    fn views_together(&self) -> usize {
+        self.cost.views_together
+    }
+    fn schedule(&self) -> &NoiseSchedule {
+        &self.schedule
+    }
+    fn encode(&self, _: &[String]) -> Result<ReadText, String> {
+        Ok(ReadText::none())
+    }
+    fn pull_back(&self, pictures: Tensor<4>, _: &mut dyn FnMut(Tensor<4>) -> Tensor<4>) -> Tensor<4> {
+        pictures * 1e-6
+    }
+    fn noise(&self, noisy: Tensor<4>, _: &[usize], _: ReadText, _: Option<&[Camera]>) -> Tensor<4> {
+        noisy
+    }
+}
+
+/// Seconds that work takes on this machine, by a convolution and a product as the prior has many.
+fn seconds(work: Work, cost: &Cost, pictures: usize) -> f64 {
+    let (device, channels, [_, height, width]) = (Device::flex(), cost.channels, cost.sample_shape);
+    let full = |shape: [usize; 4]| Tensor::<4>::full(shape, 0.5, &device);
+    let (input, kernel) = (full([pictures, channels, height, width]), full([channels, channels, 3, 3]));
+    let (bias, settings) = (Tensor::zeros([channels], &device), Settings { stride: 1, padding: 1, prepared: None });
+    let square = channels * channels * height * width * pictures;
+    let convolution = || drop(conv2d(input.clone(), kernel.clone(), bias.clone(), settings.clone()).into_data());
+    let tokens = Tensor::<2>::full([pictures * height * width, channels], 0.5, &device);
+    let linear = Tensor::<2>::full([channels, 4 * channels], 0.5, &device);
+    let product = || drop(tokens.clone().matmul(linear.clone()).into_data());
+    work.convolutions * pace(18.0 * square as f64, &convolution) + work.products * pace(8.0 * square as f64, &product)
+}
+
+/// Seconds of one multiplication or addition, when `once` does `work` of them.
+fn pace(work: f64, once: &dyn Fn()) -> f64 {
+    once();
+    let times = (TRIAL / work).ceil().max(2.0);
+    let start = Instant::now();
+    (0..times as usize).for_each(|_| once());
+    start.elapsed().as_secs_f64() / (work * times)
+}
+
+/// Says what a run of these arguments would take.
+pub fn plan(args: &RunArgs) -> anyhow::Result<ExitCode> {
+    let mut config = configure(args)?;
+    config.check()?;
+    locate_prior(&mut config)?;
+    let cost =
+        if config.prior == EMBEDDED { embedded::cost()? } else { Cost::read(&*open(Path::new(&config.prior))?)? };
+    let stand_in = StandIn { cost: cost.clone(), schedule: NoiseSchedule::new(ScheduleConfig::default()) };
+    let mut run = Run::new(config, &stand_in)?;
+    let mut timed = Vec::new();
+    for step in 0..2 * STEPS {
+        let start = Instant::now();
+        run.step(&stand_in)?;
+        if step >= STEPS {
+            timed.push(start.elapsed().as_secs_f64());
+        }
+    }
+    timed.sort_by(f64::total_cmp);
+    let config = &run.config;
+    let evaluations = (config.views * if config.guidance.perp_neg { 4 } else { 2 }) as f64;
+    let work = [cost.evaluation.times(evaluations), cost.pull_back.times(config.views as f64)];
+    let step = timed[timed.len() / 2] + work.map(|work| seconds(work, &cost, config.views)).into_iter().sum::<f64>();
+    // The encoder takes one picture after the other, the U-Net the whole batch.
+    let prior = 4.0 * (cost.parameters + cost.prepared + (evaluations * cost.activations).max(cost.encoding));
+    let scene = peak_mib().unwrap_or_default() + EXPORT;
+    let parameters: usize = run.field().parameters().iter().map(|part| part.dims()[0]).sum();
+    let checkpoints = (CHECKPOINTS * IN_CHECKPOINT * 4 * parameters) as f64 / MIB;
+    println!("prior    {:.0} million numbers, pictures of {} pixels", cost.parameters / 1e6, cost.resolution);
+    println!("memory   {:.1} GiB", (prior / MIB + scene) / 1024.0);
+    println!("disk     {checkpoints:.0} MiB of checkpoints");
+    println!("time     {step:.2} s a step, {:.0} min for {} steps", step * config.steps as f64 / 60.0, config.steps);
+    Ok(ExitCode::SUCCESS)
+}
