@@ -52,8 +52,8 @@ pub fn load_with(additions: &Additions, device: &Device) -> Result<Pipeline, Che
 ///
 /// # Errors
 /// As [`load`].
-pub fn cost() -> Result<Cost, CheckpointError> {
-    Cost::read(&Embedded)
+pub fn cost(additions: &Additions) -> Result<Cost, CheckpointError> {
+    Cost::read(&Embedded, additions)
 }
 
 struct Embedded;

@@ -85,6 +85,11 @@ impl Download<'_> {
         let written = |source: io::Error| HubError::Write { path: partial.clone(), source };
         std::fs::create_dir_all(self.path.parent().unwrap_or(self.path)).map_err(written)?;
         let mut file = OpenOptions::new().create(true).append(true).open(&partial).map_err(written)?;
+        // Another process may be at the same file; it is whole or given up when this one goes on.
+        file.lock().map_err(written)?;
+        if self.path.exists() {
+            return Ok(());
+        }
         let mut done = file.metadata().map_err(written)?.len();
         if done > self.blob.size() {
             file.set_len(0).map_err(written)?;

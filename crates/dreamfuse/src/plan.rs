@@ -6,7 +6,7 @@ use crate::usage::peak_mib;
 use burn::tensor::{Device, Tensor};
 use dreamfuse_core::Camera;
 use dreamfuse_diffusion::pipeline::{Cost, Work, open};
-use dreamfuse_diffusion::{FrozenPrior, NoiseSchedule, ReadText, ScheduleConfig, embedded};
+use dreamfuse_diffusion::{Additions, FrozenPrior, NoiseSchedule, ReadText, ScheduleConfig, embedded};
 use dreamfuse_engine::{EMBEDDED, Run};
 use dreamfuse_kernels::conv2d;
 use dreamfuse_kernels::conv2d::Settings;
@@ -84,8 +84,11 @@ pub fn plan(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let mut config = configure(args)?;
     config.check()?;
     locate_prior(&mut config)?;
-    let cost =
-        if config.prior == EMBEDDED { embedded::cost()? } else { Cost::read(&*open(Path::new(&config.prior))?)? };
+    let additions = Additions { loras: &config.loras, texts: config.texts.as_deref() };
+    let cost = match config.prior.as_str() {
+        EMBEDDED => embedded::cost(&additions)?,
+        path => Cost::read(&*open(Path::new(path))?, &additions)?,
+    };
     let stand_in = StandIn { cost: cost.clone(), schedule: NoiseSchedule::new(ScheduleConfig::default()) };
     let mut run = Run::new(config, &stand_in)?;
     let mut timed = Vec::new();

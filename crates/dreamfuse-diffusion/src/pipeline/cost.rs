@@ -2,8 +2,9 @@
 
 use super::files::Files;
 use super::plan::{Plan, TextPlan};
-use super::{PREPARED_NUMBERS, PREPARED_PARAMETERS, TEXT_STEM, UNET_STEM, VAE_STEM};
+use super::{Additions, PREPARED_NUMBERS, PREPARED_PARAMETERS, TEXT_STEM, UNET_STEM, VAE_STEM};
 use crate::checkpoint::{CheckpointError, Weights};
+use crate::text::TextPack;
 use crate::unet::{AttentionKind, UNetConfig};
 use crate::vae::VaeConfig;
 
@@ -189,8 +190,8 @@ impl Cost {
     ///
     /// # Errors
     /// As when the model is loaded, but for what its tensors hold.
-    pub fn read(files: &dyn Files) -> Result<Self, CheckpointError> {
-        let plan = Plan::read(files, None)?;
+    pub fn read(files: &dyn Files, additions: &Additions) -> Result<Self, CheckpointError> {
+        let plan = Plan::read(files, additions.texts.map(TextPack::open).transpose()?)?;
         let numbers = |weights: Weights| -> f64 {
             weights.keys().filter_map(|key| weights.shape(key)).map(|s| s.iter().product::<usize>() as f64).sum()
         };
