@@ -17,10 +17,13 @@ pub enum Method {
 }
 
 /// Guidance beyond its scale.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GuidanceConfig {
     pub method: Method,
+    /// Keep the guided x̂_0 of a prior of pictures where pictures are, as its sampler does (Imagen, Saharia et al. 2022, section
+    /// 2.3): otherwise strong guidance asks for colours that no picture has. Latents have no such bounds.
+    pub threshold: bool,
     /// How far the guided output of the network is brought back to the deviation of the conditional one (Lin et al. 2023,
     /// φ), 0 to 1.
     pub rescale: f64,
@@ -29,6 +32,12 @@ pub struct GuidanceConfig {
     pub perp_neg: bool,
     /// The most that one number of a sample is pushed, the weight w(t) included, if there is a most (threestudio's `grad_clip`).
     pub clip: Option<f64>,
+}
+
+impl Default for GuidanceConfig {
+    fn default() -> Self {
+        Self { method: Method::default(), threshold: true, rescale: 0.0, perp_neg: false, clip: None }
+    }
 }
 
 impl GuidanceConfig {
@@ -104,10 +113,21 @@ pub(crate) fn direction(
         let output = |noise: Tensor<4>| schedule.output_of(noisy.clone(), noise, timesteps);
         guided = schedule.noise_of(noisy.clone(), rescaled(output(guided), &output(conditional), phi), timesteps);
     }
+    if config.threshold {
+        guided = thresholded(prior, &noisy, guided, timesteps);
+    }
     match config.method {
         Method::Sds => guided - noise.clone(),
         Method::Csd => guided - unconditional,
     }
+}
+
+/// The noise that is in `noisy` beside the x̂_0 that `noise` stands for, once that is kept where clean samples are.
+fn thresholded(prior: &dyn FrozenPrior, noisy: &Tensor<4>, noise: Tensor<4>, timesteps: &[usize]) -> Tensor<4> {
+    let (signal, sigma) = prior.schedule().coefficients(timesteps, &noisy.device());
+    let signal = signal.clamp_min(1e-4);
+    let clean = prior.keep_clean((noisy.clone() - sigma.clone() * noise) / signal.clone());
+    (noisy.clone() - signal * clean) / sigma
 }
 
 /// The part of each of `x` that is perpendicular to its `y`.

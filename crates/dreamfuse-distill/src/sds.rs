@@ -66,10 +66,10 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_gradient_is_the_formula_for_a_prior_that_can_be_solved() {
+    /// The gradient of two pictures of the value 0.2 under a prior of the value `known`, beside the formula with `kept` in its place.
+    fn assert_formula(known: f32, kept: f64, guidance: &GuidanceConfig) {
         let device = Device::flex();
-        let prior = Constant(NoiseSchedule::new(ScheduleConfig::cosine_v()), 0.5);
+        let prior = Constant(NoiseSchedule::new(ScheduleConfig::cosine_v()), known);
         let pictures = Tensor::<4>::full([2, 3, 4, 4], 0.2, &device);
         let noise = dreamfuse_diffusion::sampler::normal([2, 3, 4, 4], 1, 0, &device);
         let timesteps = [300, 800];
@@ -79,16 +79,27 @@ mod tests {
             texts: Texts::of(ReadText::none(), ReadText::none()),
             cameras: None,
             guidance_scale: 5.0,
-            guidance: &GuidanceConfig::default(),
+            guidance,
         };
         let gradient = score_distillation(&prior, pictures, ask).into_data().try_to_vec::<f32>().unwrap();
         for (i, t) in timesteps.into_iter().enumerate() {
-            // ε̂ − ε = √ᾱ/σ (x − x_0), in the prior's range; here x = −0.6 and x_0 = 0.5.
+            // ε̂ − ε = √ᾱ/σ (x − x_0), in the prior's range; here x = −0.6.
             let (alpha, variance) = (prior.0.alpha_cumprod(t), prior.0.variance(t));
-            let right = variance * (alpha / variance).sqrt() * (-0.6 - 0.5) * 2.0 / 96.0;
+            let right = variance * (alpha / variance).sqrt() * (-0.6 - kept) * 2.0 / 96.0;
             for value in &gradient[48 * i..48 * (i + 1)] {
                 assert!((f64::from(*value) / right - 1.0).abs() < 1e-3, "{value} for {right} at {t}");
             }
         }
+    }
+
+    #[test]
+    fn the_gradient_is_the_formula_for_a_prior_that_can_be_solved() {
+        assert_formula(0.5, 0.5, &GuidanceConfig::default());
+    }
+
+    #[test]
+    fn a_picture_beyond_the_range_is_asked_for_only_without_a_threshold() {
+        assert_formula(3.0, 1.0, &GuidanceConfig::default());
+        assert_formula(3.0, 3.0, &GuidanceConfig { threshold: false, ..GuidanceConfig::default() });
     }
 }

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 /// t is uniform between two bounds that move linearly over the first part of a run, then stay: high
-/// noise decides the layout first, low noise the details later (annealing as in MVDream's presets).
+/// noise decides the layout first, low noise the details later (annealing as in MVDream's presets). High noise goes on being
+/// asked to the end: it alone says what colour a thing has.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TimeSchedule {
@@ -17,7 +18,7 @@ pub struct TimeSchedule {
 
 impl Default for TimeSchedule {
     fn default() -> Self {
-        Self { min: [0.85, 0.2], max: [0.98, 0.6], anneal: 0.8 }
+        Self { min: [0.85, 0.2], max: [0.98, 0.9], anneal: 0.8 }
     }
 }
 

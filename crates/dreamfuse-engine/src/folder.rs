@@ -18,14 +18,21 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
+    /// Says that a new run cannot go there, before anything heavy is done for it.
+    ///
+    /// # Errors
+    /// When it exists and is not empty.
+    pub fn check_free(root: &Path) -> Result<(), EngineError> {
+        let is_taken = std::fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_some());
+        if is_taken { Err(EngineError::FolderTaken(root.to_owned())) } else { Ok(()) }
+    }
+
     /// A new folder with the run's configuration in it.
     ///
     /// # Errors
     /// When it exists and is not empty, or cannot be written.
     pub fn create(root: &Path, config: &RunConfig) -> Result<Self, EngineError> {
-        if std::fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_some()) {
-            return Err(EngineError::FolderTaken(root.to_owned()));
-        }
+        Self::check_free(root)?;
         let folder = Self { root: root.to_owned() };
         create_folder(&folder.checkpoints())?;
         create_folder(&folder.previews())?;

@@ -57,7 +57,7 @@ pub struct RunArgs {
     /// What to make, whatever it looks like.
     #[arg(long, conflicts_with = "words")]
     pub prompt: Option<String>,
-    /// Steps of optimization [default: 1500].
+    /// Steps of optimization [default: 800].
     #[arg(long, value_name = "N")]
     pub steps: Option<u64>,
     /// Same seed, same mesh, on a CPU [default: 0].
@@ -283,7 +283,7 @@ pub struct ClipArgs {
 
 #[derive(Args)]
 pub struct ToyBenchArgs {
-    /// The daily version: six prompts and fewer steps.
+    /// The daily version: six prompts.
     #[arg(long)]
     pub quick: bool,
     #[command(flatten)]

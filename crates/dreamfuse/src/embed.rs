@@ -4,10 +4,8 @@ use crate::cli::EmbedArgs;
 use crate::hub;
 use anyhow::{Context, anyhow, ensure};
 use burn::tensor::{Device, Tensor};
-use dreamfuse_diffusion::Additions;
 use dreamfuse_diffusion::text::TextPack;
 use dreamfuse_distill::ViewPrompts;
-use dreamfuse_engine::named_prior;
 use std::process::ExitCode;
 
 /// Texts of a batch: a large text encoder is read from the disk for each.
@@ -25,8 +23,7 @@ pub fn embed(args: &EmbedArgs) -> anyhow::Result<ExitCode> {
     texts.sort();
     texts.dedup();
     let device = Device::flex();
-    let additions = Additions { loras: &args.loras, texts: None };
-    let prior = named_prior(&hub::locate(&args.prior)?, &additions, &device)?;
+    let prior = hub::load(&args.prior, &args.loras)?;
     let batches = texts.chunks(BATCH).map(|batch| prior.text.encode(batch, &device));
     let embeddings = batches.collect::<Result<Vec<Tensor<3>>, _>>().map_err(|e| anyhow!(e))?;
     TextPack::write(&args.out, &texts, Tensor::cat(embeddings, 0))?;

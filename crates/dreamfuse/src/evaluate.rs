@@ -9,13 +9,10 @@ use dreamfuse_eval::{Bench, Controls, Report, Study, ablation_table, quick_promp
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Steps of a run of the daily version.
-const QUICK_STEPS: u64 = 800;
-
-/// File, then flags, then what the version says.
-fn configure(args: &BenchArgs, is_quick: bool) -> anyhow::Result<RunConfig> {
+/// File, then flags.
+fn configure(args: &BenchArgs) -> anyhow::Result<RunConfig> {
     let mut config = args.config.as_deref().map(RunConfig::load).transpose()?.unwrap_or_default();
-    config.steps = args.steps.unwrap_or(if is_quick { QUICK_STEPS } else { config.steps });
+    config.steps = args.steps.unwrap_or(config.steps);
     Ok(config)
 }
 
@@ -27,7 +24,7 @@ fn interrupted() -> ExitCode {
 /// `dreamfuse eval toybench`.
 pub fn toybench(args: &ToyBenchArgs) -> anyhow::Result<ExitCode> {
     let bench = Bench::load()?;
-    let config = configure(&args.bench, args.quick)?;
+    let config = configure(&args.bench)?;
     let prompts = if args.quick { quick_prompts() } else { bench.prompts.clone() };
     let prior = load_prior(&config)?;
     let folder = BenchFolder::create(&args.bench.out, &prompts, &args.bench.seeds)?;
@@ -54,7 +51,7 @@ pub fn ablation(args: &AblationArgs) -> anyhow::Result<ExitCode> {
         StudyName::Paper => Study::Paper,
         StudyName::Pairs => Study::Pairs,
     };
-    let config = configure(&args.bench, true)?;
+    let config = configure(&args.bench)?;
     let prior = load_prior(&config)?;
     create_folder(&args.bench.out)?;
     interrupt::install()?;

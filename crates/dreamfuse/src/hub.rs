@@ -2,8 +2,16 @@
 
 use crate::progress;
 use anyhow::Context;
+use burn::tensor::Device;
+use dreamfuse_diffusion::{Additions, LoraSource, Pipeline};
+use dreamfuse_engine::named_prior;
 use dreamfuse_hub::{Hub, ModelId};
 use std::path::Path;
+
+/// The prior of that name on the CPU, downloaded if need be, with adaptations merged into it.
+pub fn load(name: &str, loras: &[LoraSource]) -> anyhow::Result<Pipeline> {
+    Ok(named_prior(&locate(name)?, &Additions { loras, texts: None }, &Device::flex())?)
+}
 
 /// Where the prior called `name` lies: a model of the hub is downloaded unless it is in the cache; whatever exists here
 /// under that name comes first.

@@ -8,9 +8,8 @@ use burn::tensor::Device;
 use dreamfuse_core::files::write_atomically;
 use dreamfuse_core::{Camera, Picture, ViewWord};
 use dreamfuse_diffusion::sampler::{SampleOptions, sample};
-use dreamfuse_diffusion::{Additions, FrozenPrior, Pipeline, Sampler};
+use dreamfuse_diffusion::{FrozenPrior, Pipeline, Sampler};
 use dreamfuse_distill::{Inspected, Level, inspect as look};
-use dreamfuse_engine::named_prior;
 use std::process::ExitCode;
 
 /// Noise levels, one a column.
@@ -26,8 +25,7 @@ const NOISE: [f32; 3] = [0.90, 0.35, 0.15];
 pub fn inspect(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     ensure!(args.azimuth.is_finite(), "--azimuth has to be a number");
     ensure!(args.guidance_scale.is_finite(), "--guidance-scale has to be a number");
-    let prior =
-        named_prior(&hub::locate(&args.prior)?, &Additions { loras: &args.loras, texts: None }, &Device::flex())?;
+    let prior = hub::load(&args.prior, &args.loras)?;
     warn_unknown(&args.prompt, &prior.words);
     let camera = Camera::orbit(args.azimuth.to_radians(), 0.3);
     let prompt = args.prompt.clone() + ViewWord::of(camera.azimuth, camera.elevation).suffix();

@@ -20,6 +20,9 @@ pub fn start(args: &RunArgs) -> anyhow::Result<ExitCode> {
     }
     let mut config = configure(args)?;
     config.check()?;
+    if let Some(out) = &args.out {
+        RunFolder::check_free(out)?;
+    }
     locate_prior(&mut config)?;
     let prior = load_prior(&config)?;
     words::warn_unknown(&config.prompt, &prior.words);

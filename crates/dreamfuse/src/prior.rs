@@ -7,8 +7,8 @@ use burn::tensor::Device;
 use dreamfuse_core::files::{create_folder, write_atomically};
 use dreamfuse_core::{Camera, Picture};
 use dreamfuse_diffusion::sampler::{SampleOptions, sample as draw};
-use dreamfuse_diffusion::{Additions, FrozenPrior, Pipeline, Sampler, embedded};
-use dreamfuse_engine::{device, named_prior};
+use dreamfuse_diffusion::{FrozenPrior, Pipeline, Sampler, embedded};
+use dreamfuse_engine::device;
 use dreamfuse_toybox::words::by_topic;
 use dreamfuse_train::{HeldOut, Progress, TrainConfig, Trainer};
 use std::fs::OpenOptions;
@@ -172,8 +172,7 @@ fn sheet(prior: &Pipeline, prompts: &[String], options: &SheetOptions) -> anyhow
 
 /// `dreamfuse prior sample`.
 pub fn sample(args: &SampleArgs) -> anyhow::Result<ExitCode> {
-    let device = Device::flex();
-    let prior = named_prior(&hub::locate(&args.prior)?, &Additions { loras: &args.loras, texts: None }, &device)?;
+    let prior = hub::load(&args.prior, &args.loras)?;
     args.prompts.iter().for_each(|prompt| prompt_words::warn_unknown(prompt, &prior.words));
     let sampler = match args.sampler {
         SamplerName::Ddim => Sampler::Ddim,
