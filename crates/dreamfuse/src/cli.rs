@@ -88,7 +88,7 @@ pub struct RunArgs {
     /// Side of a view in pixels; as the prior's pictures, 64 at most, by default.
     #[arg(long, value_name = "N")]
     pub render_size: Option<usize>,
-    /// Strength of classifier-free guidance, in diffusers' convention [default: 8].
+    /// Strength of classifier-free guidance, in diffusers' convention [default: 5].
     #[arg(long, value_name = "S")]
     pub guidance_scale: Option<f64>,
     /// Views of a step [default: 4].
