@@ -22,7 +22,8 @@ pub enum Method {
 pub struct GuidanceConfig {
     pub method: Method,
     /// Keep the guided x̂_0 of a prior of pictures where pictures are, as its sampler does (Imagen, Saharia et al. 2022, section
-    /// 2.3): otherwise strong guidance asks for colours that no picture has. Latents have no such bounds.
+    /// 2.3): otherwise strong guidance asks for colours that no picture has. Latents have no such bounds, and the
+    /// difference of two answers that classifier score distillation takes is left as it is.
     pub threshold: bool,
     /// How far the guided output of the network is brought back to the deviation of the conditional one (Lin et al. 2023,
     /// φ), 0 to 1.
@@ -113,10 +114,8 @@ pub(crate) fn direction(
         let output = |noise: Tensor<4>| schedule.output_of(noisy.clone(), noise, timesteps);
         guided = schedule.noise_of(noisy.clone(), rescaled(output(guided), &output(conditional), phi), timesteps);
     }
-    if config.threshold {
-        guided = thresholded(prior, &noisy, guided, timesteps);
-    }
     match config.method {
+        Method::Sds if config.threshold => thresholded(prior, &noisy, guided, timesteps) - noise.clone(),
         Method::Sds => guided - noise.clone(),
         Method::Csd => guided - unconditional,
     }

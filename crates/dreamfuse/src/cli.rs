@@ -174,7 +174,7 @@ pub struct InspectArgs {
     #[arg(long, value_name = "DEGREES", default_value_t = 30.0, allow_negative_numbers = true)]
     pub azimuth: f32,
     /// Strength of classifier-free guidance, in diffusers' convention.
-    #[arg(long, value_name = "S", default_value_t = 8.0)]
+    #[arg(long, value_name = "S", default_value_t = 5.0)]
     pub guidance_scale: f64,
     /// Same seed, same noise.
     #[arg(long, value_name = "N", default_value_t = 0)]
