@@ -111,6 +111,11 @@ fn a_folder_in_use_and_a_broken_checkpoint_are_refused_and_left_alone() {
     assert!(run(&["a car", "--steps", "4", "--config", &config, "--out", text(&out)]).status.success());
     let again = error_of(&run(&["a car", "--steps", "4", "--config", &config, "--out", text(&out)]));
     assert!(again.contains("not empty"), "{again}");
+    // Before anything heavy is loaded, and for a file too.
+    for taken in [text(&out), &config] {
+        let error = error_of(&run(&["a car", "--prior", "missing-prior", "--out", taken]));
+        assert!(error.contains(taken) && !error.contains("missing-prior"), "{error}");
+    }
     let checkpoint = out.join("checkpoints/step-0000004.checkpoint");
     let whole = std::fs::read(&checkpoint).unwrap();
     let mut flipped = whole.clone();

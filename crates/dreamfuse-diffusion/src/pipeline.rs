@@ -124,9 +124,12 @@ impl Pipeline {
         })
     }
 
-    /// With a U-Net that computes with these numbers. A CPU computes in f32 alone.
+    /// With a U-Net that computes with these numbers. A CPU computes each operation in f32 and rounds what comes out.
     pub fn with_precision(mut self, precision: Precision) -> Self {
-        self.unet = precision.of(self.unet);
+        if precision != Precision::F32 {
+            // What was prepared of the former weights goes.
+            self.unet = precision.of(self.unet).frozen();
+        }
         self
     }
 

@@ -50,7 +50,7 @@ pub fn sample(prior: &dyn FrozenPrior, options: &SampleOptions, device: &Device)
         let alpha = prior.schedule().alpha_cumprod(t);
         let alpha_next = timesteps.get(i + 1).map_or(1.0, |&next| prior.schedule().alpha_cumprod(next));
         let z = normal(shape, options.seed, i as u64 + 1, device);
-        let clean = clean(prior, x.clone(), noise, alpha);
+        let clean = prior.keep_clean(prior.schedule().clean_of(x.clone(), noise, &vec![t; count]));
         x = step(options.sampler, x, clean, [alpha, alpha_next], z);
     }
     let size = prior.resolution();
@@ -62,11 +62,6 @@ pub fn sample(prior: &dyn FrozenPrior, options: &SampleOptions, device: &Device)
 pub fn spaced(total: usize, count: usize) -> Vec<usize> {
     let count = count.clamp(1, total);
     (0..count).map(|i| ((count - i) * total).div_ceil(count) - 1).collect()
-}
-
-/// x̂_0, kept where the prior's clean samples are.
-fn clean(prior: &dyn FrozenPrior, x: Tensor<4>, noise: Tensor<4>, alpha: f64) -> Tensor<4> {
-    prior.keep_clean((x - noise * (1.0 - alpha).sqrt()) / alpha.sqrt().max(1e-4))
 }
 
 /// From noise level ᾱ to ᾱ'.

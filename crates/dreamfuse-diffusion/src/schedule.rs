@@ -4,6 +4,9 @@ use crate::threshold::Thresholding;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
+/// What x̂_0 is divided by at least: next to nothing of a picture is left at the last timesteps.
+const LEAST_SIGNAL: f64 = 1e-4;
+
 /// How noise grows over the timesteps; names as in diffusers' `scheduler_config.json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -176,6 +179,18 @@ impl NoiseSchedule {
     pub fn add_noise(&self, clean: Tensor<4>, noise: Tensor<4>, timesteps: &[usize]) -> Tensor<4> {
         let (signal, sigma) = self.coefficients(timesteps, &clean.device());
         signal * clean + sigma * noise
+    }
+
+    /// The x̂_0 that `noise` in `noisy` stands for.
+    pub fn clean_of(&self, noisy: Tensor<4>, noise: Tensor<4>, timesteps: &[usize]) -> Tensor<4> {
+        let (signal, sigma) = self.coefficients(timesteps, &noisy.device());
+        (noisy - sigma * noise) / signal.clamp_min(LEAST_SIGNAL)
+    }
+
+    /// The noise that is in `noisy` beside `clean`: [`NoiseSchedule::clean_of`] the other way round.
+    pub fn noise_beside(&self, noisy: Tensor<4>, clean: Tensor<4>, timesteps: &[usize]) -> Tensor<4> {
+        let (signal, sigma) = self.coefficients(timesteps, &noisy.device());
+        (noisy - signal.clamp_min(LEAST_SIGNAL) * clean) / sigma
     }
 
     /// What the network should have predicted.

@@ -5,7 +5,7 @@
 mod common;
 
 use burn::tensor::{Device, Tensor};
-use common::{Reference, copy_folder, folder, relative_error};
+use common::{Reference, assert_halves_are_as_near_as_pytorchs, copy_folder, folder, relative_error};
 use dreamfuse_diffusion::checkpoint::read_json;
 use dreamfuse_diffusion::text::TextEncoder;
 use dreamfuse_diffusion::vae::{Vae, VaeConfig};
@@ -57,6 +57,11 @@ fn the_unets_compute_what_diffusers_computes() {
         let ours = pipeline.unet.forward(reference.floats("sample"), &[37, 801], text, None);
         assert_close(ours, reference.floats("output"), "output", &folder);
     }
+}
+
+#[test]
+fn halves_are_as_near_as_pytorchs() {
+    ["sd15", "sd21"].iter().for_each(|name| assert_halves_are_as_near_as_pytorchs(name));
 }
 
 #[test]

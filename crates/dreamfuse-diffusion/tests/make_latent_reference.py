@@ -6,8 +6,10 @@ layout of latent diffusion's own checkpoints, which diffusers' own conversion is
   pip install torch==2.15.0 diffusers==0.42.1 transformers==5.23.0 safetensors==0.8.0 peft==0.21.2 numpy
   python3 make_latent_reference.py     # after make_reference.py, whose tokenizer it takes
 
-Weights are rounded to f16 before anything is computed, so that the committed files stay small; all arithmetic is in f32.
+Weights are rounded to f16 before anything is computed, so that the committed files stay small; all arithmetic is in f32 but where it
+is said to be in f16 or bf16.
 """
+import copy
 import json
 import os
 import shutil
@@ -39,6 +41,13 @@ def tokenizer(folder, pad):
 
 def rounded(model):
     return model.half().float().eval()
+
+
+def halves(unet, sample, timesteps, text):
+    """What the network computes in f16 and in bf16."""
+    answer = lambda numbers: copy.deepcopy(unet).to(numbers)(sample.to(numbers), timesteps, text.to(numbers)).sample.float()
+    with torch.no_grad():
+        return dict(output_f16=answer(torch.float16), output_bf16=answer(torch.bfloat16))
 
 
 def perpendicular(x, y):
@@ -111,7 +120,7 @@ def make(name, kind):
     with torch.no_grad():
         decoded = vae.decode(latents / scale).sample / 2 + 0.5
     tensors = dict(input_ids=ids, text_embeddings=embeddings, sample=sample, timesteps=timesteps, output=output, picture=picture.detach(),
-                   moments=moments.parameters, latents=latents, latents_gradient=gradient, picture_gradient=picture.grad, decoded=decoded, **sds, **adapted)
+                   moments=moments.parameters, latents=latents, latents_gradient=gradient, picture_gradient=picture.grad, decoded=decoded, **sds, **adapted, **halves(unet, sample, timesteps, embeddings))
     save_file({key: value.detach().contiguous() for key, value in tensors.items()}, f"{folder}/reference.safetensors")
 
 

@@ -5,8 +5,10 @@ what it computes.
   pip install torch==2.15.0 diffusers==0.42.1 transformers==5.23.0 safetensors==0.8.0 sentencepiece==0.2.3 numpy
   python3 make_pixel_reference.py
 
-Weights are rounded to f16 before anything is computed, so that the committed files stay small; all arithmetic is in f32.
+Weights are rounded to f16 before anything is computed, so that the committed files stay small; all arithmetic is in f32 but where it is
+said to be in f16 or bf16.
 """
+import copy
 import io
 import os
 import shutil
@@ -38,6 +40,13 @@ def rounded(model):
     return model.half().float().eval()
 
 
+def halves(unet, sample, timesteps, text):
+    """What the network computes in f16 and in bf16."""
+    answer = lambda numbers: copy.deepcopy(unet).to(numbers)(sample.to(numbers), timesteps, text.to(numbers)).sample.float()
+    with torch.no_grad():
+        return dict(output_f16=answer(torch.float16), output_bf16=answer(torch.bfloat16))
+
+
 def main():
     shutil.rmtree(OUT, ignore_errors=True)
     torch.manual_seed(0)
@@ -66,7 +75,8 @@ def main():
     scheduler.save_pretrained(f"{OUT}/scheduler")
     unet.half().save_pretrained(f"{OUT}/unet")
     text.half().save_pretrained(f"{OUT}/text_encoder", max_shard_size="16KB")
-    tensors = dict(input_ids=torch.tensor(ids), text_embeddings=embeddings, sample=sample, timesteps=timesteps, output=output, thresholded=clean, tricky_ids=tricky)
+    tensors = dict(input_ids=torch.tensor(ids), text_embeddings=embeddings, sample=sample, timesteps=timesteps, output=output, thresholded=clean, tricky_ids=tricky,
+                   **halves(unet, sample, timesteps, embeddings))
     save_file({key: value.detach().contiguous() for key, value in tensors.items()}, f"{OUT}/reference.safetensors")
 
 

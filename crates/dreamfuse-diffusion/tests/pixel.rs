@@ -5,7 +5,7 @@
 mod common;
 
 use burn::tensor::{Device, Tensor};
-use common::{Reference, copy_folder, folder, relative_error};
+use common::{Reference, assert_halves_are_as_near_as_pytorchs, copy_folder, folder, relative_error};
 use dreamfuse_diffusion::text::{TextEncoder, TextPack};
 use dreamfuse_diffusion::{Additions, FrozenPrior, Pipeline};
 
@@ -62,6 +62,11 @@ fn the_unet_computes_what_diffusers_computes() {
     let ours = pipeline.unet.forward(reference.floats("sample"), &[37, 801], text, None);
     assert_eq!(ours.dims(), [2, 6, 16, 16]);
     assert_close(ours, reference.floats("output"));
+}
+
+#[test]
+fn halves_are_as_near_as_pytorchs() {
+    assert_halves_are_as_near_as_pytorchs("deepfloyd");
 }
 
 /// Three of the six channels are the noise; the others are a variance that distillation does not need.

@@ -123,10 +123,8 @@ pub(crate) fn direction(
 
 /// The noise that is in `noisy` beside the x̂_0 that `noise` stands for, once that is kept where clean samples are.
 fn thresholded(prior: &dyn FrozenPrior, noisy: &Tensor<4>, noise: Tensor<4>, timesteps: &[usize]) -> Tensor<4> {
-    let (signal, sigma) = prior.schedule().coefficients(timesteps, &noisy.device());
-    let signal = signal.clamp_min(1e-4);
-    let clean = prior.keep_clean((noisy.clone() - sigma.clone() * noise) / signal.clone());
-    (noisy.clone() - signal * clean) / sigma
+    let clean = prior.keep_clean(prior.schedule().clean_of(noisy.clone(), noise, timesteps));
+    prior.schedule().noise_beside(noisy.clone(), clean, timesteps)
 }
 
 /// The part of each of `x` that is perpendicular to its `y`.

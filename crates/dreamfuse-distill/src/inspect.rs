@@ -67,7 +67,7 @@ pub fn inspect(prior: &dyn FrozenPrior, inspected: &Inspected, ts: &[f64]) -> Re
         let clean = prior.to_own_space(picture.clone());
         let noisy = prior.schedule().add_noise(clean.clone(), noise.clone(), &timesteps);
         let guided = guided_noise(prior, noisy.clone(), &timesteps, text.clone(), cameras, inspected.guidance_scale);
-        let estimate = (noisy.clone() - sigma.clone() * guided) / signal.clone();
+        let estimate = prior.schedule().clean_of(noisy.clone(), guided, &timesteps);
         let ask = Ask {
             timesteps: &timesteps,
             noise: noise.clone(),

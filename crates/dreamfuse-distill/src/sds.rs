@@ -44,6 +44,7 @@ fn gradient_of_sample(prior: &dyn FrozenPrior, own: Tensor<4>, ask: &Ask) -> Ten
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guidance::Method;
     use burn::tensor::Device;
     use dreamfuse_diffusion::{NoiseSchedule, ReadText, ScheduleConfig};
 
@@ -95,6 +96,23 @@ mod tests {
     #[test]
     fn the_gradient_is_the_formula_for_a_prior_that_can_be_solved() {
         assert_formula(0.5, 0.5, &GuidanceConfig::default());
+    }
+
+    /// Its two answers are the same, threshold or not: a prior that knows one picture does not hear the text.
+    #[test]
+    fn classifier_score_distillation_takes_the_difference_of_two_answers_as_it_is() {
+        let device = Device::flex();
+        let prior = Constant(NoiseSchedule::new(ScheduleConfig::cosine_v()), 3.0);
+        let ask = Ask {
+            timesteps: &[300, 800],
+            noise: dreamfuse_diffusion::sampler::normal([2, 3, 4, 4], 1, 0, &device),
+            texts: Texts::of(ReadText::none(), ReadText::none()),
+            cameras: None,
+            guidance_scale: 5.0,
+            guidance: &GuidanceConfig { method: Method::Csd, ..GuidanceConfig::default() },
+        };
+        let gradient = score_distillation(&prior, Tensor::full([2, 3, 4, 4], 0.2, &device), ask);
+        assert!(gradient.abs().max().into_scalar::<f32>() < 1e-6);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The one configuration: command line, file and defaults. A run saves what it resolved to.
 
 use crate::EngineError;
-use crate::device::{DEVICES, check_precision};
+use crate::device::DEVICES;
 use crate::regularizers::LossWeights;
 use dreamfuse_core::{CameraRange, LightRange};
 use dreamfuse_diffusion::{LoraSource, Precision};
@@ -144,7 +144,6 @@ impl RunConfig {
         if !DEVICES.contains(&self.device.as_str()) {
             return Err(EngineError::Device(self.device.clone()));
         }
-        check_precision(&self.device, self.precision)?;
         let config = |reason: String| Err(EngineError::Config(reason));
         let counts = [
             ("steps", self.steps, 1..=1_000_000),
@@ -225,7 +224,6 @@ mod tests {
         assert!(message(RunConfig { prompt: "  ".into(), ..good.clone() }).contains("empty"));
         assert!(message(RunConfig { steps: 0, ..good.clone() }).contains("steps = 0"));
         assert!(message(RunConfig { device: "abacus".into(), ..good.clone() }).contains("abacus"));
-        assert!(message(RunConfig { precision: Precision::F16, ..good.clone() }).contains("precision = f16"));
         let scene = SceneConfig { step: f32::NAN, ..Default::default() };
         assert!(message(RunConfig { scene, ..good.clone() }).contains("scene.step"));
         assert!(message(RunConfig { table_rate: f32::NAN, ..good.clone() }).contains("table_rate"));

@@ -18,24 +18,12 @@ pub const DEVICES: &[&str] = &[
 /// # Errors
 /// When the binary was built without it, the machine has none of the kind, or it has no such numbers.
 pub fn device(name: &str, precision: Precision) -> Result<Device, EngineError> {
-    check_precision(name, precision)?;
     let device = find(name)?;
     if device.supports_dtype(precision.dtype()) {
         Ok(device)
     } else {
         Err(EngineError::Config(format!("precision = {precision}: the device {name} has no such numbers; f32 works")))
     }
-}
-
-/// Says what keeps a device from computing with these numbers, if anything does.
-///
-/// # Errors
-/// When the device is a CPU and the numbers are not f32.
-pub(crate) fn check_precision(device: &str, precision: Precision) -> Result<(), EngineError> {
-    if device == "cpu" && precision != Precision::F32 {
-        return Err(EngineError::Config(format!("precision = {precision} needs a GPU; a CPU computes in f32")));
-    }
-    Ok(())
 }
 
 fn find(name: &str) -> Result<Device, EngineError> {

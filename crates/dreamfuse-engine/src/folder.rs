@@ -23,7 +23,10 @@ impl RunFolder {
     /// # Errors
     /// When it exists and is not empty.
     pub fn check_free(root: &Path) -> Result<(), EngineError> {
-        let is_taken = std::fs::read_dir(root).is_ok_and(|mut entries| entries.next().is_some());
+        let is_taken = match std::fs::read_dir(root) {
+            Ok(mut entries) => entries.next().is_some(),
+            Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+        };
         if is_taken { Err(EngineError::FolderTaken(root.to_owned())) } else { Ok(()) }
     }
 

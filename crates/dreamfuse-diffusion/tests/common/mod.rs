@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, dead_code, reason = "helpers of tests fail as tests do, and not every test needs all")]
 
 use burn::tensor::{Device, Tensor, TensorData};
+use dreamfuse_diffusion::{Pipeline, Precision};
 use safetensors::SafeTensors;
 use std::path::{Path, PathBuf};
 
@@ -45,6 +46,27 @@ impl Reference {
             .chunks_exact(8)
             .map(|c| i64::from_le_bytes(c.try_into().unwrap()))
             .collect()
+    }
+}
+
+/// The U-Net of a folder strays in f16 and in bf16 from PyTorch's f32 1.5 times as far as PyTorch itself at most. It has to stray: otherwise it
+/// would compute with other numbers than it was told to.
+#[track_caller]
+pub fn assert_halves_are_as_near_as_pytorchs(name: &str) {
+    let path = folder().join(name);
+    let reference = Reference::load(&path);
+    for (precision, least) in [(Precision::F16, 1e-4), (Precision::Bf16, 1e-3)] {
+        let unet = Pipeline::load(&path, &Device::flex()).unwrap().with_precision(precision).unet;
+        let text = unet.read(&reference.floats("text_embeddings"));
+        let ours = unet.forward(reference.floats("sample"), &[37, 801], text, None);
+        let error = relative_error(ours, reference.floats::<4>("output"));
+        let of_pytorch =
+            relative_error(reference.floats(&format!("output_{precision}")), reference.floats::<4>("output"));
+        println!("{name} in {precision}: {error:.2e}, PyTorch {of_pytorch:.2e}");
+        assert!(
+            least < error && error <= 1.5 * of_pytorch,
+            "{name} in {precision}: {error:.2e}, PyTorch {of_pytorch:.2e}"
+        );
     }
 }
 

@@ -5,7 +5,7 @@ mod cpu;
 mod gpu;
 pub mod reference;
 
-use crate::cpu::{contiguous, shape_of, slice_of, tensor_from};
+use crate::cpu::{contiguous, in_numbers, shape_of, slice_of, tensor_from};
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
@@ -72,9 +72,11 @@ impl AttentionBackend for Flex {
         v: FloatTensor<Self>,
         heads: usize,
     ) -> FloatTensor<Self> {
+        let numbers = q.dtype();
         let [q, k, v] = [q, k, v].map(contiguous);
         let shape = shape_from(shape_of(&q), shape_of(&k), heads);
-        tensor_from(cpu::forward(shape, slice_of(&q), slice_of(&k), slice_of(&v)), shape_of::<3>(&q))
+        let out = cpu::forward(shape, slice_of(&q), slice_of(&k), slice_of(&v));
+        in_numbers(tensor_from(out, shape_of::<3>(&q)), numbers)
     }
 
     fn attention_grad(
@@ -84,11 +86,13 @@ impl AttentionBackend for Flex {
         v: FloatTensor<Self>,
         heads: usize,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let numbers = q.dtype();
         let [grad, q, k, v] = [grad, q, k, v].map(contiguous);
         let (own, context): ([usize; 3], [usize; 3]) = (shape_of(&q), shape_of(&k));
         let shape = shape_from(own, context, heads);
         let [of_q, of_k, of_v] = cpu::backward(shape, slice_of(&grad), [slice_of(&q), slice_of(&k), slice_of(&v)]);
-        (tensor_from(of_q, own), tensor_from(of_k, context), tensor_from(of_v, context))
+        let of = |gradient, shape: [usize; 3]| in_numbers(tensor_from(gradient, shape), numbers);
+        (of(of_q, own), of(of_k, context), of(of_v, context))
     }
 }
 

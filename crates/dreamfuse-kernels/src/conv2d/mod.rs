@@ -6,7 +6,7 @@ mod gpu;
 pub mod reference;
 mod winograd;
 
-use crate::cpu::{contiguous, shape_of, slice_of, tensor_from};
+use crate::cpu::{contiguous, in_numbers, shape_of, slice_of, tensor_from};
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
@@ -107,6 +107,7 @@ impl Conv2dBackend for Flex {
         bias: FloatTensor<Self>,
         settings: Settings,
     ) -> FloatTensor<Self> {
+        let numbers = input.dtype();
         let (input, weight, bias) = (contiguous(input), contiguous(weight), contiguous(bias));
         let g = geometry(&input, &weight, &settings);
         let [input, weight, bias] = [slice_of(&input), slice_of(&weight), slice_of(&bias)];
@@ -115,7 +116,7 @@ impl Conv2dBackend for Flex {
             Some(Prepared(transformed)) => winograd::forward(&g, input, transformed, bias),
             None => winograd::forward(&g, input, &winograd::transform_weights(&g, weight, false), bias),
         };
-        tensor_from(out, [g.batch, g.channels_out, g.out_height(), g.out_width()])
+        in_numbers(tensor_from(out, [g.batch, g.channels_out, g.out_height(), g.out_width()]), numbers)
     }
 
     fn conv2d_input_grad(
@@ -124,11 +125,11 @@ impl Conv2dBackend for Flex {
         input: FloatTensor<Self>,
         settings: Settings,
     ) -> FloatTensor<Self> {
-        let (grad, weight) = (contiguous(grad), contiguous(weight));
+        let (numbers, grad, weight) = (input.dtype(), contiguous(grad), contiguous(weight));
         let g = geometry(&input, &weight, &settings);
         let input_grad = if winograd::fits(&g) { winograd::input_grad } else { cpu::input_grad };
         let out = input_grad(&g, slice_of(&grad), slice_of(&weight));
-        tensor_from(out, [g.batch, g.channels_in, g.height, g.width])
+        in_numbers(tensor_from(out, [g.batch, g.channels_in, g.height, g.width]), numbers)
     }
 
     fn conv2d_weight_grad(
@@ -137,13 +138,14 @@ impl Conv2dBackend for Flex {
         input: FloatTensor<Self>,
         settings: Settings,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        let (grad, input) = (contiguous(grad), contiguous(input));
+        let (numbers, grad, input) = (weight.dtype(), contiguous(grad), contiguous(input));
         let g = geometry(&input, &weight, &settings);
         let weight_grad = if winograd::fits(&g) { winograd::weight_grad } else { cpu::weight_grad };
         let of_weight = weight_grad(&g, slice_of(&grad), slice_of(&input));
         let of_bias = cpu::bias_grad(&g, slice_of(&grad));
         let weight_shape = [g.channels_out, g.channels_in, g.kernel, g.kernel];
-        (tensor_from(of_weight, weight_shape), tensor_from(of_bias, [g.channels_out]))
+        let of_bias = tensor_from(of_bias, [g.channels_out]);
+        (in_numbers(tensor_from(of_weight, weight_shape), numbers), in_numbers(of_bias, numbers))
     }
 }
 

@@ -5,7 +5,7 @@ mod cpu;
 mod gpu;
 pub mod reference;
 
-use crate::cpu::{contiguous, shape_of, slice_of, tensor_from};
+use crate::cpu::{contiguous, in_numbers, shape_of, slice_of, tensor_from};
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
@@ -63,9 +63,11 @@ impl GroupNormBackend for Flex {
         beta: FloatTensor<Self>,
         settings: Settings,
     ) -> FloatTensor<Self> {
+        let numbers = input.dtype();
         let (input, gamma, beta) = (contiguous(input), contiguous(gamma), contiguous(beta));
         let shape: [usize; 4] = shape_of(&input);
-        tensor_from(cpu::forward(shape, settings, slice_of(&input), slice_of(&gamma), slice_of(&beta)), shape)
+        let out = cpu::forward(shape, settings, slice_of(&input), slice_of(&gamma), slice_of(&beta));
+        in_numbers(tensor_from(out, shape), numbers)
     }
 
     fn group_norm_grad(
@@ -75,12 +77,14 @@ impl GroupNormBackend for Flex {
         beta: FloatTensor<Self>,
         settings: Settings,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let numbers = input.dtype();
         let (grad, input, gamma, beta) = (contiguous(grad), contiguous(input), contiguous(gamma), contiguous(beta));
         let shape: [usize; 4] = shape_of(&input);
         let (of_input, of_gamma, of_beta) =
             cpu::backward(shape, settings, slice_of(&grad), slice_of(&input), slice_of(&gamma), slice_of(&beta));
         let rows = [of_gamma.len() / shape[1], shape[1]];
-        (tensor_from(of_input, shape), tensor_from(of_gamma, rows), tensor_from(of_beta, rows))
+        let [of_gamma, of_beta] = [of_gamma, of_beta].map(|of| in_numbers(tensor_from(of, rows), numbers));
+        (in_numbers(tensor_from(of_input, shape), numbers), of_gamma, of_beta)
     }
 }
 

@@ -5,7 +5,7 @@ mod cpu;
 mod gpu;
 pub mod reference;
 
-use crate::cpu::{contiguous, shape_of, slice_of, tensor_from};
+use crate::cpu::{contiguous, in_numbers, shape_of, slice_of, tensor_from};
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
@@ -52,9 +52,11 @@ impl LayerNormBackend for Flex {
         beta: FloatTensor<Self>,
         epsilon: f32,
     ) -> FloatTensor<Self> {
+        let numbers = input.dtype();
         let (input, gamma, beta) = (contiguous(input), contiguous(gamma), contiguous(beta));
         let shape: [usize; 3] = shape_of(&input);
-        tensor_from(cpu::forward(epsilon, slice_of(&input), slice_of(&gamma), slice_of(&beta)), shape)
+        let out = cpu::forward(epsilon, slice_of(&input), slice_of(&gamma), slice_of(&beta));
+        in_numbers(tensor_from(out, shape), numbers)
     }
 
     fn layer_norm_grad(
@@ -63,10 +65,12 @@ impl LayerNormBackend for Flex {
         gamma: FloatTensor<Self>,
         epsilon: f32,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let numbers = input.dtype();
         let (grad, input, gamma) = (contiguous(grad), contiguous(input), contiguous(gamma));
         let shape: [usize; 3] = shape_of(&input);
         let (of_input, of_gamma, of_beta) = cpu::backward(epsilon, slice_of(&grad), slice_of(&input), slice_of(&gamma));
-        (tensor_from(of_input, shape), tensor_from(of_gamma, [shape[2]]), tensor_from(of_beta, [shape[2]]))
+        let [of_gamma, of_beta] = [of_gamma, of_beta].map(|of| in_numbers(tensor_from(of, [shape[2]]), numbers));
+        (in_numbers(tensor_from(of_input, shape), numbers), of_gamma, of_beta)
     }
 }
 
