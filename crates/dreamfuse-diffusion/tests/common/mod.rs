@@ -52,6 +52,7 @@ impl Reference {
 /// The U-Net of a folder strays in f16 and in bf16 from PyTorch's f32 1.5 times as far as PyTorch itself at most. It has to stray: otherwise it
 /// would compute with other numbers than it was told to.
 #[track_caller]
+#[allow(clippy::print_stdout, reason = "the docs give these figures, and --nocapture shows them")]
 pub fn assert_halves_are_as_near_as_pytorchs(name: &str) {
     let path = folder().join(name);
     let reference = Reference::load(&path);
