@@ -32,6 +32,9 @@ pub struct ClipTextConfig {
     pub hidden_act: Activation,
     #[serde(default = "default_epsilon")]
     pub layer_norm_eps: f64,
+    /// Width of a pooled text, in models that project it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub projection_dim: Option<usize>,
 }
 
 fn default_epsilon() -> f64 {
@@ -44,6 +47,8 @@ pub struct ClipTextModel {
     embeddings: Embeddings,
     encoder: Encoder,
     final_layer_norm: LayerNorm,
+    /// Of transformers' `CLIPTextModelWithProjection`.
+    text_projection: Option<Linear>,
 }
 
 #[derive(Module, Debug)]
@@ -85,6 +90,7 @@ struct FeedForward {
 
 /// Files of transformers before 5 have the prefix, later ones do not.
 const READ: &[Renaming] = &[(r"^text_model\.", "")];
+const LEEWAY: Leeway = Leeway { ignored: &["position_ids"], optional: &[] };
 const WRITE: &[Renaming] = &[("^(.*)$", "text_model.$1")];
 
 impl ClipTextModel {
@@ -122,7 +128,15 @@ impl ClipTextModel {
             },
             encoder: Encoder { layers: (0..config.num_hidden_layers).map(layer).collect() },
             final_layer_norm: norm(),
+            text_projection: None,
         }
+    }
+
+    /// With a random projection of pooled texts, if the configuration has its width.
+    fn with_projection(mut self, config: &ClipTextConfig, device: &Device) -> Self {
+        let linear = |to: usize| LinearConfig::new(config.hidden_size, to).with_bias(false).init(device);
+        self.text_projection = config.projection_dim.map(linear);
+        self
     }
 
     /// With the weights of a `model.safetensors`.
@@ -130,8 +144,19 @@ impl ClipTextModel {
     /// # Errors
     /// When they do not fit the configuration.
     pub fn load(config: &ClipTextConfig, weights: Weights, device: &Device) -> Result<Self, CheckpointError> {
-        let leeway = Leeway { ignored: &["position_ids"], ..Leeway::default() };
-        load_weights(Self::new(config, device), weights, READ, leeway)
+        load_weights(Self::new(config, device), weights, READ, LEEWAY)
+    }
+
+    /// As [`ClipTextModel::load`], of transformers' `CLIPTextModelWithProjection`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn load_projecting(
+        config: &ClipTextConfig,
+        weights: Weights,
+        device: &Device,
+    ) -> Result<Self, CheckpointError> {
+        load_weights(Self::new(config, device).with_projection(config, device), weights, READ, LEEWAY)
     }
 
     /// The network with another vocabulary: token `i` is this one's token `ids[i]`, and as in `fresh` where there is none.
@@ -159,14 +184,35 @@ impl ClipTextModel {
 
     /// Ids `[batch, tokens]` to the last hidden state `[batch, tokens, hidden_size]`, normalised.
     pub fn forward(&self, ids: Tensor<2, Int>) -> Tensor<3> {
+        let layers = &self.encoder.layers;
+        self.final_layer_norm.forward(layers.iter().fold(self.embed(ids), |x, layer| layer.forward(x)))
+    }
+
+    /// What Stable Diffusion XL takes of ids `[batch, tokens]`: the hidden state before the last layer `[batch, tokens,
+    /// hidden_size]`, not normalised, and, of a model that projects, each text pooled `[batch, projection_dim]` where it `ends`.
+    ///
+    /// # Panics
+    /// When it has no layers, or there are not as many ends as texts.
+    pub fn penultimate(&self, ids: Tensor<2, Int>, ends: &[usize]) -> (Tensor<3>, Option<Tensor<2>>) {
+        let (last, others) = self.encoder.layers.split_last().expect("a layer");
+        let before = others.iter().fold(self.embed(ids), |x, layer| layer.forward(x));
+        let pooled = self.text_projection.as_ref().map(|projection| {
+            let whole = self.final_layer_norm.forward(last.forward(before.clone()));
+            let [batch, _, width] = whole.dims();
+            assert_eq!(batch, ends.len(), "one end a text");
+            let at_end =
+                |(row, &end): (usize, &usize)| whole.clone().narrow(0, row, 1).narrow(1, end, 1).reshape([1, width]);
+            projection.forward(Tensor::cat(ends.iter().enumerate().map(at_end).collect(), 0))
+        });
+        (before, pooled)
+    }
+
+    /// Ids to the first hidden state.
+    fn embed(&self, ids: Tensor<2, Int>) -> Tensor<3> {
         let [_, tokens] = ids.dims();
         let positions = Tensor::<1, Int>::arange(0..tokens as i64, &ids.device()).reshape([1, tokens]);
         let embeddings = &self.embeddings;
-        let mut x = embeddings.token_embedding.forward(ids) + embeddings.position_embedding.forward(positions);
-        for layer in &self.encoder.layers {
-            x = layer.forward(x);
-        }
-        self.final_layer_norm.forward(x)
+        embeddings.token_embedding.forward(ids) + embeddings.position_embedding.forward(positions)
     }
 }
 

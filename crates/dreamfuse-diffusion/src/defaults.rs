@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 /// that change what it computes.
 pub(crate) fn unet() -> Value {
     json!({
-        "attention_type": "default", "addition_time_embed_dim": null, "center_input_sample": false,
+        "attention_type": "default", "center_input_sample": false,
         "class_embeddings_concat": false, "conv_in_kernel": 3, "conv_out_kernel": 3,
         "downsample_padding": 1, "dual_cross_attention": false, "flip_sin_to_cos": true, "freq_shift": 0,
         "mid_block_only_cross_attention": null, "mid_block_scale_factor": 1,
@@ -15,7 +15,7 @@ pub(crate) fn unet() -> Value {
         "only_cross_attention": false, "resnet_out_scale_factor": 1.0, "resnet_skip_time_act": false,
         "reverse_transformer_layers_per_block": null,
         "time_cond_proj_dim": null, "time_embedding_act_fn": null, "time_embedding_dim": null,
-        "time_embedding_type": "positional", "timestep_post_act": null, "transformer_layers_per_block": 1,
+        "time_embedding_type": "positional", "timestep_post_act": null,
     })
 }
 

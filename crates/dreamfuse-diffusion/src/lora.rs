@@ -1,5 +1,6 @@
 //! Low-rank adaptations (LoRA, Hu et al. 2021), merged into the weights of a model when it is loaded: `W + s α / r B A`.
 
+use crate::checkpoint::ldm::unet_key;
 use crate::checkpoint::{CheckpointError, Weights};
 use burn::store::bridge::{deferred, to_data};
 use burn::store::burn_pack::{Error as PackError, Tensor as Packed};
@@ -58,11 +59,20 @@ impl fmt::Display for LoraSource {
 pub(crate) enum Part {
     UNet,
     Text,
+    /// The second text encoder of Stable Diffusion XL.
+    SecondText,
 }
 
 /// What a file calls the part, and how the names of modules are written there.
-const PREFIXES: [(&str, Part); 4] =
-    [("lora_unet_", Part::UNet), ("unet.", Part::UNet), ("lora_te_", Part::Text), ("text_encoder.", Part::Text)];
+const PREFIXES: [(&str, Part); 7] = [
+    ("lora_unet_", Part::UNet),
+    ("unet.", Part::UNet),
+    ("lora_te_", Part::Text),
+    ("lora_te1_", Part::Text),
+    ("text_encoder.", Part::Text),
+    ("lora_te2_", Part::SecondText),
+    ("text_encoder_2.", Part::SecondText),
+];
 /// Ends of keys in kohya's files, diffusers' and PEFT's: of A, which comes first, of B, and of α.
 const DOWN: [&str; 5] =
     [".lora_down.weight", ".lora.down.weight", "_lora.down.weight", ".lora_linear_layer.down.weight", ".lora_A.weight"];
@@ -74,8 +84,8 @@ const ALPHA: [&str; 1] = [".alpha"];
 pub(crate) struct Lora {
     source: LoraSource,
     modules: BTreeMap<(Part, String), Adaptation>,
-    /// α / r of U-Net and text encoder where no tensor says it.
-    without_alpha: [f32; 2],
+    /// α / r of each part where no tensor says it.
+    without_alpha: [f32; 3],
 }
 
 /// How much of a product is added.
@@ -126,6 +136,19 @@ impl Lora {
         Ok(Self { source: source.clone(), modules, without_alpha })
     }
 
+    /// For models without a part: an adaptation of it would be left out without a word.
+    ///
+    /// # Errors
+    /// When there is one.
+    pub(crate) fn check_without(&self, part: Part) -> Result<(), CheckpointError> {
+        match self.modules.iter().find(|((of, _), _)| *of == part) {
+            None => Ok(()),
+            Some((_, Adaptation { key, .. })) => {
+                Err(CheckpointError::UnknownKey { path: self.source.path.clone(), key: key.clone() })
+            }
+        }
+    }
+
     /// Merges the adaptations of a part into its weights.
     ///
     /// # Errors
@@ -135,10 +158,15 @@ impl Lora {
             .tensors_mut()
             .filter_map(|tensor| Some((flat(tensor.name.strip_suffix(".weight")?), tensor)))
             .collect();
+        let is_first = |name: &&String| name.starts_with("down_blocks_0_resnets_") && name.ends_with("_conv1");
+        let layers = places.keys().filter(is_first).count();
         for ((_, module), adaptation) in self.modules.iter().filter(|((of, _), _)| *of == part) {
             let unknown =
                 || CheckpointError::UnknownKey { path: self.source.path.clone(), key: adaptation.key.clone() };
-            let weight = places.remove(module).ok_or_else(unknown)?;
+            let weight = match places.remove(module) {
+                Some(weight) => weight,
+                None => of_ldm(module, layers).and_then(|module| places.remove(&module)).ok_or_else(unknown)?,
+            };
             let strength = Strength { scale: self.source.scale, without_alpha: self.without_alpha[part as usize] };
             let merged = adaptation.merged(weight, strength);
             *weight = merged.map_err(|reason| CheckpointError::Malformed {
@@ -186,10 +214,10 @@ fn numbers(tensor: &Packed) -> Result<Vec<f32>, PackError> {
     data.try_to_vec().map_err(|e| PackError::ValidationError(format!("{e:?}")))
 }
 
-/// α / r of U-Net and text encoder by PEFT's configuration, which diffusers writes into the header; 1 where there is none.
-fn peft_strengths(weights: &Weights) -> Result<[f32; 2], String> {
+/// α / r of U-Net and text encoders by PEFT's configuration, which diffusers writes into the header; 1 where there is none.
+fn peft_strengths(weights: &Weights) -> Result<[f32; 3], String> {
     const NOTE: &str = "lora_adapter_metadata";
-    let Some(note) = weights.note(NOTE) else { return Ok([1.0; 2]) };
+    let Some(note) = weights.note(NOTE) else { return Ok([1.0; 3]) };
     let config: serde_json::Value = serde_json::from_str(note).map_err(|e| format!("{NOTE}: {e}"))?;
     let strength = |part: &str| {
         let value = |key: &str| &config[format!("{part}.{key}")];
@@ -200,7 +228,7 @@ fn peft_strengths(weights: &Weights) -> Result<[f32; 2], String> {
         let (alpha, rank) = (value("lora_alpha").as_f64(), value("r").as_f64());
         Ok(alpha.zip(rank).map_or(1.0, |(alpha, rank)| (alpha / rank) as f32))
     };
-    Ok([strength("unet")?, strength("text_encoder")?])
+    Ok([strength("unet")?, strength("text_encoder")?, strength("text_encoder_2")?])
 }
 
 /// Part and module of a key without its end: dots and underscores are one, as in kohya's files.
@@ -211,6 +239,18 @@ fn module_name(stem: &str) -> Option<(Part, String)> {
         module += "_0"; // diffusers' first files name the list, not its entry
     }
     Some((*part, module))
+}
+
+/// The module that a name of latent diffusion stands for, in a network of `layers` residual blocks a level: so most files for Stable
+/// Diffusion XL name them.
+fn of_ldm(module: &str, layers: usize) -> Option<String> {
+    let (kind, numbers) = [("input_blocks", 2), ("middle_block", 1), ("output_blocks", 2)]
+        .into_iter()
+        .find(|(kind, _)| module.starts_with(kind))?;
+    let rest = module[kind.len()..].strip_prefix('_')?;
+    let parts: Vec<&str> = rest.splitn(numbers + 1, '_').collect();
+    let dotted = parts.join(".").replace("layers_", "layers.");
+    Some(flat(&unet_key(&format!("{kind}.{dotted}"), layers)))
 }
 
 /// transformers 5 leaves out a prefix that earlier versions and all adaptations have.
@@ -242,8 +282,22 @@ mod tests {
         ];
         let names = same.map(|stem| module_name(stem).unwrap());
         assert!(names.iter().all(|name| *name == names[0] && name.0 == Part::UNet), "{names:?}");
+        let of_ldm = |name: &str| of_ldm(name, 2);
+        let right = |name: &str| Some(name.to_owned());
+        let attention = "transformer_blocks_1_attn1_to_q";
+        assert_eq!(
+            of_ldm(&format!("input_blocks_4_1_{attention}")),
+            right(&format!("down_blocks_1_attentions_0_{attention}"))
+        );
+        assert_eq!(
+            of_ldm(&format!("middle_block_1_{attention}")),
+            right(&format!("mid_block_attentions_0_{attention}"))
+        );
+        assert_eq!(of_ldm("output_blocks_5_0_in_layers_2"), right("up_blocks_1_resnets_2_conv1"));
+        assert_eq!(of_ldm("down_blocks_0_resnets_0_conv1"), None);
         let text = ["lora_te_text_model_encoder_layers_0_mlp_fc1", "text_encoder.text_model.encoder.layers.0.mlp.fc1"];
         assert!(text.iter().all(|stem| module_name(stem) == Some((Part::Text, "encoder_layers_0_mlp_fc1".into()))));
-        assert_eq!(module_name("lora_te2_x"), None);
+        assert_eq!(module_name("lora_te2_x"), Some((Part::SecondText, "x".into())));
+        assert_eq!(module_name("lora_te3_x"), None);
     }
 }

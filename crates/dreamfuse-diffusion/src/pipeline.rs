@@ -14,7 +14,7 @@ use crate::precision::Precision;
 use crate::prior::FrozenPrior;
 use crate::schedule::NoiseSchedule;
 use crate::t5::T5Encoder;
-use crate::text::{TextEncoder, TextPack};
+use crate::text::{ClipPair, EncodedText, TextEncoder, TextPack};
 use crate::unet::{ReadText, UNet};
 use crate::vae::Vae;
 use burn::module::Module;
@@ -62,6 +62,7 @@ const PREPARED_NUMBERS: f64 = 4.0;
 const UNET_STEM: &str = "unet/diffusion_pytorch_model";
 const VAE_STEM: &str = "vae/diffusion_pytorch_model";
 const TEXT_STEM: &str = "text_encoder/model";
+const SECOND_TEXT_STEM: &str = "text_encoder_2/model";
 
 /// The U-Net's tensors, by their path in a pipeline's folder.
 pub const UNET_WEIGHTS: &str = "unet/diffusion_pytorch_model.safetensors";
@@ -101,10 +102,19 @@ impl Pipeline {
             Some(config) => Space::Latents(Box::new(Vae::load(config, files.weights(VAE_STEM)?, device)?)),
         };
         let weights = || adapted(Part::Text, TEXT_STEM);
+        if !matches!(plan.text, TextPlan::ClipPair { .. } | TextPlan::Pack(_)) {
+            loras.iter().try_for_each(|lora| lora.check_without(Part::SecondText))?;
+        }
         let text = match plan.text {
             TextPlan::Clip { config, tokenizer } => {
                 let model = Box::new(ClipTextModel::load(&config, weights()?, device)?);
                 TextEncoder::Clip { tokenizer, model }
+            }
+            TextPlan::ClipPair { configs: [first, second], tokenizers, empty_is_zero } => {
+                let second_weights = adapted(Part::SecondText, SECOND_TEXT_STEM)?;
+                let second = ClipTextModel::load_projecting(&second, second_weights, device)?;
+                let models = Box::new([ClipTextModel::load(&first, weights()?, device)?, second]);
+                TextEncoder::ClipPair(ClipPair { tokenizers, models, empty_is_zero })
             }
             TextPlan::T5 { config, tokenizer } => {
                 TextEncoder::T5 { model: T5Encoder::open(&config, weights()?, device)?, tokenizer }
@@ -151,13 +161,13 @@ impl Pipeline {
 
     /// Whether it is told where the camera stands.
     pub fn takes_camera(&self) -> bool {
-        self.unet.config().projection_class_embeddings_input_dim.is_some()
+        self.unet.config().camera_numbers().is_some()
     }
 
     /// What the U-Net takes for the cameras of `count` pictures. Cameras that are not known are zeros, and nothing at all for a
     /// network of several views.
     fn camera_tensor(&self, cameras: Option<&[Camera]>, count: usize) -> Option<Tensor<2>> {
-        let width = self.unet.config().projection_class_embeddings_input_dim?;
+        let width = self.unet.config().camera_numbers()?;
         let values = match (cameras, self.views_together()) {
             (Some(cameras), 1) => cameras.iter().flat_map(Camera::conditioning).collect(),
             (Some(cameras), _) => cameras.iter().flat_map(Camera::matrix).collect(),
@@ -211,7 +221,11 @@ impl FrozenPrior for Pipeline {
     }
 
     fn encode(&self, prompts: &[String]) -> Result<ReadText, String> {
-        Ok(self.unet.read(&self.text.encode(prompts, &self.device)?))
+        let EncodedText { tokens, pooled } = self.text.encode(prompts, &self.device)?;
+        Ok(match pooled {
+            Some(pooled) => self.unet.read_pooled(&tokens, &pooled, self.resolution()),
+            None => self.unet.read(&tokens),
+        })
     }
 
     fn to_own_space(&self, pictures: Tensor<4>) -> Tensor<4> {

@@ -94,6 +94,11 @@ impl Tokenizer {
         self.max_length
     }
 
+    /// The id that ends a text.
+    pub fn end(&self) -> i64 {
+        self.ends[1]
+    }
+
     /// Tokens that there are.
     pub fn vocabulary_size(&self) -> usize {
         self.inner.get_vocab_size(true)

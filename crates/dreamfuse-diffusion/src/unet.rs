@@ -18,7 +18,7 @@ use burn::nn::{GroupNorm, Linear, LinearConfig};
 use burn::tensor::{DType, Device, FloatDType, Tensor};
 pub(crate) use config::AttentionKind;
 pub use config::{PerLevel, UNetConfig};
-use embeddings::{TextTimeEmbedding, TimestepEmbedding};
+use embeddings::{Addition, TimestepEmbedding};
 use std::cell::Cell;
 use std::path::Path;
 pub use text::ReadText;
@@ -29,7 +29,7 @@ pub struct UNet {
     conv_in: Convolution,
     time_embedding: TimestepEmbedding,
     class_embedding: Option<TimestepEmbedding>,
-    add_embedding: Option<TextTimeEmbedding>,
+    add_embedding: Option<Addition>,
     encoder_hid_proj: Option<Linear>,
     down_blocks: Vec<DownBlock>,
     mid_block: MidBlock,
@@ -52,8 +52,8 @@ impl UNet {
         Self {
             conv_in: Convolution::new([config.in_channels, first], 3, 1, device),
             time_embedding: embedding(first),
-            class_embedding: config.projection_class_embeddings_input_dim.map(embedding),
-            add_embedding: config.addition_embed_type.as_ref().map(|_| TextTimeEmbedding::new(config, device)),
+            class_embedding: config.camera_numbers().map(embedding),
+            add_embedding: Addition::maybe(config, device),
             encoder_hid_proj: config
                 .encoder_hid_dim
                 .map(|width| LinearConfig::new(width, config.cross_attention_dim).init(device)),
@@ -116,21 +116,50 @@ impl UNet {
     }
 
     /// What the network makes of texts `[batch, tokens, text_width]`.
+    ///
+    /// # Panics
+    /// When it takes them pooled too: then [`UNet::read_pooled`] is for it.
     pub fn read(&self, text: &Tensor<3>) -> ReadText {
         let whole = text.clone().cast(self.conv_in.numbers());
-        let pooled = self.add_embedding.as_ref().map(|embedding| embedding.forward(whole.clone()));
+        let pooled = self.add_embedding.as_ref().map(|embedding| match embedding {
+            Addition::Text(embedding) => embedding.forward(whole.clone()),
+            Addition::TextTime(_) => panic!("this U-Net takes pooled texts, and none were given"),
+        });
+        ReadText { keys_values: self.keys_values(whole), pooled }
+    }
+
+    /// As [`UNet::read`], with the texts pooled too, `[batch, pooled_width]`, for whole pictures with sides of `size` pixels that were
+    /// as large before.
+    ///
+    /// # Panics
+    /// When the network does not take pooled texts.
+    pub fn read_pooled(&self, text: &Tensor<3>, pooled: &Tensor<2>, size: usize) -> ReadText {
+        let Some(Addition::TextTime(embedding)) = &self.add_embedding else {
+            panic!("this U-Net takes no pooled texts");
+        };
+        let (numbers, [batch, _]) = (self.conv_in.numbers(), pooled.dims());
+        let width = self.config.addition_time_embed_dim.unwrap_or_default();
+        let sizes = embeddings::sinusoidal(&[size, size, 0, 0, size, size], width, &pooled.device());
+        let sizes = sizes.reshape([1, config::SIZES * width]).repeat_dim(0, batch);
+        let all = Tensor::cat(vec![pooled.clone(), sizes], 1).cast(numbers);
+        let pooled = embedding.forward(all, Nonlinearity::Silu);
+        ReadText { keys_values: self.keys_values(text.clone().cast(numbers)), pooled: Some(pooled) }
+    }
+
+    /// Of each cross-attention, in the order of the network.
+    fn keys_values(&self, whole: Tensor<3>) -> Vec<[Tensor<3>; 2]> {
         let text = &self.encoder_hid_proj.iter().fold(whole, |text, layer| project(layer, text));
         let down = self.down_blocks.iter().map(DownBlock::attentions);
         let up = self.up_blocks.iter().map(UpBlock::attentions);
         let all = down.chain([self.mid_block.attentions()]).chain(up).flatten();
-        ReadText { keys_values: all.flat_map(|attention| attention.keys_values(text)).collect(), pooled }
+        all.flat_map(|attention| attention.keys_values(text)).collect()
     }
 
     /// # Shapes
     /// - `sample`: `[batch, in_channels, size, size]`
     /// - `timesteps`: one for each picture, in `0..1000`
     /// - `text`: a batch of texts that this network has read
-    /// - `camera`: `[batch, projection_class_embeddings_input_dim]`, if the network takes one; a network of several views takes
+    /// - `camera`: `[batch, camera_numbers]`, if the network takes one; a network of several views takes
     ///   them in rows of `num_views`, and without cameras each picture by itself
     /// - output: `[batch, out_channels, size, size]`, in f32 whatever the network computes with
     ///

@@ -147,7 +147,7 @@ fn cases() -> Vec<(Damage, &'static str, [&'static str; 2])> {
             SINGLE,
             [SINGLE, "conv2.weight"],
         ),
-        (Has(SINGLE, "conditioner.embedders.0.x"), SINGLE, [SINGLE, "Stable Diffusion XL"]),
+        (Has(SINGLE, "conditioner.embedders.0.model.x"), SINGLE, [SINGLE, "Stable Diffusion XL"]),
         (Gone("sd15/vae/config.json"), "sd15", ["unet/config.json", "there is no vae/config.json"]),
         (Bytes(UNET, GAP), "sd15", ["unet", "its header is damaged: invalid offset"]),
         (Cut(LORA, 500), "lora", [LORA, "no safetensors file"]),

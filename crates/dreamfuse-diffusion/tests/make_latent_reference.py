@@ -43,9 +43,11 @@ def rounded(model):
     return model.half().float().eval()
 
 
-def halves(unet, sample, timesteps, text):
-    """What the network computes in f16 and in bf16."""
-    answer = lambda numbers: copy.deepcopy(unet).to(numbers)(sample.to(numbers), timesteps, text.to(numbers)).sample.float()
+def halves(unet, sample, timesteps, text, **added):
+    """What the network computes in f16 and in bf16, with this added to the text."""
+    def answer(numbers):
+        also = dict(added_cond_kwargs={key: value.to(numbers) for key, value in added.items()}) if added else {}
+        return copy.deepcopy(unet).to(numbers)(sample.to(numbers), timesteps, text.to(numbers), **also).sample.float()
     with torch.no_grad():
         return dict(output_f16=answer(torch.float16), output_bf16=answer(torch.bfloat16))
 
@@ -175,8 +177,9 @@ def ldm_unet_key(key, layers):
         return f"{side}.{block}.1.{'.'.join(p[4:])}" if p[2] == "attentions" else f"{side}.{block}.0.{RESNET[p[4]]}.{p[5]}"
     if p[0] == "mid_block":
         return f"middle_block.1.{'.'.join(p[3:])}" if p[1] == "attentions" else f"middle_block.{2 * int(p[2])}.{RESNET[p[3]]}.{p[4]}"
-    if p[0] == "time_embedding":
-        return f"time_embed.{0 if p[1] == 'linear_1' else 2}.{p[2]}"
+    for own, theirs in (("time_embedding", "time_embed"), ("add_embedding", "label_emb.0")):
+        if p[0] == own:
+            return f"{theirs}.{0 if p[1] == 'linear_1' else 2}.{p[2]}"
     return {"conv_in": "input_blocks.0.0", "conv_norm_out": "out.0", "conv_out": "out.2"}[p[0]] + "." + p[1]
 
 
@@ -194,11 +197,22 @@ def ldm_vae_key(key, levels):
 
 
 def open_clip(text):
-    """OpenCLIP's names, with queries, keys and values joined, and one more layer at the end than is used."""
+    """OpenCLIP's names, and one more layer at the end than is used."""
+    out = open_clip_names(text)
+    last = f"transformer.resblocks.{text.config.num_hidden_layers - 1}."
+    more = f"transformer.resblocks.{text.config.num_hidden_layers}."
+    out |= {key.replace(last, more): torch.randn_like(value) for key, value in out.items() if key.startswith(last)}
+    return out | {"text_projection": torch.randn(16, 16), "logit_scale": torch.tensor(4.6)}
+
+
+def open_clip_names(text):
+    """OpenCLIP's names, with queries, keys and values joined."""
     state, out = {key.removeprefix("text_model."): value for key, value in text.state_dict().items()}, {}
     for key, value in state.items():
         p = key.split(".")
-        if p[0] == "embeddings":
+        if p[0] == "text_projection":
+            out["text_projection"] = value.T
+        elif p[0] == "embeddings":
             out["positional_embedding" if p[1] == "position_embedding" else "token_embedding.weight"] = value
         elif p[0] == "final_layer_norm":
             out[f"ln_final.{p[1]}"] = value
@@ -207,13 +221,11 @@ def open_clip(text):
             out[f"transformer.resblocks.{p[2]}.attn.in_proj_{p[5]}"] = joined
         elif p[4] not in ("k_proj", "v_proj"):
             out[f"transformer.resblocks.{p[2]}.{'.'.join(OPEN_CLIP.get(part, part) for part in p[3:])}"] = value
-    last = f"transformer.resblocks.{text.config.num_hidden_layers - 1}."
-    more = f"transformer.resblocks.{text.config.num_hidden_layers}."
-    out |= {key.replace(last, more): torch.randn_like(value) for key, value in out.items() if key.startswith(last)}
-    return out | {"text_projection": torch.randn(16, 16), "logit_scale": torch.tensor(4.6)}
+    return out
 
 
-def single_file(name, unet, vae, text):
+def pictures_in_one_file(unet, vae):
+    """U-Net and autoencoder with the names of a single file, which diffusers' own conversion brings back."""
     layers, levels = unet.config.layers_per_block, len(vae.config.block_out_channels)
     of_unet = {ldm_unet_key(key, layers): value for key, value in unet.state_dict().items()}
     has_attention = {key.split(".")[1] for key in of_unet if key.startswith("output_blocks") and ".1.norm." in key}
@@ -228,16 +240,30 @@ def single_file(name, unet, vae, text):
         back, right = convert(dict(state), dict(model.config)), model.state_dict()
         assert back.keys() == right.keys(), back.keys() ^ right.keys()
         assert all(torch.equal(back[key].reshape(right[key].shape), right[key]) for key in right)
+    return state
+
+
+def transformers_names(text):
+    """As files of transformers before 5 and single files have them."""
+    return {key if key.startswith("text_model.") else f"text_model.{key}": value for key, value in text.state_dict().items()}
+
+
+def single_file(name, unet, vae, text):
+    state = pictures_in_one_file(unet, vae)
     if text.config.hidden_act == "gelu":
         state |= {f"cond_stage_model.model.{key}": value for key, value in open_clip(text).items()}
     else:
-        prefixed = {key if key.startswith("text_model.") else f"text_model.{key}": value for key, value in text.state_dict().items()}
-        state |= {f"cond_stage_model.transformer.{key}": value for key, value in prefixed.items()}
+        state |= {f"cond_stage_model.transformer.{key}": value for key, value in transformers_names(text).items()}
         state["cond_stage_model.transformer.text_model.embeddings.position_ids"] = torch.arange(24)[None]
+    write_single_file(name, state)
+
+
+def write_single_file(name, state):
     state["alphas_cumprod"] = torch.rand(10)
     half = {key: (value.half() if value.is_floating_point() else value).contiguous().clone() for key, value in state.items()}
     save_file(half, f"{OUT}/{name}.safetensors")
 
 
-for name, kind in KINDS.items():
-    make(name, kind)
+if __name__ == "__main__":
+    for name, kind in KINDS.items():
+        make(name, kind)

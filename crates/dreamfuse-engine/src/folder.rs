@@ -21,19 +21,16 @@ impl RunFolder {
     /// Says that a new run cannot go there, before anything heavy is done for it.
     ///
     /// # Errors
-    /// When it exists and is not empty.
+    /// When it is a file, or a folder that is not empty.
     pub fn check_free(root: &Path) -> Result<(), EngineError> {
-        let is_taken = match std::fs::read_dir(root) {
-            Ok(mut entries) => entries.next().is_some(),
-            Err(error) => error.kind() != std::io::ErrorKind::NotFound,
-        };
+        let is_taken = std::fs::read_dir(root).map_or_else(|_| root.exists(), |mut entries| entries.next().is_some());
         if is_taken { Err(EngineError::FolderTaken(root.to_owned())) } else { Ok(()) }
     }
 
     /// A new folder with the run's configuration in it.
     ///
     /// # Errors
-    /// When it exists and is not empty, or cannot be written.
+    /// When it is a file or a folder that is not empty, or cannot be written.
     pub fn create(root: &Path, config: &RunConfig) -> Result<Self, EngineError> {
         Self::check_free(root)?;
         let folder = Self { root: root.to_owned() };

@@ -43,7 +43,7 @@ pub enum EngineError {
     NoRun(PathBuf),
     #[error("{0} has no checkpoint yet; start the run again with its config.toml")]
     NoCheckpoint(PathBuf),
-    #[error("{0} is not empty; choose another folder, or go on with `dreamfuse resume`")]
+    #[error("{0} is a file, or a folder that is not empty; choose another folder, or go on with `dreamfuse resume`")]
     FolderTaken(PathBuf),
     #[error("{path}: {reason}")]
     BadCheckpoint { path: PathBuf, reason: String },

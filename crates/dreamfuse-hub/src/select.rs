@@ -1,14 +1,18 @@
 //! Which files of a model's repository are needed.
 
 /// Folders of a model, the name of their weights, and whether every model has them.
-const PARTS: [(&str, Option<&str>, bool); 5] = [
+const PARTS: [(&str, Option<&str>, bool); 7] = [
     ("unet", Some("diffusion_pytorch_model"), true),
     ("text_encoder", Some("model"), true),
+    ("text_encoder_2", Some("model"), false),
     ("vae", Some("diffusion_pytorch_model"), false),
     ("tokenizer", None, true),
+    ("tokenizer_2", None, false),
     ("scheduler", None, true),
 ];
 
+/// What the parts are, and how they go together.
+const INDEX: &str = "model_index.json";
 /// What a small file of a part ends with.
 const SMALL: [&str; 3] = [".json", ".txt", ".model"];
 /// Of the same weights, the first that is there.
@@ -36,6 +40,7 @@ pub(crate) fn needed<'a>(files: &[&'a str]) -> Result<Vec<&'a str>, String> {
             chosen.extend(weights(&own, &format!("{part}/{stem}"))?);
         }
     }
+    chosen.extend(files.iter().copied().filter(|file| *file == INDEX));
     Ok(chosen)
 }
 
@@ -108,7 +113,7 @@ mod tests {
             "README.md",
         ]);
         let chosen = needed(&files).unwrap();
-        assert_eq!(chosen.len(), 5 + 2);
+        assert_eq!(chosen.len(), SMALL_FILES.len() + 2);
         assert!(chosen.contains(&"unet/diffusion_pytorch_model.safetensors"));
         assert!(chosen.contains(&"text_encoder/model.fp16.safetensors"));
     }
@@ -124,6 +129,17 @@ mod tests {
         let chosen = needed(&files).unwrap();
         assert!([unet, index, first, second].iter().all(|file| chosen.contains(file)) && !chosen.contains(&foreign));
         assert!(needed(&with(&[unet, index, second])).unwrap_err().contains("1 of 2 files"));
+    }
+
+    #[test]
+    fn the_second_text_encoder_comes_with_its_tokenizer() {
+        let second = ["text_encoder_2/config.json", "text_encoder_2/model.safetensors", "tokenizer_2/vocab.json"];
+        let files = with(&["unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"]);
+        let files: Vec<&str> = files.into_iter().chain(second).collect();
+        let chosen = needed(&files).unwrap();
+        assert!(second.iter().all(|file| chosen.contains(file)));
+        let without: Vec<&str> = files.into_iter().filter(|file| !file.ends_with("_2/model.safetensors")).collect();
+        assert!(needed(&without).unwrap_err().contains("no text_encoder_2/model.safetensors"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use dreamfuse_core::{Camera, CameraRange, LightRange};
 use dreamfuse_diffusion::clip_text::{Activation, ClipTextConfig};
 use dreamfuse_diffusion::schedule::ScheduleConfig;
-use dreamfuse_diffusion::unet::{Nonlinearity, TimeScaleShift, UNetConfig};
+use dreamfuse_diffusion::unet::{Nonlinearity, PerLevel, TimeScaleShift, UNetConfig};
 use dreamfuse_toybox::CaptionShares;
 use serde::{Deserialize, Serialize};
 
@@ -140,14 +140,16 @@ impl TrainConfig {
             encoder_hid_dim_type: None,
             num_views: 1,
             cross_attention_dim: self.text_width,
-            attention_head_dim: dreamfuse_diffusion::unet::PerLevel::Same(self.heads),
+            attention_head_dim: PerLevel::Same(self.heads),
             norm_num_groups: 8,
             norm_eps: 1e-5,
             use_linear_projection: false,
             resnet_time_scale_shift: TimeScaleShift::ScaleShift,
             class_embed_type: Some("projection".into()),
             projection_class_embeddings_input_dim: Some(Camera::CONDITIONING),
+            transformer_layers_per_block: PerLevel::Same(1),
             addition_embed_type: Some("text".into()),
+            addition_time_embed_dim: None,
             addition_embed_type_num_heads: self.heads,
         }
     }
@@ -163,6 +165,7 @@ impl TrainConfig {
             max_position_embeddings: self.tokens,
             hidden_act: Activation::QuickGelu,
             layer_norm_eps: 1e-5,
+            projection_dim: None,
         }
     }
 

@@ -39,10 +39,12 @@ impl Denoiser {
 mod tests {
     use crate::optimizer::{parameters, with_parameters};
     use crate::{TrainConfig, Trainer};
+    use burn::tensor::Device;
+    use dreamfuse_diffusion::Precision;
     use std::ops::ControlFlow;
 
-    #[test]
-    fn the_gradient_of_every_parameter_is_the_slope_of_the_loss() {
+    /// A small one after some steps, because the layers that start at zero hide those behind them.
+    fn trained() -> Trainer {
         let config: TrainConfig = toml::from_str(include_str!("../configs/prior-32.toml")).unwrap();
         let config = TrainConfig {
             size: 8,
@@ -55,8 +57,30 @@ mod tests {
             ..config
         };
         let mut trainer = Trainer::new(config).unwrap();
-        // Some steps, because the layers that start at zero hide those behind them.
         trainer.run(20, |_, _| ControlFlow::Continue(())).unwrap();
+        trainer
+    }
+
+    #[test]
+    fn halves_have_nearly_the_gradient_of_f32() {
+        let trainer = trained().on(&Device::flex(), Precision::F32);
+        let batch = trainer.draw(100);
+        let flat = |trainer: &Trainer| trainer.gradients(&batch).0.concat();
+        let right = flat(&trainer);
+        let norm = |values: &mut dyn Iterator<Item = f32>| values.map(|v| v * v).sum::<f32>().sqrt();
+        let mut trainer = trainer;
+        for (precision, most) in [(Precision::F16, 2e-2), (Precision::Bf16, 1e-1)] {
+            trainer = trainer.on(&Device::flex(), precision);
+            let half = flat(&trainer);
+            let apart = norm(&mut half.iter().zip(&right).map(|(a, b)| a - b));
+            let error = apart / norm(&mut right.iter().copied());
+            assert!(0.0 < error && error < most, "{precision}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_gradient_of_every_parameter_is_the_slope_of_the_loss() {
+        let trainer = trained();
         let batch = trainer.draw(100);
         let (gradients, _) = trainer.gradients(&batch);
         assert!(gradients.len() > 200);

@@ -51,6 +51,10 @@ pub struct Progress {
 /// Pictures of a shard on a CPU.
 const SHARD: usize = 8;
 
+/// What a loss in f16 is multiplied by on its way back (Micikevicius et al. 2018, section 3.2): one pixel's part of a mean is
+/// less than f16 has. A power of two, so that dividing by it again changes nothing.
+const LOSS_SCALE: f32 = 1024.0;
+
 /// How strongly each number of [`Camera::conditioning`] enters at first. The directions have to be heard from the
 /// start: with the usual weights the distance, always near 3, drowns them, and training learns to do without.
 const CAMERA_GAINS: [f32; Camera::CONDITIONING] = [0.3, 1.5, 1.5, 1.5, 0.2, 0.2, 1.0, 1.0, 0.3];
@@ -243,7 +247,10 @@ impl Trainer {
         let networks = self.precision.of(model.clone());
         let loss = networks.loss(shard, &self.schedule, &self.device) * (shard.len() as f32 / batch as f32);
         let value = loss.clone().into_scalar::<f32>();
-        (optimizer::gradients(&model, &loss.backward()), value)
+        let scale = if self.precision == Precision::F16 { LOSS_SCALE } else { 1.0 };
+        let mut gradients = optimizer::gradients(&model, &(loss * scale).backward());
+        gradients.iter_mut().flatten().for_each(|gradient| *gradient /= scale);
+        (gradients, value)
     }
 
     /// The averaged weights, without a graph.

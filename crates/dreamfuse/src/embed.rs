@@ -3,8 +3,8 @@
 use crate::cli::EmbedArgs;
 use crate::hub;
 use anyhow::{Context, anyhow, ensure};
-use burn::tensor::{Device, Tensor};
-use dreamfuse_diffusion::text::TextPack;
+use burn::tensor::Device;
+use dreamfuse_diffusion::text::{EncodedText, TextPack};
 use dreamfuse_distill::ViewPrompts;
 use std::process::ExitCode;
 
@@ -25,8 +25,8 @@ pub fn embed(args: &EmbedArgs) -> anyhow::Result<ExitCode> {
     let device = Device::flex();
     let prior = hub::load(&args.prior, &args.loras)?;
     let batches = texts.chunks(BATCH).map(|batch| prior.text.encode(batch, &device));
-    let embeddings = batches.collect::<Result<Vec<Tensor<3>>, _>>().map_err(|e| anyhow!(e))?;
-    TextPack::write(&args.out, &texts, Tensor::cat(embeddings, 0))?;
+    let embeddings = batches.collect::<Result<Vec<EncodedText>, _>>().map_err(|e| anyhow!(e))?;
+    TextPack::write(&args.out, &texts, EncodedText::cat(&embeddings))?;
     println!("{}", args.out.display());
     Ok(ExitCode::SUCCESS)
 }

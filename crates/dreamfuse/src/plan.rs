@@ -6,7 +6,7 @@ use crate::usage::peak_mib;
 use burn::tensor::{Device, Tensor};
 use dreamfuse_core::Camera;
 use dreamfuse_diffusion::pipeline::{Cost, Work, open};
-use dreamfuse_diffusion::{Additions, FrozenPrior, NoiseSchedule, ReadText, ScheduleConfig, embedded};
+use dreamfuse_diffusion::{Additions, FrozenPrior, NoiseSchedule, Precision, ReadText, ScheduleConfig, embedded};
 use dreamfuse_engine::{EMBEDDED, Run};
 use dreamfuse_kernels::conv2d;
 use dreamfuse_kernels::conv2d::Settings;
@@ -57,11 +57,13 @@ impl FrozenPrior for StandIn {
 }
 
 /// Seconds that work takes on this machine, by a convolution and a product as the prior has many.
-fn seconds(work: Work, cost: &Cost, pictures: usize) -> f64 {
+fn seconds(work: Work, cost: &Cost, pictures: usize, precision: Precision) -> f64 {
     let (device, channels, [_, height, width]) = (Device::flex(), cost.channels, cost.sample_shape);
-    let full = |shape: [usize; 4]| Tensor::<4>::full(shape, 0.5, &device);
+    let numbers = precision.dtype();
+    let full = |shape: [usize; 4]| Tensor::<4>::full(shape, 0.5, &device).cast(numbers);
     let (input, kernel) = (full([pictures, channels, height, width]), full([channels, channels, 3, 3]));
-    let (bias, settings) = (Tensor::zeros([channels], &device), Settings { stride: 1, padding: 1, prepared: None });
+    let bias = Tensor::<1>::zeros([channels], &device).cast(numbers);
+    let settings = Settings { stride: 1, padding: 1, prepared: None };
     let square = channels * channels * height * width * pictures;
     let convolution = || drop(conv2d(input.clone(), kernel.clone(), bias.clone(), settings.clone()).into_data());
     let tokens = Tensor::<2>::full([pictures * height * width, channels], 0.5, &device);
@@ -103,7 +105,8 @@ pub fn plan(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let config = &run.config;
     let evaluations = (config.views * if config.guidance.perp_neg { 4 } else { 2 }) as f64;
     let work = [cost.evaluation.times(evaluations), cost.pull_back.times(config.views as f64)];
-    let step = timed[timed.len() / 2] + work.map(|work| seconds(work, &cost, config.views)).into_iter().sum::<f64>();
+    let step = timed[timed.len() / 2]
+        + work.map(|work| seconds(work, &cost, config.views, config.precision)).into_iter().sum::<f64>();
     // The encoder takes one picture after the other, the U-Net the whole batch.
     let prior = 4.0 * (cost.parameters + cost.prepared + (evaluations * cost.activations).max(cost.encoding));
     let scene = peak_mib().unwrap_or_default() + EXPORT;

@@ -1,4 +1,4 @@
-//! The names of latent diffusion's own checkpoints (CompVis, Stability AI, and MVDream, which adds `camera_embed`), which
+//! The names of latent diffusion's own checkpoints (CompVis, Stability AI, and MVDream, which adds `camera_embed`; `label_emb` is of Stable Diffusion XL), which
 //! most custom models are shared in, and what diffusers and transformers call the same.
 
 /// A key of a U-Net below `model.diffusion_model.`, as diffusers names it. Blocks are numbered through there, and in
@@ -9,6 +9,9 @@ pub(crate) fn unet_key(key: &str, layers: usize) -> String {
     match parts.as_slice() {
         ["time_embed", index, rest @ ..] => join(&format!("time_embedding.linear_{}", number(index) / 2 + 1), rest),
         ["camera_embed", index, rest @ ..] => join(&format!("class_embedding.linear_{}", number(index) / 2 + 1), rest),
+        ["label_emb", "0", index @ ("0" | "2"), rest @ ..] => {
+            join(&format!("add_embedding.linear_{}", number(index) / 2 + 1), rest)
+        }
         ["input_blocks", "0", "0", rest @ ..] => join("conv_in", rest),
         ["input_blocks", block, slot, rest @ ..] => {
             let (level, layer) = split(number(block).wrapping_sub(1), layers);
@@ -100,7 +103,7 @@ fn from_coarsest(level: &str, levels: usize) -> usize {
     level.parse().map_or(usize::MAX, |level: usize| levels.saturating_sub(level + 1))
 }
 
-/// A key of OpenCLIP's text encoder below `cond_stage_model.model.`, as transformers names it. The joined queries, keys
+/// A key of OpenCLIP's text encoder, as transformers names it. The joined queries, keys
 /// and values of attention are `self_attn.in_proj_weight` and `…_bias`.
 pub(crate) fn open_clip_key(key: &str) -> String {
     let parts: Vec<&str> = key.split('.').collect();

@@ -171,6 +171,20 @@ impl Weights {
         self
     }
 
+    /// The matrix `name` under another name, its rows as columns.
+    pub(crate) fn with_transposed(mut self, name: &str, new: &str) -> Self {
+        for tensor in self.tensors.iter_mut().filter(|tensor| tensor.name == name) {
+            let &[rows, columns] = tensor.shape.as_slice() else { continue };
+            let (size, count, source) = (tensor.dtype.size(), tensor.byte_len(), tensor.clone());
+            *tensor = Packed::deferred(new.to_owned(), tensor.dtype, vec![columns, rows], None, count, move || {
+                let bytes = source.to_bytes()?;
+                let places = (0..columns).flat_map(|column| (0..rows).map(move |row| size * (row * columns + column)));
+                Ok(Bytes::from_bytes_vec(places.flat_map(|at| bytes[at..at + size].to_vec()).collect()))
+            });
+        }
+        self
+    }
+
     /// Tensors whose names contain `joined` hold three others one below the other, which get these parts of names instead.
     pub(crate) fn with_thirds(mut self, joined: &str, parts: [&str; 3]) -> Self {
         // What does not divide stays, and belongs to no part.

@@ -3,6 +3,7 @@
 use super::convolution::Convolution;
 use super::nonlinearity::Nonlinearity;
 use super::norm::{Norms, modulate, normalize};
+use super::project::linear;
 use super::scale::ChangeOfSize;
 use burn::module::Module;
 use burn::nn::{GroupNorm, Linear, LinearConfig};
@@ -89,7 +90,7 @@ impl ResnetBlock {
             None => [x, h],
         };
         let h = self.conv1.forward(h);
-        let time = self.time_emb_proj.as_ref().zip(time).map(|(layer, time)| layer.forward(time.clone()));
+        let time = self.time_emb_proj.as_ref().zip(time).map(|(layer, time)| linear(layer, time.clone()));
         let h = match (time, self.time_scale_shift) {
             (None, _) => normalize(&self.norm2, h, Some(then)),
             (Some(time), TimeScaleShift::Default) => {

@@ -2,7 +2,7 @@
 
 use super::files::Files;
 use super::plan::{Plan, TextPlan};
-use super::{Additions, PREPARED_NUMBERS, PREPARED_PARAMETERS, TEXT_STEM, UNET_STEM, VAE_STEM};
+use super::{Additions, PREPARED_NUMBERS, PREPARED_PARAMETERS, SECOND_TEXT_STEM, TEXT_STEM, UNET_STEM, VAE_STEM};
 use crate::checkpoint::{CheckpointError, Weights};
 use crate::text::TextPack;
 use crate::unet::{AttentionKind, UNetConfig};
@@ -93,17 +93,21 @@ impl Tally {
         self.hold(4.0 * width * tokens);
     }
 
-    fn block_attention(&mut self, kind: AttentionKind, width: usize, side: usize, views: usize) {
+    fn block_attention(&mut self, kind: AttentionKind, (width, layers): (usize, usize), side: usize, views: usize) {
         let tokens = (side * side) as f64;
         match kind {
             AttentionKind::Added => self.attention(width, 4, tokens, tokens + TOKENS),
             AttentionKind::Transformer => {
-                self.attention(width, 4, tokens, tokens * views as f64);
-                // The text's keys and values are made once a run.
-                self.attention(width, 2, tokens, TOKENS);
                 let square = (width * width) as f64;
-                // Two pointwise layers around it, and the gated layer of four times the width.
-                self.work.products += (4.0 + 24.0) * square * tokens;
+                for _ in 0..layers {
+                    self.attention(width, 4, tokens, tokens * views as f64);
+                    // The text's keys and values are made once a run.
+                    self.attention(width, 2, tokens, TOKENS);
+                    // The gated layer of four times the width.
+                    self.work.products += 24.0 * square * tokens;
+                }
+                // Two pointwise layers around them.
+                self.work.products += 4.0 * square * tokens;
                 self.hold(13.0 * width as f64 * tokens);
             }
         }
@@ -115,7 +119,8 @@ fn unet(config: &UNetConfig) -> Tally {
     let side = |level: usize| config.sample_size >> level;
     let attend = |tally: &mut Tally, block_type: &str, level: usize| {
         if let Some(kind) = AttentionKind::of(block_type) {
-            tally.block_attention(kind, channels[level], side(level), config.num_views);
+            let shape = (channels[level], config.transformer_layers(level));
+            tally.block_attention(kind, shape, side(level), config.num_views);
         }
     };
     let mut tally = Tally::default();
@@ -197,8 +202,13 @@ impl Cost {
         };
         let mut parameters = numbers(files.weights(UNET_STEM)?);
         let is_prepared = parameters <= PREPARED_PARAMETERS as f64;
-        if matches!(plan.text, TextPlan::Clip { .. }) {
-            parameters += numbers(files.weights(TEXT_STEM)?);
+        let in_memory: &[&str] = match plan.text {
+            TextPlan::Clip { .. } => &[TEXT_STEM],
+            TextPlan::ClipPair { .. } => &[TEXT_STEM, SECOND_TEXT_STEM],
+            TextPlan::T5 { .. } | TextPlan::Pack(_) => &[],
+        };
+        for stem in in_memory {
+            parameters += numbers(files.weights(stem)?);
         }
         let config = &plan.unet;
         let work = unet(config);

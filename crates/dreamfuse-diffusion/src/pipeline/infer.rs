@@ -1,11 +1,14 @@
 //! What a single file's tensors say of the shapes of its parts. What shapes cannot say is as in Stable Diffusion 1 and 2.
 
-use super::single_file::{CLIP, OPEN_CLIP, UNET, VAE};
+use super::single_file::{CLIP, OPEN_CLIP, UNET, VAE, XL_CLIP, XL_OPEN_CLIP};
 use crate::checkpoint::Weights;
 use serde_json::{Value, json};
 
 /// Numbers of a head in Stable Diffusion 2, and in both text encoders.
 const HEAD: usize = 64;
+
+/// Numbers that a size of a picture becomes in Stable Diffusion XL.
+const SIZE: usize = 256;
 
 /// Views of MVDream.
 const MULTI_VIEW: usize = 4;
@@ -26,7 +29,7 @@ pub(super) fn unet_layers(weights: &Weights) -> usize {
     (1..blocks).find(is_change).unwrap_or(blocks).saturating_sub(1)
 }
 
-/// `sample_size` is that of 512 pixels; who predicts v was trained with 768, and MVDream with 256.
+/// `sample_size` is that of 512 pixels; who predicts v was trained with 768, MVDream with 256, and XL with 1024.
 pub(super) fn unet(weights: &Weights, predicts_v: bool) -> Option<Value> {
     let layers = unet_layers(weights);
     let levels = count(weights, &format!("{UNET}input_blocks.")) / (layers + 1);
@@ -42,11 +45,17 @@ pub(super) fn unet(weights: &Weights, predicts_v: bool) -> Option<Value> {
         Some(shape) => Some(*shape.get(1)?),
         None => None,
     };
-    let size = match (cameras, predicts_v) {
-        (Some(_), _) => 32,
-        (None, true) => 96,
-        (None, false) => 64,
+    let pooled = match weights.shape(&format!("{UNET}label_emb.0.0.weight")) {
+        Some(shape) => Some(*shape.get(1)?),
+        None => None,
     };
+    let size = match (cameras, pooled, predicts_v) {
+        (Some(_), ..) => 32,
+        (None, Some(_), _) => 128,
+        (None, None, true) => 96,
+        (None, None, false) => 64,
+    };
+    let blocks = |level: usize| count(weights, &format!("{}.1.transformer_blocks.", block(level))).max(1);
     let named = |level: usize, kind: &str| if attends(level) { format!("CrossAttn{kind}") } else { kind.to_owned() };
     Some(json!({
         "sample_size": size,
@@ -60,7 +69,10 @@ pub(super) fn unet(weights: &Weights, predicts_v: bool) -> Option<Value> {
         "attention_head_dim": heads,
         "use_linear_projection": is_linear,
         "class_embed_type": cameras.map(|_| "projection"),
-        "projection_class_embeddings_input_dim": cameras,
+        "projection_class_embeddings_input_dim": cameras.or(pooled),
+        "addition_embed_type": pooled.map(|_| "text_time"),
+        "addition_time_embed_dim": pooled.map(|_| SIZE),
+        "transformer_layers_per_block": (0..levels).map(blocks).collect::<Vec<_>>(),
         "num_views": if cameras.is_some() { MULTI_VIEW } else { 1 },
     }))
 }
@@ -82,6 +94,7 @@ pub(super) fn vae(weights: &Weights) -> Option<Value> {
         "layers_per_block": count(weights, &format!("{VAE}encoder.down.0.block.")),
         "down_block_types": vec!["DownEncoderBlock2D"; levels],
         "up_block_types": vec!["UpDecoderBlock2D"; levels],
+        "scaling_factor": if is_xl(weights) { 0.13025 } else { 0.18215 },
     }))
 }
 
@@ -93,20 +106,44 @@ pub(super) fn open_clip_layers(weights: &Weights) -> usize {
     count(weights, &format!("{OPEN_CLIP}transformer.resblocks."))
 }
 
+/// Whether it has the two text encoders of Stable Diffusion XL.
+pub(super) fn is_xl(weights: &Weights) -> bool {
+    weights.keys().any(|key| key.starts_with(XL_OPEN_CLIP))
+}
+
+/// Of the first text encoder.
 pub(super) fn text(weights: &Weights) -> Option<Value> {
-    let open = has_open_clip(weights);
-    let (words, places, hidden, layers, act) = if open {
-        let shape = |key: &str| weights.shape(&format!("{OPEN_CLIP}{key}"));
-        let hidden = shape("transformer.resblocks.0.mlp.c_fc.weight")?;
-        let layers = open_clip_layers(weights).checked_sub(1)?;
-        (shape("token_embedding.weight")?, shape("positional_embedding")?, hidden, layers, "gelu")
-    } else {
-        let shape = |key: &str| weights.shape(&format!("{CLIP}text_model.{key}"));
-        let hidden = shape("encoder.layers.0.mlp.fc1.weight")?;
-        let layers = count(weights, &format!("{CLIP}text_model.encoder.layers."));
-        let embedding = |kind: &str| shape(&format!("embeddings.{kind}_embedding.weight"));
-        (embedding("token")?, embedding("position")?, hidden, layers, "quick_gelu")
-    };
+    match () {
+        () if is_xl(weights) => clip(weights, XL_CLIP),
+        () if has_open_clip(weights) => open_clip(weights, OPEN_CLIP, open_clip_layers(weights).checked_sub(1)?),
+        () => clip(weights, CLIP),
+    }
+}
+
+/// Of the second, if there is one.
+pub(super) fn second_text(weights: &Weights) -> Option<Value> {
+    let projection = weights.shape(&format!("{XL_OPEN_CLIP}text_projection"))?.get(1)?;
+    let layers = count(weights, &format!("{XL_OPEN_CLIP}transformer.resblocks."));
+    let mut config = open_clip(weights, XL_OPEN_CLIP, layers)?;
+    config["projection_dim"] = json!(projection);
+    Some(config)
+}
+
+fn open_clip(weights: &Weights, prefix: &str, layers: usize) -> Option<Value> {
+    let shape = |key: &str| weights.shape(&format!("{prefix}{key}"));
+    let hidden = shape("transformer.resblocks.0.mlp.c_fc.weight")?;
+    text_config([shape("token_embedding.weight")?, shape("positional_embedding")?, hidden], layers, "gelu")
+}
+
+fn clip(weights: &Weights, prefix: &str) -> Option<Value> {
+    let shape = |key: &str| weights.shape(&format!("{prefix}text_model.{key}"));
+    let hidden = shape("encoder.layers.0.mlp.fc1.weight")?;
+    let layers = count(weights, &format!("{prefix}text_model.encoder.layers."));
+    let embedding = |kind: &str| shape(&format!("embeddings.{kind}_embedding.weight"));
+    text_config([embedding("token")?, embedding("position")?, hidden], layers, "quick_gelu")
+}
+
+fn text_config([words, places, hidden]: [&[usize]; 3], layers: usize, act: &str) -> Option<Value> {
     let width = *words.get(1)?;
     Some(json!({
         "vocab_size": words[0],
@@ -119,7 +156,7 @@ pub(super) fn text(weights: &Weights) -> Option<Value> {
     }))
 }
 
-/// Of Stable Diffusion 1 and MVDream. Other models with OpenCLIP's text encoder predict noise or v, and their tensors are alike.
+/// Of Stable Diffusion 1, XL and MVDream. Other models with OpenCLIP's text encoder predict noise or v, and their tensors are alike.
 pub(super) fn scheduler(weights: &Weights) -> Option<Value> {
     let is_multi_view = weights.shape(&format!("{UNET}camera_embed.0.weight")).is_some();
     (is_multi_view || !has_open_clip(weights)).then(|| {
@@ -215,5 +252,51 @@ mod tests {
             assert_eq!(multi_view["projection_class_embeddings_input_dim"], 16);
             assert_eq!(scheduler(&weights).is_none(), second, "a second one predicts noise or v; nothing says which");
         }
+    }
+
+    #[test]
+    fn the_shapes_of_stable_diffusion_xl_are_found_again() {
+        let mut keys = BTreeMap::new();
+        let mut add = |key: String, shape: &[usize]| keys.insert(key, shape.to_vec());
+        add(format!("{UNET}input_blocks.0.0.weight"), &[320, 4, 3, 3]);
+        add(format!("{UNET}out.2.weight"), &[4, 320, 3, 3]);
+        add(format!("{UNET}label_emb.0.0.weight"), &[1280, 2816]);
+        for (level, (channels, blocks)) in [(320, 0), (640, 2), (1280, 10)].into_iter().enumerate() {
+            for block in [1 + 3 * level, 2 + 3 * level].map(|block| format!("{UNET}input_blocks.{block}")) {
+                add(format!("{block}.0.out_layers.3.weight"), &[channels, channels, 3, 3]);
+                for i in 0..blocks {
+                    add(format!("{block}.1.proj_in.weight"), &[channels; 2]);
+                    add(format!("{block}.1.transformer_blocks.{i}.attn2.to_k.weight"), &[channels, 2048]);
+                }
+            }
+            if level < 2 {
+                add(format!("{UNET}input_blocks.{}.0.op.weight", 3 + 3 * level), &[channels, channels, 3, 3]);
+            }
+        }
+        add(format!("{XL_CLIP}text_model.embeddings.token_embedding.weight"), &[49408, 768]);
+        add(format!("{XL_CLIP}text_model.embeddings.position_embedding.weight"), &[77, 768]);
+        (0..12).for_each(|i| {
+            add(format!("{XL_CLIP}text_model.encoder.layers.{i}.mlp.fc1.weight"), &[3072, 768]);
+        });
+        add(format!("{XL_OPEN_CLIP}token_embedding.weight"), &[49408, 1280]);
+        add(format!("{XL_OPEN_CLIP}positional_embedding"), &[77, 1280]);
+        add(format!("{XL_OPEN_CLIP}text_projection"), &[1280, 1280]);
+        (0..32).for_each(|i| {
+            add(format!("{XL_OPEN_CLIP}transformer.resblocks.{i}.mlp.c_fc.weight"), &[5120, 1280]);
+        });
+        let weights = Weights::of_shapes(keys);
+        let unet = unet(&weights, false).unwrap();
+        let types = json!(["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"]);
+        assert_eq!((&unet["down_block_types"], &unet["sample_size"]), (&types, &json!(128)));
+        assert_eq!(unet["transformer_layers_per_block"], json!([1, 2, 10]));
+        assert_eq!((&unet["attention_head_dim"], &unet["cross_attention_dim"]), (&json!([5, 10, 20]), &json!(2048)));
+        assert_eq!((&unet["addition_embed_type"], &unet["class_embed_type"]), (&json!("text_time"), &Value::Null));
+        let config: crate::unet::UNetConfig = serde_json::from_value(unet).unwrap();
+        assert_eq!((config.check(), config.pooled_width()), (Ok(()), Some(1280)));
+        let (first, second) = (text(&weights).unwrap(), second_text(&weights).unwrap());
+        assert_eq!((&first["num_hidden_layers"], &first["hidden_act"]), (&json!(12), &json!("quick_gelu")));
+        assert_eq!((&second["num_hidden_layers"], &second["num_attention_heads"]), (&json!(32), &json!(20)));
+        assert_eq!((&second["projection_dim"], &second["hidden_act"]), (&json!(1280), &json!("gelu")));
+        assert_eq!(scheduler(&weights).unwrap()["prediction_type"], "epsilon");
     }
 }

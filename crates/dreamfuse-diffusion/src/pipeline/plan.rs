@@ -18,13 +18,35 @@ use serde_json::{Map, Value};
 const UNET: &str = "unet/config.json";
 const VAE: &str = "vae/config.json";
 const TEXT: &str = "text_encoder/config.json";
+const SECOND_TEXT: &str = "text_encoder_2/config.json";
+const INDEX: &str = "model_index.json";
 const SCHEDULER: &str = "scheduler/scheduler_config.json";
-const VOCABULARY: &str = "tokenizer/vocab.json";
-const MERGES: &str = "tokenizer/merges.txt";
-const TOKENIZER: &str = "tokenizer/tokenizer_config.json";
-const SPECIAL_TOKENS: &str = "tokenizer/special_tokens_map.json";
 const SENTENCE_PIECE: &str = "tokenizer/spiece.model";
 const TOKENIZER_JSON: &str = "tokenizer/tokenizer.json";
+
+/// The small files of a CLIP text encoder.
+struct ClipFiles {
+    config: &'static str,
+    vocabulary: &'static str,
+    merges: &'static str,
+    tokenizer: &'static str,
+    special_tokens: &'static str,
+}
+
+const CLIP: ClipFiles = ClipFiles {
+    config: TEXT,
+    vocabulary: "tokenizer/vocab.json",
+    merges: "tokenizer/merges.txt",
+    tokenizer: "tokenizer/tokenizer_config.json",
+    special_tokens: "tokenizer/special_tokens_map.json",
+};
+const SECOND_CLIP: ClipFiles = ClipFiles {
+    config: SECOND_TEXT,
+    vocabulary: "tokenizer_2/vocab.json",
+    merges: "tokenizer_2/merges.txt",
+    tokenizer: "tokenizer_2/tokenizer_config.json",
+    special_tokens: "tokenizer_2/special_tokens_map.json",
+};
 
 /// Tokens of DeepFloyd IF's texts, whatever its tokenizer's files say (diffusers' pipeline_if.py).
 const T5_LENGTH: usize = 77;
@@ -41,8 +63,10 @@ pub struct Plan {
 }
 
 /// A text encoder's shape, and its tokenizer.
+#[expect(clippy::large_enum_variant, reason = "a model has one")]
 pub enum TextPlan {
     Clip { config: ClipTextConfig, tokenizer: Tokenizer },
+    ClipPair { configs: [ClipTextConfig; 2], tokenizers: [Tokenizer; 2], empty_is_zero: bool },
     T5 { config: T5Config, tokenizer: T5Tokenizer },
     Pack(TextPack),
 }
@@ -53,8 +77,16 @@ impl TextPlan {
         let keys: Map<String, Value> = parse_json(&path, &text)?;
         match keys.get("model_type").and_then(Value::as_str) {
             Some("t5") => Ok(Self::T5 { config: parse_json(&path, &text)?, tokenizer: t5_tokenizer(files)? }),
+            None | Some("clip_text_model" | "clip") if files.has(SECOND_TEXT) => {
+                let second = parse_json(&files.root().join(SECOND_TEXT), &files.read(SECOND_TEXT)?)?;
+                Ok(Self::ClipPair {
+                    configs: [parse_json(&path, &text)?, second],
+                    tokenizers: [tokenizer(files, &CLIP)?, tokenizer(files, &SECOND_CLIP)?],
+                    empty_is_zero: empty_is_zero(files)?,
+                })
+            }
             None | Some("clip_text_model" | "clip") => {
-                Ok(Self::Clip { config: parse_json(&path, &text)?, tokenizer: tokenizer(files)? })
+                Ok(Self::Clip { config: parse_json(&path, &text)?, tokenizer: tokenizer(files, &CLIP)? })
             }
             Some(other) => {
                 let reason = format!("model_type is {other}; clip_text_model or t5 would do");
@@ -67,38 +99,58 @@ impl TextPlan {
     fn width(&self) -> usize {
         match self {
             Self::Clip { config, .. } => config.hidden_size,
+            Self::ClipPair { configs, .. } => configs.iter().map(|config| config.hidden_size).sum(),
             Self::T5 { config, .. } => config.d_model,
             Self::Pack(pack) => pack.width(),
         }
     }
 
+    /// Width of its pooled texts, if it has them.
+    fn pooled_width(&self) -> Option<usize> {
+        match self {
+            Self::Clip { .. } | Self::T5 { .. } => None,
+            Self::ClipPair { configs: [_, second], .. } => second.projection_dim,
+            Self::Pack(pack) => pack.pooled_width(),
+        }
+    }
+
     /// Says which file keeps encoder and tokenizer from working together, and why, if any does.
     fn misfit(&self) -> Option<(&'static str, String)> {
-        let (words, embedded, file) = match self {
-            Self::Clip { config, tokenizer } => (tokenizer.largest_id() + 1, config.vocab_size, VOCABULARY),
-            Self::T5 { config, tokenizer } => (tokenizer.largest_id() + 1, config.vocab_size, SENTENCE_PIECE),
-            Self::Pack(_) => return None,
-        };
-        if words > embedded {
-            return Some((file, format!("ids up to {} are more than the text encoder's {embedded}", words - 1)));
-        }
         match self {
             Self::Pack(_) => None,
-            Self::T5 { config, .. } => config.check().err().map(|reason| (TEXT, reason)),
-            Self::Clip { config, tokenizer } => {
-                let (width, heads) = (config.hidden_size, config.num_attention_heads);
-                let (length, positions) = (tokenizer.max_length(), config.max_position_embeddings);
-                if heads == 0 || !width.is_multiple_of(heads) {
-                    return Some((
-                        TEXT,
-                        format!("hidden_size {width} does not divide into num_attention_heads {heads}"),
-                    ));
-                }
-                let reason = format!("model_max_length {length} is more than the text encoder's {positions} positions");
-                (length > positions).then_some((TOKENIZER, reason))
+            Self::T5 { config, tokenizer } => too_many_words(tokenizer.largest_id(), config.vocab_size)
+                .map(|reason| (SENTENCE_PIECE, reason))
+                .or_else(|| config.check().err().map(|reason| (TEXT, reason))),
+            Self::Clip { config, tokenizer } => clip_misfit(config, tokenizer, &CLIP),
+            Self::ClipPair { configs: [first, second], tokenizers: [one, two], .. } => {
+                let without_layers = [first, second].iter().any(|config| config.num_hidden_layers == 0);
+                let reason =
+                    || (SECOND_TEXT, "a pair of text encoders has layers, and the second projection_dim".into());
+                (without_layers || second.projection_dim.is_none())
+                    .then(reason)
+                    .or_else(|| clip_misfit(first, one, &CLIP))
+                    .or_else(|| clip_misfit(second, two, &SECOND_CLIP))
             }
         }
     }
+}
+
+fn too_many_words(largest_id: usize, embedded: usize) -> Option<String> {
+    let reason = || format!("ids up to {largest_id} are more than the text encoder's {embedded}");
+    (largest_id >= embedded).then(reason)
+}
+
+fn clip_misfit(config: &ClipTextConfig, tokenizer: &Tokenizer, files: &ClipFiles) -> Option<(&'static str, String)> {
+    if let Some(reason) = too_many_words(tokenizer.largest_id(), config.vocab_size) {
+        return Some((files.vocabulary, reason));
+    }
+    let (width, heads) = (config.hidden_size, config.num_attention_heads);
+    let (length, positions) = (tokenizer.max_length(), config.max_position_embeddings);
+    if heads == 0 || !width.is_multiple_of(heads) {
+        return Some((files.config, format!("hidden_size {width} does not divide into num_attention_heads {heads}")));
+    }
+    let reason = format!("model_max_length {length} is more than the text encoder's {positions} positions");
+    (length > positions).then_some((files.tokenizer, reason))
 }
 
 impl Plan {
@@ -138,7 +190,8 @@ impl Plan {
         };
         let channels = [unet.in_channels, unet.out_channels];
         let predicted = if schedule.learns_variance() { 2 * wanted } else { wanted };
-        let labels = unet.projection_class_embeddings_input_dim;
+        let labels = unet.camera_numbers();
+        let (pooled, pooled_taken) = (text.pooled_width(), unet.pooled_width());
         let known = if unet.num_views == 1 { Camera::CONDITIONING } else { Camera::MATRIX };
         let (width, taken) = (text.width(), unet.text_width());
         let (start, end) = (schedule.beta_start, schedule.beta_end);
@@ -150,6 +203,17 @@ impl Plan {
             () if width != taken => {
                 let key = unet.encoder_hid_dim.map_or("cross_attention_dim", |_| "encoder_hid_dim");
                 (UNET, format!("{key} is {taken}, and the text is {width} wide"))
+            }
+            () if pooled != pooled_taken => {
+                let numbers = |width: Option<usize>| width.map_or("none".into(), |width| format!("one {width} wide"));
+                (
+                    UNET,
+                    format!(
+                        "it takes {} beside the text as a whole, and the text encoder gives {}",
+                        numbers(pooled_taken),
+                        numbers(pooled)
+                    ),
+                )
             }
             () if !(2..=100_000).contains(&schedule.num_train_timesteps) => {
                 (SCHEDULER, format!("num_train_timesteps {} is not within 2 and 100000", schedule.num_train_timesteps))
@@ -181,10 +245,20 @@ fn t5_tokenizer(files: &dyn Files) -> Result<T5Tokenizer, CheckpointError> {
     read(&bytes, T5_LENGTH).map_err(|reason| CheckpointError::Malformed { path: files.root().join(name), reason })
 }
 
-fn tokenizer(files: &dyn Files) -> Result<Tokenizer, CheckpointError> {
+fn tokenizer(files: &dyn Files, names: &ClipFiles) -> Result<Tokenizer, CheckpointError> {
     let string = |name: &str| files.read(name).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    let (vocab, merges, config) = (string(VOCABULARY)?, string(MERGES)?, string(TOKENIZER)?);
-    let special = files.has(SPECIAL_TOKENS).then(|| string(SPECIAL_TOKENS)).transpose()?;
+    let (vocab, merges, config) = (string(names.vocabulary)?, string(names.merges)?, string(names.tokenizer)?);
+    let special = files.has(names.special_tokens).then(|| string(names.special_tokens)).transpose()?;
+    let folder = names.vocabulary.trim_end_matches("/vocab.json");
     Tokenizer::from_texts(&TokenizerTexts { vocab, merges, config, special })
-        .map_err(|reason| CheckpointError::Malformed { path: files.root().join("tokenizer"), reason })
+        .map_err(|reason| CheckpointError::Malformed { path: files.root().join(folder), reason })
+}
+
+/// Whether the empty text of a pair of text encoders is zeros: yes, unless the model's index says no, as in diffusers.
+fn empty_is_zero(files: &dyn Files) -> Result<bool, CheckpointError> {
+    if !files.has(INDEX) {
+        return Ok(true);
+    }
+    let index: Value = parse_json(&files.root().join(INDEX), &files.read(INDEX)?)?;
+    Ok(index["force_zeros_for_empty_prompt"] != false)
 }

@@ -2,7 +2,7 @@
 
 use super::files::{Files, Folder};
 use super::infer;
-use super::{TEXT_STEM, UNET_STEM, VAE_STEM};
+use super::{SECOND_TEXT_STEM, TEXT_STEM, UNET_STEM, VAE_STEM};
 use crate::checkpoint::ldm::{open_clip_key, unet_key, vae_key};
 use crate::checkpoint::{CheckpointError, Weights};
 use serde_json::Value;
@@ -15,9 +15,15 @@ pub(super) const CLIP: &str = "cond_stage_model.transformer.";
 /// The text encoder of Stable Diffusion 2, with OpenCLIP's.
 pub(super) const OPEN_CLIP: &str = "cond_stage_model.model.";
 
+/// The text encoders of Stable Diffusion XL, with transformers' names and with OpenCLIP's.
+pub(super) const XL_CLIP: &str = "conditioner.embedders.0.transformer.";
+pub(super) const XL_OPEN_CLIP: &str = "conditioner.embedders.1.model.";
+
 /// What the keys of other models begin with.
-const OTHERS: [(&str, &str); 2] =
-    [("conditioner.", "a Stable Diffusion XL"), ("model.diffusion_model.joint_blocks.", "a Stable Diffusion 3")];
+const OTHERS: [(&str, &str); 2] = [
+    ("conditioner.embedders.0.model.", "the refiner of Stable Diffusion XL"),
+    ("model.diffusion_model.joint_blocks.", "a Stable Diffusion 3"),
+];
 
 /// The file and a folder of its name beside it, for what such files do not hold: the tokenizer, and configurations where
 /// they differ from Stable Diffusion's.
@@ -59,6 +65,7 @@ impl SingleFile {
             "unet/config.json" => infer::unet(&self.weights, self.predicts_v()),
             "vae/config.json" => infer::vae(&self.weights),
             "text_encoder/config.json" => infer::text(&self.weights),
+            "text_encoder_2/config.json" => infer::second_text(&self.weights),
             "scheduler/scheduler_config.json" => infer::scheduler(&self.weights),
             _ => None,
         }
@@ -98,14 +105,21 @@ impl Files for SingleFile {
                 // The penultimate layer's output is what the U-Net was trained with.
                 let last = infer::open_clip_layers(&self.weights).saturating_sub(1);
                 let last = format!("transformer.resblocks.{last}.");
-                let unused = [last.as_str(), "text_projection", "logit_scale", "attn_mask"];
-                under(OPEN_CLIP).without(&unused).with_keys(open_clip_key).with_thirds(
-                    ".self_attn.in_proj_",
-                    [".self_attn.q_proj.", ".self_attn.k_proj.", ".self_attn.v_proj."],
-                )
+                open_clip(under(OPEN_CLIP).without(&[&last, "text_projection"]))
             }
+            TEXT_STEM if infer::is_xl(&self.weights) => under(XL_CLIP),
             TEXT_STEM => under(CLIP),
+            SECOND_TEXT_STEM => {
+                open_clip(under(XL_OPEN_CLIP)).with_transposed("text_projection", "text_projection.weight")
+            }
             other => return Err(CheckpointError::MissingKey { path: self.path.clone(), key: other.to_owned() }),
         })
     }
+}
+
+/// OpenCLIP's text encoder with transformers' names.
+fn open_clip(weights: Weights) -> Weights {
+    let parts = [".self_attn.q_proj.", ".self_attn.k_proj.", ".self_attn.v_proj."];
+    let used = weights.without(&["logit_scale", "attn_mask"]);
+    used.with_keys(open_clip_key).with_thirds(".self_attn.in_proj_", parts)
 }

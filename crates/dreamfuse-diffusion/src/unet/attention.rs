@@ -65,11 +65,14 @@ struct FeedForward {
 }
 
 impl SpatialTransformer {
-    pub(super) fn new(config: &UNetConfig, channels: usize, heads: usize, device: &Device) -> Self {
+    /// Of a level.
+    pub(super) fn new(config: &UNetConfig, level: usize, heads: usize, device: &Device) -> Self {
+        let (channels, layers) = (config.block_out_channels[level], config.transformer_layers(level));
+        let block = |_| TransformerBlock::new(channels, config.cross_attention_dim, heads, device);
         Self {
             norm: Norms { epsilon: 1e-6, ..config.norms() }.over(channels, device),
             proj_in: Convolution::new([channels, channels], 1, 1, device),
-            transformer_blocks: vec![TransformerBlock::new(channels, config.cross_attention_dim, heads, device)],
+            transformer_blocks: (0..layers).map(block).collect(),
             proj_out: Convolution::new([channels, channels], 1, 1, device).zeroed(),
         }
     }

@@ -58,7 +58,7 @@ impl BlockAttention {
         let channels = config.block_out_channels[level];
         let make = |kind: AttentionKind| match (kind, config.heads(level, kind)) {
             (AttentionKind::Transformer, heads) => {
-                Self::Transformer(SpatialTransformer::new(config, channels, heads, device))
+                Self::Transformer(SpatialTransformer::new(config, level, heads, device))
             }
             (AttentionKind::Added, heads) => Self::Added(AddedAttention::new(config, channels, heads, device)),
         };

@@ -11,6 +11,11 @@ pub enum PerLevel {
     Each(Vec<usize>),
 }
 
+/// The kind of addition of Stable Diffusion XL.
+pub(super) const TEXT_TIME: &str = "text_time";
+/// Sizes that it is told: height and width of the original picture, where it was cropped, and height and width of what is wanted.
+pub(super) const SIZES: usize = 6;
+
 /// Shape of the network. Fields and their defaults are those of diffusers 0.42's
 /// `UNet2DConditionModel`; what is not listed has to have its default there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,14 +55,21 @@ pub struct UNetConfig {
     pub resnet_time_scale_shift: TimeScaleShift,
     #[serde(default)]
     pub class_embed_type: Option<String>,
+    /// Numbers of a class label, or of what `text_time` makes its embedding from.
     #[serde(default)]
     pub projection_class_embeddings_input_dim: Option<usize>,
     /// Views that attend to each other. A key of ours: diffusers has no such network.
     #[serde(default = "default_views", skip_serializing_if = "is_one")]
     pub num_views: usize,
-    /// `text`: the whole text, pooled, joins the time embedding.
+    /// Blocks of a transformer.
+    #[serde(default = "default_transformer_layers", skip_serializing_if = "is_one_for_all")]
+    pub transformer_layers_per_block: PerLevel,
+    /// `text`: the whole text, pooled, joins the time embedding; `text_time`: it comes pooled, and the sizes of the picture with it.
     #[serde(default)]
     pub addition_embed_type: Option<String>,
+    /// Numbers that each of those sizes becomes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub addition_time_embed_dim: Option<usize>,
     #[serde(default = "default_addition_heads")]
     pub addition_embed_type_num_heads: usize,
 }
@@ -78,6 +90,12 @@ fn default_views() -> usize {
 fn is_one(views: &usize) -> bool {
     *views == 1
 }
+fn default_transformer_layers() -> PerLevel {
+    PerLevel::Same(1)
+}
+fn is_one_for_all(layers: &PerLevel) -> bool {
+    *layers == default_transformer_layers()
+}
 fn default_addition_heads() -> usize {
     64
 }
@@ -86,6 +104,20 @@ fn default_groups() -> usize {
 }
 fn default_epsilon() -> f64 {
     1e-5
+}
+
+impl PerLevel {
+    /// The number of a level.
+    fn at(&self, level: usize) -> usize {
+        match self {
+            Self::Same(number) => *number,
+            Self::Each(numbers) => numbers[level],
+        }
+    }
+
+    fn has(&self, levels: usize) -> bool {
+        !matches!(self, Self::Each(numbers) if numbers.len() != levels)
+    }
 }
 
 /// How a block attends to the text.
@@ -136,12 +168,25 @@ impl UNetConfig {
         TimeInput { width: self.time_embed_dim(), scale_shift: self.resnet_time_scale_shift }
     }
 
+    /// Numbers of a camera, if it takes one.
+    pub fn camera_numbers(&self) -> Option<usize> {
+        self.class_embed_type.as_ref().and(self.projection_class_embeddings_input_dim)
+    }
+
+    /// Width of the pooled texts that it takes beside the texts, if it does.
+    pub fn pooled_width(&self) -> Option<usize> {
+        let sizes = SIZES * self.addition_time_embed_dim?;
+        self.projection_class_embeddings_input_dim?.checked_sub(sizes)
+    }
+
+    /// Blocks of the transformers of a level.
+    pub(crate) fn transformer_layers(&self, level: usize) -> usize {
+        self.transformer_layers_per_block.at(level)
+    }
+
     /// `attention_head_dim` of a level.
     fn head_dim(&self, level: usize) -> usize {
-        match &self.attention_head_dim {
-            PerLevel::Same(heads) => *heads,
-            PerLevel::Each(heads) => heads[level],
-        }
+        self.attention_head_dim.at(level)
     }
 
     /// Attention heads of a level.
@@ -194,11 +239,17 @@ impl UNetConfig {
         if !(1..=4096).contains(&self.sample_size) || !self.sample_size.is_multiple_of(halved) {
             return Err(format!("sample_size {} is no multiple of {halved}", self.sample_size));
         }
-        match &self.attention_head_dim {
-            PerLevel::Each(heads) if heads.len() != levels => {
-                Err(format!("attention_head_dim has {} entries for {levels} levels", heads.len()))
+        for (key, numbers) in [
+            ("attention_head_dim", &self.attention_head_dim),
+            ("transformer_layers_per_block", &self.transformer_layers_per_block),
+        ] {
+            if !numbers.has(levels) {
+                return Err(format!("{key} has not one entry for each of {levels} levels"));
             }
-            _ => Ok(()),
+        }
+        match (0..levels).map(|level| self.transformer_layers(level)).find(|layers| !(1..=64).contains(layers)) {
+            Some(layers) => Err(format!("transformer_layers_per_block {layers} is not within 1 and 64")),
+            None => Ok(()),
         }
     }
 
@@ -216,6 +267,7 @@ impl UNetConfig {
         }
         match (self.class_embed_type.as_deref(), self.projection_class_embeddings_input_dim) {
             (None, None) if self.num_views == 1 => {}
+            (None, Some(_)) if self.num_views == 1 && self.addition_embed_type.is_some() => {}
             (Some("projection"), Some(_)) if (1..=16).contains(&self.num_views) => {}
             (_, _) if self.num_views != 1 => {
                 return Err(format!(
@@ -245,9 +297,22 @@ impl UNetConfig {
         }
         match (self.addition_embed_type.as_deref(), self.text_width(), self.addition_embed_type_num_heads) {
             (None, ..) => Ok(()),
+            (Some(TEXT_TIME), ..) => self.check_text_time(),
             (Some("text"), width, heads) if divides(heads, width) => Ok(()),
             (Some("text"), width, heads) => Err(format!("texts of width {width} do not divide into {heads} heads")),
-            (Some(kind), ..) => Err(format!("addition_embed_type is {kind:?}; null or text would do")),
+            (Some(kind), ..) => Err(format!("addition_embed_type is {kind:?}; null, text or text_time would do")),
+        }
+    }
+
+    fn check_text_time(&self) -> Result<(), String> {
+        let is_even = self.addition_time_embed_dim.is_some_and(|width| width > 0 && width.is_multiple_of(2));
+        match self.pooled_width() {
+            Some(1..) if is_even && self.class_embed_type.is_none() => Ok(()),
+            _ => Err(format!(
+                "addition_embed_type is text_time, and addition_time_embed_dim {:?} and projection_class_embeddings_input_dim {:?} \
+                 leave no pooled text",
+                self.addition_time_embed_dim, self.projection_class_embeddings_input_dim
+            )),
         }
     }
 }

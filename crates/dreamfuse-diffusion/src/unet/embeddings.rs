@@ -1,7 +1,7 @@
 //! Embeddings of timesteps and cameras.
 
-use super::config::UNetConfig;
-use crate::layers::{Nonlinearity, normalize_tokens, project};
+use super::config::{TEXT_TIME, UNetConfig};
+use crate::layers::{Nonlinearity, linear, normalize_tokens, project};
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::module::attention;
@@ -35,7 +35,29 @@ impl TimestepEmbedding {
 
     /// `[batch, from]` to `[batch, to]`.
     pub(super) fn forward(&self, x: Tensor<2>, between: Nonlinearity) -> Tensor<2> {
-        self.linear_2.forward(between.apply(self.linear_1.forward(x)))
+        linear(&self.linear_2, between.apply(linear(&self.linear_1, x)))
+    }
+}
+
+/// What joins the time embedding beside class labels.
+#[derive(Module, Debug)]
+#[expect(clippy::large_enum_variant, reason = "parts of a module cannot be boxed, and there is one")]
+pub(super) enum Addition {
+    Text(TextTimeEmbedding),
+    /// Of a pooled text and sizes (Stable Diffusion XL, Podell et al. 2023, section 2.2).
+    TextTime(TimestepEmbedding),
+}
+
+impl Addition {
+    /// The one that the configuration asks for, if it does.
+    pub(super) fn maybe(config: &UNetConfig, device: &Device) -> Option<Self> {
+        Some(match config.addition_embed_type.as_deref()? {
+            TEXT_TIME => {
+                let from = config.projection_class_embeddings_input_dim.unwrap_or_default();
+                Self::TextTime(TimestepEmbedding::new(from, config.time_embed_dim(), device))
+            }
+            _ => Self::Text(TextTimeEmbedding::new(config, device)),
+        })
     }
 }
 
@@ -62,18 +84,18 @@ struct AttentionPooling {
 impl TextTimeEmbedding {
     pub(super) fn new(config: &UNetConfig, device: &Device) -> Self {
         let (width, to) = (config.text_width(), config.time_embed_dim());
-        let linear = |to: usize| LinearConfig::new(width, to).init(device);
+        let layer = |to: usize| LinearConfig::new(width, to).init(device);
         let normal = Initializer::Normal { mean: 0.0, std: (width as f64).sqrt().recip() };
         Self {
             norm1: LayerNormConfig::new(width).init(device),
             pool: AttentionPooling {
                 positional_embedding: normal.init([1, width], device),
-                k_proj: linear(width),
-                q_proj: linear(width),
-                v_proj: linear(width),
+                k_proj: layer(width),
+                q_proj: layer(width),
+                v_proj: layer(width),
                 heads: config.addition_embed_type_num_heads,
             },
-            proj: linear(to),
+            proj: layer(to),
             norm2: LayerNormConfig::new(to).init(device),
         }
     }
@@ -81,7 +103,7 @@ impl TextTimeEmbedding {
     /// `[batch, tokens, text_width]` to `[batch, time_embed_dim]`.
     pub(super) fn forward(&self, text: Tensor<3>) -> Tensor<2> {
         let pooled = self.pool.forward(normalize_tokens(&self.norm1, text));
-        self.norm2.forward(self.proj.forward(pooled))
+        self.norm2.forward(linear(&self.proj, pooled))
     }
 }
 

@@ -58,7 +58,10 @@ pub fn assert_halves_are_as_near_as_pytorchs(name: &str) {
     let reference = Reference::load(&path);
     for (precision, least) in [(Precision::F16, 1e-4), (Precision::Bf16, 1e-3)] {
         let unet = Pipeline::load(&path, &Device::flex()).unwrap().with_precision(precision).unet;
-        let text = unet.read(&reference.floats("text_embeddings"));
+        let text = match unet.config().pooled_width() {
+            Some(_) => unet.read_pooled(&reference.floats("text_embeddings"), &reference.floats("pooled"), 16),
+            None => unet.read(&reference.floats("text_embeddings")),
+        };
         let ours = unet.forward(reference.floats("sample"), &[37, 801], text, None);
         let error = relative_error(ours, reference.floats::<4>("output"));
         let of_pytorch =

@@ -21,7 +21,11 @@ fn join(x: CubeTensor) -> CubeTensor {
 
 pub(super) fn forward(q: CubeTensor, k: CubeTensor, v: CubeTensor, heads: usize) -> CubeTensor {
     let [q, k, v] = [q, k, v].map(|x| split(x, heads));
-    join(<B as ModuleOps<B>>::attention(q, k, v, None, None, AttentionModuleOptions::default()))
+    let [.., width]: [usize; 4] = shape_of(&q);
+    // Scaled before and not after the product, which may be more than f16 has (what diffusers' `upcast_attention` is for).
+    let q = B::float_mul_scalar(q, (width as f32).sqrt().recip().into());
+    let options = AttentionModuleOptions { scale: Some(1.0), ..Default::default() };
+    join(<B as ModuleOps<B>>::attention(q, k, v, None, None, options))
 }
 
 /// With `P = softmax(S)`, `S = Q Kᵀ / √d` and `g` the gradient of `P V`: `∂V = Pᵀ g`,

@@ -12,7 +12,7 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 pub use cpu::Geometry;
 use std::sync::Arc;
 
@@ -38,10 +38,11 @@ impl Prepared {
         // The size of the pictures does not matter to the weights.
         let g = Geometry { batch: 1, channels_in, channels_out, height: 64, width: 64, kernel, stride, padding };
         let is_cpu = weight.device().without_autodiff() == Device::flex();
-        if !is_cpu || !winograd::fits(&g) {
+        // Weights of other numbers are transformed when they are used.
+        if !is_cpu || weight.dtype() != DType::F32 || !winograd::fits(&g) {
             return None;
         }
-        let values = weight.into_data().try_to_vec::<f32>().ok()?;
+        let values = weight.into_data().try_to_vec::<f32>().expect("they are f32");
         Some(Self(Arc::new(winograd::transform_weights(&g, &values, false))))
     }
 }
