@@ -244,9 +244,15 @@ fn module_name(stem: &str) -> Option<(Part, String)> {
 /// The module that a name of latent diffusion stands for, in a network of `layers` residual blocks a level: so most files for Stable
 /// Diffusion XL name them.
 fn of_ldm(module: &str, layers: usize) -> Option<String> {
-    let (kind, numbers) = [("input_blocks", 2), ("middle_block", 1), ("output_blocks", 2)]
-        .into_iter()
-        .find(|(kind, _)| module.starts_with(kind))?;
+    const KINDS: [(&str, usize); 6] = [
+        ("input_blocks", 2),
+        ("middle_block", 1),
+        ("output_blocks", 2),
+        ("time_embed", 1),
+        ("label_emb", 2),
+        ("out", 1),
+    ];
+    let (kind, numbers) = KINDS.into_iter().find(|(kind, _)| module.starts_with(kind))?;
     let rest = module[kind.len()..].strip_prefix('_')?;
     let parts: Vec<&str> = rest.splitn(numbers + 1, '_').collect();
     let dotted = parts.join(".").replace("layers_", "layers.");
@@ -294,7 +300,10 @@ mod tests {
             right(&format!("mid_block_attentions_0_{attention}"))
         );
         assert_eq!(of_ldm("output_blocks_5_0_in_layers_2"), right("up_blocks_1_resnets_2_conv1"));
-        assert_eq!(of_ldm("down_blocks_0_resnets_0_conv1"), None);
+        assert_eq!(of_ldm("time_embed_2"), right("time_embedding_linear_2"));
+        assert_eq!(of_ldm("label_emb_0_0"), right("add_embedding_linear_1"));
+        assert_eq!(of_ldm("out_2"), right("conv_out"));
+        assert_eq!([of_ldm("down_blocks_0_resnets_0_conv1"), of_ldm("time_embedding_linear_1")], [None, None]);
         let text = ["lora_te_text_model_encoder_layers_0_mlp_fc1", "text_encoder.text_model.encoder.layers.0.mlp.fc1"];
         assert!(text.iter().all(|stem| module_name(stem) == Some((Part::Text, "encoder_layers_0_mlp_fc1".into()))));
         assert_eq!(module_name("lora_te2_x"), Some((Part::SecondText, "x".into())));

@@ -94,6 +94,9 @@ impl Pipeline {
     pub fn assemble(files: &dyn Files, additions: &Additions, device: &Device) -> Result<Self, CheckpointError> {
         let plan = Plan::read(files, additions.texts.map(TextPack::open).transpose()?)?;
         let loras = additions.loras.iter().map(Lora::open).collect::<Result<Vec<_>, _>>()?;
+        if !matches!(plan.text, TextPlan::ClipPair { .. } | TextPlan::Pack(_)) {
+            loras.iter().try_for_each(|lora| lora.check_without(Part::SecondText))?;
+        }
         let adapted = |part: Part, stem: &str| {
             loras.iter().try_fold(files.weights(stem)?, |weights, lora| lora.merge_into(part, weights))
         };
@@ -102,9 +105,6 @@ impl Pipeline {
             Some(config) => Space::Latents(Box::new(Vae::load(config, files.weights(VAE_STEM)?, device)?)),
         };
         let weights = || adapted(Part::Text, TEXT_STEM);
-        if !matches!(plan.text, TextPlan::ClipPair { .. } | TextPlan::Pack(_)) {
-            loras.iter().try_for_each(|lora| lora.check_without(Part::SecondText))?;
-        }
         let text = match plan.text {
             TextPlan::Clip { config, tokenizer } => {
                 let model = Box::new(ClipTextModel::load(&config, weights()?, device)?);

@@ -159,4 +159,6 @@ fn parts_that_do_not_fit_are_named() {
     let second = "text_encoder_2/config.json";
     assert_refused(second, "projection_dim", Value::Null, "projection_dim");
     assert_refused(second, "num_attention_heads", 5.into(), "num_attention_heads");
+    assert_refused("tokenizer_2/tokenizer_config.json", "model_max_length", 20.into(), "model_max_length 20");
+    assert_refused(unet, "addition_time_embed_dim", (1u64 << 62).into(), "addition_time_embed_dim");
 }

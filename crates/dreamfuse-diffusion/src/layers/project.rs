@@ -4,8 +4,8 @@ use burn::nn::{LayerNorm, Linear};
 use burn::tensor::{DType, Device, FloatDType, Tensor};
 use dreamfuse_kernels::layer_norm;
 
-/// A linear layer on `[rows, width]`. Burn's products of f16 on a CPU add up in f16, after every number where there is one row: they are
-/// given f32, and what comes out is rounded.
+/// A linear layer on `[rows, width]`. On a CPU Burn's products of f16 add up in f16, and with one row round the sum after every number: so
+/// f16 is widened before, and the result rounded once.
 pub(crate) fn linear(layer: &Linear, x: Tensor<2>) -> Tensor<2> {
     if x.dtype() != DType::F16 || x.device().without_autodiff() != Device::flex() {
         return layer.forward(x);

@@ -29,6 +29,11 @@ pub(super) fn unet_layers(weights: &Weights) -> usize {
     (1..blocks).find(is_change).unwrap_or(blocks).saturating_sub(1)
 }
 
+/// Numbers of pooled text and sizes that the U-Net of Stable Diffusion XL takes; others take none.
+fn pooled_input(weights: &Weights) -> Option<usize> {
+    weights.shape(&format!("{UNET}label_emb.0.0.weight"))?.get(1).copied()
+}
+
 /// `sample_size` is that of 512 pixels; who predicts v was trained with 768, MVDream with 256, and XL with 1024.
 pub(super) fn unet(weights: &Weights, predicts_v: bool) -> Option<Value> {
     let layers = unet_layers(weights);
@@ -45,10 +50,7 @@ pub(super) fn unet(weights: &Weights, predicts_v: bool) -> Option<Value> {
         Some(shape) => Some(*shape.get(1)?),
         None => None,
     };
-    let pooled = match weights.shape(&format!("{UNET}label_emb.0.0.weight")) {
-        Some(shape) => Some(*shape.get(1)?),
-        None => None,
-    };
+    let pooled = pooled_input(weights);
     let size = match (cameras, pooled, predicts_v) {
         (Some(_), ..) => 32,
         (None, Some(_), _) => 128,
@@ -94,7 +96,7 @@ pub(super) fn vae(weights: &Weights) -> Option<Value> {
         "layers_per_block": count(weights, &format!("{VAE}encoder.down.0.block.")),
         "down_block_types": vec!["DownEncoderBlock2D"; levels],
         "up_block_types": vec!["UpDecoderBlock2D"; levels],
-        "scaling_factor": if is_xl(weights) { 0.13025 } else { 0.18215 },
+        "scaling_factor": if pooled_input(weights).is_some() { 0.13025 } else { 0.18215 },
     }))
 }
 
@@ -159,10 +161,12 @@ fn text_config([words, places, hidden]: [&[usize]; 3], layers: usize, act: &str)
 /// Of Stable Diffusion 1, XL and MVDream. Other models with OpenCLIP's text encoder predict noise or v, and their tensors are alike.
 pub(super) fn scheduler(weights: &Weights) -> Option<Value> {
     let is_multi_view = weights.shape(&format!("{UNET}camera_embed.0.weight")).is_some();
+    // An empty tensor with which some models of XL's shape say so.
+    let prediction = if weights.shape("v_pred").is_some() { "v_prediction" } else { "epsilon" };
     (is_multi_view || !has_open_clip(weights)).then(|| {
         json!({
             "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012,
-            "num_train_timesteps": 1000, "prediction_type": "epsilon",
+            "num_train_timesteps": 1000, "prediction_type": prediction,
         })
     })
 }
@@ -284,6 +288,14 @@ mod tests {
         (0..32).for_each(|i| {
             add(format!("{XL_OPEN_CLIP}transformer.resblocks.{i}.mlp.c_fc.weight"), &[5120, 1280]);
         });
+        for (key, shape) in shapes(false).into_iter().filter(|(key, _)| key.starts_with(VAE)).collect::<Vec<_>>() {
+            add(key, &shape);
+        }
+        let with = |marker: &str| Weights::of_shapes(keys.clone().into_iter().chain([(marker.to_owned(), vec![0])]));
+        assert_eq!(scheduler(&with("v_pred")).unwrap()["prediction_type"], "v_prediction");
+        let without_texts = keys.clone().into_iter().filter(|(key, _)| !key.starts_with("conditioner."));
+        assert_eq!(vae(&Weights::of_shapes(without_texts)).unwrap()["scaling_factor"], 0.13025);
+        assert_eq!(vae(&Weights::of_shapes(shapes(false))).unwrap()["scaling_factor"], 0.18215);
         let weights = Weights::of_shapes(keys);
         let unet = unet(&weights, false).unwrap();
         let types = json!(["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"]);

@@ -130,6 +130,11 @@ impl TextPlan {
                     .then(reason)
                     .or_else(|| clip_misfit(first, one, &CLIP))
                     .or_else(|| clip_misfit(second, two, &SECOND_CLIP))
+                    .or_else(|| {
+                        let [length, other] = [one, two].map(Tokenizer::max_length);
+                        let reason = format!("model_max_length {other} is not the first tokenizer's {length}");
+                        (length != other).then_some((SECOND_CLIP.tokenizer, reason))
+                    })
             }
         }
     }
@@ -173,7 +178,7 @@ impl Plan {
             schedule: checked(files, SCHEDULER, &defaults::scheduler())?,
             words: words.unwrap_or_default(),
         };
-        match plan.misfit().or_else(|| plan.text.misfit()) {
+        match plan.text.misfit().or_else(|| plan.misfit()) {
             Some((file, reason)) => unsupported_if(files, file, Err(reason)).map(|()| plan),
             None => Ok(plan),
         }
@@ -254,7 +259,8 @@ fn tokenizer(files: &dyn Files, names: &ClipFiles) -> Result<Tokenizer, Checkpoi
         .map_err(|reason| CheckpointError::Malformed { path: files.root().join(folder), reason })
 }
 
-/// Whether the empty text of a pair of text encoders is zeros: yes, unless the model's index says no, as in diffusers.
+/// Whether the empty text of a pair of text encoders is zeros: yes, unless the model's index says no. So diffusers has it for a
+/// negative prompt that is not given, which is what the empty one is here.
 fn empty_is_zero(files: &dyn Files) -> Result<bool, CheckpointError> {
     if !files.has(INDEX) {
         return Ok(true);

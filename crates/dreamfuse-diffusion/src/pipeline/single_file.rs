@@ -20,8 +20,10 @@ pub(super) const XL_CLIP: &str = "conditioner.embedders.0.transformer.";
 pub(super) const XL_OPEN_CLIP: &str = "conditioner.embedders.1.model.";
 
 /// What the keys of other models begin with.
-const OTHERS: [(&str, &str); 2] = [
+const OTHERS: [(&str, &str); 4] = [
     ("conditioner.embedders.0.model.", "the refiner of Stable Diffusion XL"),
+    ("ztsnr", "a model whose last noise level holds no picture"),
+    ("edm_", "a model with EDM's noise levels"),
     ("model.diffusion_model.joint_blocks.", "a Stable Diffusion 3"),
 ];
 
@@ -49,6 +51,10 @@ impl SingleFile {
             if !weights.keys().any(|key| key.starts_with(prefix)) {
                 return Err(CheckpointError::MissingKey { path: path.to_owned(), key: format!("{prefix}…") });
             }
+        }
+        let projection = format!("{XL_OPEN_CLIP}text_projection");
+        if infer::is_xl(&weights) && weights.shape(&projection).is_none() {
+            return Err(CheckpointError::MissingKey { path: path.to_owned(), key: projection });
         }
         Ok(Self { path: path.to_owned(), beside: path.with_extension(""), weights })
     }

@@ -1,7 +1,7 @@
 //! diffusers' `unet/config.json`.
 
 use crate::layers::{Nonlinearity, Norms, TimeInput, TimeScaleShift};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// One number for all levels, or one for each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,7 +62,11 @@ pub struct UNetConfig {
     #[serde(default = "default_views", skip_serializing_if = "is_one")]
     pub num_views: usize,
     /// Blocks of a transformer.
-    #[serde(default = "default_transformer_layers", skip_serializing_if = "is_one_for_all")]
+    #[serde(
+        default = "default_transformer_layers",
+        deserialize_with = "layers_or_default",
+        skip_serializing_if = "is_one_for_all"
+    )]
     pub transformer_layers_per_block: PerLevel,
     /// `text`: the whole text, pooled, joins the time embedding; `text_time`: it comes pooled, and the sizes of the picture with it.
     #[serde(default)]
@@ -92,6 +96,9 @@ fn is_one(views: &usize) -> bool {
 }
 fn default_transformer_layers() -> PerLevel {
     PerLevel::Same(1)
+}
+fn layers_or_default<'de, D: Deserializer<'de>>(from: D) -> Result<PerLevel, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_else(default_transformer_layers))
 }
 fn is_one_for_all(layers: &PerLevel) -> bool {
     *layers == default_transformer_layers()
@@ -175,7 +182,10 @@ impl UNetConfig {
 
     /// Width of the pooled texts that it takes beside the texts, if it does.
     pub fn pooled_width(&self) -> Option<usize> {
-        let sizes = SIZES * self.addition_time_embed_dim?;
+        if self.addition_embed_type.as_deref() != Some(TEXT_TIME) {
+            return None;
+        }
+        let sizes = SIZES.checked_mul(self.addition_time_embed_dim?)?;
         self.projection_class_embeddings_input_dim?.checked_sub(sizes)
     }
 
