@@ -8,7 +8,6 @@ what it computes.
 Weights are rounded to f16 before anything is computed, so that the committed files stay small; all arithmetic is in f32 but where it is
 said to be in f16 or bf16.
 """
-import copy
 import io
 import os
 import shutil
@@ -18,6 +17,8 @@ import torch
 from diffusers import DDPMScheduler, IFPipeline, UNet2DConditionModel
 from safetensors.torch import save_file
 from transformers import T5Config, T5EncoderModel, T5Tokenizer
+
+from make_latent_reference import halves, rounded
 
 OUT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "reference", "deepfloyd")
 TEXTS = ["A squirrel  at an easel, painting!", ""]
@@ -34,17 +35,6 @@ def sentence_piece(folder):
         sentence_iterator=iter(sentences * 3), model_writer=model, vocab_size=120, hard_vocab_limit=False, model_type="unigram", normalization_rule_name="nmt_nfkc",
         pad_id=0, eos_id=1, unk_id=2, bos_id=-1, character_coverage=1.0, num_threads=1, minloglevel=2)
     open(f"{folder}/spiece.model", "wb").write(model.getvalue())
-
-
-def rounded(model):
-    return model.half().float().eval()
-
-
-def halves(unet, sample, timesteps, text):
-    """What the network computes in f16 and in bf16."""
-    answer = lambda numbers: copy.deepcopy(unet).to(numbers)(sample.to(numbers), timesteps, text.to(numbers)).sample.float()
-    with torch.no_grad():
-        return dict(output_f16=answer(torch.float16), output_bf16=answer(torch.bfloat16))
 
 
 def main():

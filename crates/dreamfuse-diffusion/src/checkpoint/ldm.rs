@@ -1,5 +1,5 @@
-//! The names of latent diffusion's own checkpoints (CompVis, Stability AI, and MVDream, which adds `camera_embed`; `label_emb` is of Stable Diffusion XL), which
-//! most custom models are shared in, and what diffusers and transformers call the same.
+//! The names of latent diffusion's own checkpoints (CompVis, Stability AI, whose XL adds `label_emb`, and MVDream, which adds
+//! `camera_embed`), which most custom models are shared in, and what diffusers and transformers call the same.
 
 /// A key of a U-Net below `model.diffusion_model.`, as diffusers names it. Blocks are numbered through there, and in
 /// levels of `layers` residual blocks and a change of size here.
@@ -103,8 +103,8 @@ fn from_coarsest(level: &str, levels: usize) -> usize {
     level.parse().map_or(usize::MAX, |level: usize| levels.saturating_sub(level + 1))
 }
 
-/// A key of OpenCLIP's text encoder, as transformers names it. The joined queries, keys
-/// and values of attention are `self_attn.in_proj_weight` and `…_bias`.
+/// A key of OpenCLIP's text encoder, as transformers names it. The joined queries, keys and values of attention are
+/// `self_attn.in_proj_weight` and `…_bias`.
 pub(crate) fn open_clip_key(key: &str) -> String {
     let parts: Vec<&str> = key.split('.').collect();
     match parts.as_slice() {
