@@ -57,20 +57,36 @@ def perpendicular(x, y):
     return x - along.view(-1, 1, 1, 1) * y
 
 
-def score_distillation(unet, vae, scheduler, picture, embeddings, others, timesteps, scale=7.5):
-    """One step as threestudio's stable_diffusion_guidance.py takes it, but with a mean over the latents' numbers and their mode:
-    plain, with Perp-Neg against two other texts, with diffusers' guidance rescale, with a clipped direction, and CSD."""
+def inverted(noise_in, alphas_cumprod, latents, noise, timesteps):
+    """x_t and the noise seen in x_s, by DDIM backwards in the steps of LucidDreamer's (Liang et al. 2023) add_noise_with_cfg."""
+    level = lambda t: alphas_cumprod[t].view(-1, 1, 1, 1)
+    mixed = lambda clean, noise, t: level(t).sqrt() * clean + (1 - level(t)).sqrt() * noise
+    before = (timesteps - 50).clamp(min=0)
+    at = torch.zeros_like(timesteps)
+    x = mixed(latents, noise, at)
+    while True:
+        seen = noise_in(x, at)
+        to = timesteps if torch.equal(at, before) else torch.minimum(at + 200, before)
+        x = mixed((x - (1 - level(at)).sqrt() * seen) / level(at).sqrt(), seen, to)
+        if to is timesteps:
+            return x, seen
+        at = to
+
+
+def score_distillation(output_of, vae, scheduler, picture, texts, timesteps, scale=7.5):
+    """One step for the first of the texts against the second, as threestudio's stable_diffusion_guidance.py takes it, but with a mean over the latents' numbers and their mode:
+    plain, with Perp-Neg against the other texts, with diffusers' guidance rescale, with a clipped direction, CSD, and ISM."""
     picture = picture.detach().clone().requires_grad_()
     latents = vae.encode(F.interpolate(picture, (16, 16), mode="bilinear") * 2 - 1).latent_dist.mode() * vae.config.scaling_factor
     noise = torch.randn_like(latents)
     alphas = scheduler.alphas_cumprod[timesteps].view(-1, 1, 1, 1)
     with torch.no_grad():
         noisy = alphas.sqrt() * latents + (1 - alphas).sqrt() * noise
-        answer = [unet(noisy, timesteps, text.expand(2, -1, -1)).sample for text in (*embeddings.split(1), *others.split(1))]
+        answer = [output_of(noisy, timesteps, text) for text in texts]
         is_v = scheduler.config.prediction_type == "v_prediction"
-        noise_of = lambda output: alphas.sqrt() * output + (1 - alphas).sqrt() * noisy if is_v else output
-        rescaled = noise_of(rescale_noise_cfg(answer[1] + scale * (answer[0] - answer[1]), answer[0], 0.7))
-        answer = [noise_of(output) for output in answer]
+        noise_of = lambda output, x, a: a.sqrt() * output + (1 - a).sqrt() * x if is_v else output
+        rescaled = noise_of(rescale_noise_cfg(answer[1] + scale * (answer[0] - answer[1]), answer[0], 0.7), noisy, alphas)
+        answer = [noise_of(output, noisy, alphas) for output in answer]
         text, empty, *against = answer
         own = text - empty
         weights = torch.tensor([[-0.4, -1.6], [-0.9, -0.2]])
@@ -78,6 +94,10 @@ def score_distillation(unet, vae, scheduler, picture, embeddings, others, timest
         guided = empty + scale * own
         directions = dict(sds_gradient=guided - noise, perp_neg_gradient=empty + scale * (own + away) - noise, csd_gradient=guided - empty,
                           rescaled_gradient=rescaled - noise, clipped_gradient=((1 - alphas) * (guided - noise)).clamp(-0.5, 0.5) / (1 - alphas))
+        seen_in = lambda x, t, text: noise_of(output_of(x, t, text), x, scheduler.alphas_cumprod[t].view(-1, 1, 1, 1))
+        x, reference = inverted(lambda x, t: seen_in(x, t, texts[1]), scheduler.alphas_cumprod, latents, noise, timesteps)
+        text, empty = (seen_in(x, timesteps, text) for text in texts[:2])
+        directions["ism_gradient"] = empty + scale * (text - empty) - reference
     gradients = {}
     for key, direction in directions.items():
         gradients[key], = torch.autograd.grad((latents * (1 - alphas) * direction).sum() / noise.numel(), picture, retain_graph=True)
@@ -118,7 +138,9 @@ def make(name, kind):
     gradient = torch.randn_like(latents)
     (latents * gradient).sum().backward()
     adapted = low_rank(folder, unet, text, sample, timesteps, embeddings, ids) if name == "sd15" else {}
-    sds = score_distillation(unet, vae, scheduler(prediction_type=kind["prediction"], **BETAS), picture, embeddings, others, timesteps)
+    output_of = lambda x, t, text: unet(x, t, text.expand(2, -1, -1)).sample
+    texts = [*embeddings.split(1), *others.split(1)]
+    sds = score_distillation(output_of, vae, scheduler(prediction_type=kind["prediction"], **BETAS), picture, texts, timesteps)
     with torch.no_grad():
         decoded = vae.decode(latents / scale).sample / 2 + 0.5
     tensors = dict(input_ids=ids, text_embeddings=embeddings, sample=sample, timesteps=timesteps, output=output, picture=picture.detach(),

@@ -109,9 +109,15 @@ def main():
         output_empty = unet(sample, timesteps, empty, added_cond_kwargs=nothing).sample
         picture = torch.rand(2, 3, RESOLUTION, RESOLUTION)
         latents = vae.encode(picture * 2 - 1).latent_dist.mode() * vae.config.scaling_factor
+    shown = lambda index: (embeddings[index:index + 1], pooled[index:index + 1])
+    texts = [shown(0), tuple(torch.zeros_like(part) for part in shown(0)), shown(1), shown(1)]
+    output_of = lambda x, t, text: unet(
+        x, t, text[0].expand(2, -1, -1), added_cond_kwargs=dict(text_embeds=text[1].expand(2, -1), time_ids=time_ids)).sample
+    sds = latent.score_distillation(output_of, vae, scheduler, picture, texts, timesteps)
+    with torch.no_grad():
         tensors = dict(
             input_ids=ids[0], input_ids_2=ids[1], text_embeddings=embeddings, pooled=pooled, sample=sample, output=output,
-            output_empty=output_empty, picture=picture, latents=latents, **latent.halves(unet, sample, timesteps, embeddings, **added),
+            output_empty=output_empty, picture=picture, latents=latents, **latent.halves(unet, sample, timesteps, embeddings, **added), **sds,
             **adapted(pipeline, sample, timesteps, time_ids))
     save_file({key: value.detach().contiguous() for key, value in tensors.items()}, f"{FOLDER}/reference.safetensors")
 

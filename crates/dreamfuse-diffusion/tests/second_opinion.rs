@@ -10,11 +10,14 @@ use candle_transformers::models::clip::text_model::{Activation, ClipTextConfig, 
 use candle_transformers::models::stable_diffusion::unet_2d::{
     BlockConfig, UNet2DConditionModel, UNet2DConditionModelConfig,
 };
+use candle_transformers::models::stable_diffusion::vae::{AutoEncoderKL, AutoEncoderKLConfig};
 use candle_transformers::models::t5;
 use common::{Reference, folder, relative_error};
+use dreamfuse_diffusion::checkpoint::save_weights;
 use dreamfuse_diffusion::sampler::normal;
 use dreamfuse_diffusion::text::TextEncoder;
 use dreamfuse_diffusion::unet::{UNet, UNetConfig};
+use dreamfuse_diffusion::vae::{Vae, VaeConfig};
 use dreamfuse_diffusion::{Pipeline, Weights};
 use serde_json::json;
 use std::collections::HashMap;
@@ -111,6 +114,41 @@ fn the_unets_of_stable_diffusion() {
         let right = theirs.forward(&to_candle(&sample), 801.0, &to_candle(&text)).unwrap();
         assert_alike(ours.forward(sample, &[801], ours.read(&text), None), &right);
     }
+}
+
+/// candle gives draws of the latents alone: with a variance of e⁻²⁰⁰ a draw is the mean.
+#[test]
+fn the_autoencoder() {
+    let config: VaeConfig = serde_json::from_value(json!({
+        "in_channels": 3, "out_channels": 3, "latent_channels": 4, "block_out_channels": [32, 64], "layers_per_block": 1,
+        "down_block_types": ["DownEncoderBlock2D", "DownEncoderBlock2D"],
+        "up_block_types": ["UpDecoderBlock2D", "UpDecoderBlock2D"],
+    }))
+    .unwrap();
+    let (folder, device) = (tempfile::tempdir().unwrap(), Device::flex());
+    let path = folder.path().join("weights.safetensors");
+    save_weights(&Vae::new(&config, &device), &path, burn::tensor::DType::F32, &[]).unwrap();
+    let mut tensors = random(&safetensors::load(&path, &CPU).unwrap());
+    let means = |key: &str, variance: f64| {
+        let mean = tensors[key].narrow(0, 0, 4).unwrap();
+        Tensor::cat(&[&mean, &mean.affine(0.0, variance).unwrap()], 0).unwrap()
+    };
+    let still =
+        [("quant_conv.weight", 0.0), ("quant_conv.bias", -200.0)].map(|(key, v)| (key.to_owned(), means(key, v)));
+    tensors.extend(still);
+    safetensors::save(&tensors, &path).unwrap();
+    let ours = Vae::load(&config, Weights::open(&path).unwrap(), &device).unwrap();
+    let shape = AutoEncoderKLConfig { block_out_channels: vec![32, 64], ..Default::default() };
+    let theirs = AutoEncoderKL::new(weights(tensors), 3, 3, shape).unwrap();
+    let pictures = normal([1, 3, 16, 16], 1, 0, &device);
+    let latents = theirs.encode(&to_candle(&pictures)).unwrap().sample().unwrap();
+    assert_alike(ours.moments(pictures).narrow(1, 0, 4), &latents);
+    let right = theirs.decode(&latents).unwrap();
+    let latents = Ours::from_data(
+        TensorData::new(latents.flatten_all().unwrap().to_vec1::<f32>().unwrap(), [1, 4, 8, 8]),
+        &device,
+    );
+    assert_alike(ours.decode(latents * config.scaling_factor), &right);
 }
 
 #[test]

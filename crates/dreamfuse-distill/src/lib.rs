@@ -3,6 +3,7 @@
 
 mod guidance;
 mod inspect;
+mod interval;
 mod prompts;
 mod sds;
 mod spectrum;

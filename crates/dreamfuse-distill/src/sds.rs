@@ -1,6 +1,7 @@
 //! Score distillation sampling (Poole et al. 2022, equation 3).
 
-use crate::guidance::{GuidanceConfig, Texts, direction};
+use crate::guidance::{GuidanceConfig, Method, Texts, direction};
+use crate::interval::inverted;
 use burn::tensor::{Tensor, TensorData};
 use dreamfuse_core::Camera;
 use dreamfuse_diffusion::FrozenPrior;
@@ -31,9 +32,13 @@ fn gradient_of_sample(prior: &dyn FrozenPrior, own: Tensor<4>, ask: &Ask) -> Ten
     let (schedule, [batch, channels, height, width]) = (prior.schedule(), own.dims());
     let weights: Vec<f32> = ask.timesteps.iter().map(|&t| schedule.variance(t) as f32).collect();
     let weights = Tensor::<4>::from_data(TensorData::new(weights, [batch, 1, 1, 1]), &own.device());
-    let noisy = schedule.add_noise(own, ask.noise.clone(), ask.timesteps);
+    let noise = ask.noise.clone();
+    let (noisy, noise) = match ask.guidance.method {
+        Method::Ism => inverted(prior, (own, noise), ask.timesteps, &ask.texts.negative, ask.cameras),
+        Method::Sds | Method::Csd => (schedule.add_noise(own, noise.clone(), ask.timesteps), noise),
+    };
     let guidance = (ask.guidance_scale, ask.guidance);
-    let direction = direction(prior, (noisy, &ask.noise), ask.timesteps, &ask.texts, ask.cameras, guidance);
+    let direction = direction(prior, (noisy, &noise), ask.timesteps, &ask.texts, ask.cameras, guidance);
     let mut weighted = direction * weights;
     if let Some(most) = ask.guidance.clip {
         weighted = weighted.clamp(-most, most);
@@ -44,7 +49,6 @@ fn gradient_of_sample(prior: &dyn FrozenPrior, own: Tensor<4>, ask: &Ask) -> Ten
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::guidance::Method;
     use burn::tensor::Device;
     use dreamfuse_diffusion::{NoiseSchedule, ReadText, ScheduleConfig};
 

@@ -1,5 +1,5 @@
 //! Steps of score distillation through latent diffusion models, beside PyTorch's:
-//! `dreamfuse-diffusion/tests/make_latent_reference.py` made the numbers.
+//! `make_latent_reference.py` and `make_xl_reference.py` in `dreamfuse-diffusion/tests` made the numbers.
 
 #[path = "../../dreamfuse-diffusion/tests/common/mod.rs"]
 mod common;
@@ -16,15 +16,17 @@ fn the_gradients_of_small_pictures_are_pytorchs() {
         ("sds_gradient", plain.clone()),
         ("perp_neg_gradient", GuidanceConfig { perp_neg: true, ..plain.clone() }),
         ("csd_gradient", GuidanceConfig { method: Method::Csd, ..plain.clone() }),
+        ("ism_gradient", GuidanceConfig { method: Method::Ism, ..plain.clone() }),
         ("rescaled_gradient", GuidanceConfig { rescale: 0.7, ..plain.clone() }),
         ("clipped_gradient", GuidanceConfig { clip: Some(0.5), ..plain }),
     ];
-    for name in ["sd15", "sd21"] {
+    let models = [("sd15", ["a robot", "a tower"]), ("sd21", ["a robot", "a tower"]), ("sdxl", ["two robots"; 2])];
+    for (name, others) in models {
         let folder = folder().join(name);
         let (prior, reference) = (Pipeline::load(&folder, &Device::flex()).unwrap(), Reference::load(&folder));
         let twice = |text: &str| -> ReadText { prior.encode(&[text.into(), text.into()]).unwrap() };
         let weights = reference.floats::<2>("perp_neg_weights");
-        let against = ["a robot", "a tower"].into_iter().enumerate().map(|(column, text)| Against {
+        let against = others.into_iter().enumerate().map(|(column, text)| Against {
             text: twice(text),
             weights: weights.clone().narrow(1, column, 1).into_data().try_to_vec().unwrap(),
         });

@@ -103,12 +103,13 @@ pub fn plan(args: &RunArgs) -> anyhow::Result<ExitCode> {
     }
     timed.sort_by(f64::total_cmp);
     let config = &run.config;
-    let evaluations = (config.views * if config.guidance.perp_neg { 4 } else { 2 }) as f64;
-    let work = [cost.evaluation.times(evaluations), cost.pull_back.times(config.views as f64)];
+    let together = config.views * if config.guidance.perp_neg { 4 } else { 2 };
+    let besides = config.views * config.guidance.method.evaluations_besides();
+    let work = [cost.evaluation.times((together + besides) as f64), cost.pull_back.times(config.views as f64)];
     let step = timed[timed.len() / 2]
         + work.map(|work| seconds(work, &cost, config.views, config.precision)).into_iter().sum::<f64>();
     // The encoder takes one picture after the other, the U-Net the whole batch.
-    let prior = 4.0 * (cost.parameters + cost.prepared + (evaluations * cost.activations).max(cost.encoding));
+    let prior = 4.0 * (cost.parameters + cost.prepared + (together as f64 * cost.activations).max(cost.encoding));
     let scene = peak_mib().unwrap_or_default() + EXPORT;
     let parameters: usize = run.field().parameters().iter().map(|part| part.dims()[0]).sum();
     let checkpoints = (CHECKPOINTS * IN_CHECKPOINT * 4 * parameters) as f64 / MIB;
