@@ -11,6 +11,7 @@ is said to be in f16 or bf16.
 """
 import copy
 import json
+import math
 import os
 import shutil
 
@@ -58,24 +59,26 @@ def perpendicular(x, y):
 
 
 def inverted(noise_in, alphas_cumprod, latents, noise, timesteps):
-    """x_t and the noise seen in x_s, by DDIM backwards in the steps of LucidDreamer's (Liang et al. 2023) add_noise_with_cfg."""
-    level = lambda t: alphas_cumprod[t].view(-1, 1, 1, 1)
-    mixed = lambda clean, noise, t: level(t).sqrt() * clean + (1 - level(t)).sqrt() * noise
-    before = (timesteps - 50).clamp(min=0)
-    at = torch.zeros_like(timesteps)
-    x = mixed(latents, noise, at)
-    while True:
-        seen = noise_in(x, at)
-        to = timesteps if torch.equal(at, before) else torch.minimum(at + 200, before)
-        x = mixed((x - (1 - level(at)).sqrt() * seen) / level(at).sqrt(), seen, to)
-        if to is timesteps:
-            return x, seen
-        at = to
+    """x_t and the noise seen in x_s, picture by picture: DDIM backwards as Song et al. (2021, equation 14) write it, in x / sqrt(alpha) over
+    sqrt((1 - alpha) / alpha). The strides are as many as the latest timestep needs."""
+    ends = [max(int(t) - 50, 0) for t in timesteps]
+    strides = math.ceil(max(ends) / 200)
+    level = lambda t: ((1 - alphas_cumprod[t]) / alphas_cumprod[t]).sqrt()
+    pairs = []
+    for x, e, end, t in zip(latents, noise, ends, timesteps):
+        scaled = x + level(0) * e
+        path = [end * i // strides for i in range(strides + 1)] + [int(t)]
+        for at, to in zip(path, path[1:]):
+            seen = noise_in(scaled[None] * alphas_cumprod[at].sqrt(), torch.tensor([at]))[0]
+            scaled = scaled + (level(to) - level(at)) * seen
+        pairs.append((scaled * alphas_cumprod[t].sqrt(), seen))
+    return [torch.stack(column) for column in zip(*pairs)]
 
 
 def score_distillation(output_of, vae, scheduler, picture, texts, timesteps, scale=7.5):
     """One step for the first of the texts against the second, as threestudio's stable_diffusion_guidance.py takes it, but with a mean over the latents' numbers and their mode:
-    plain, with Perp-Neg against the other texts, with diffusers' guidance rescale, with a clipped direction, CSD, and ISM."""
+    plain, with Perp-Neg against the other texts, with diffusers' guidance rescale, with a clipped direction,
+    CSD, and ISM against the third text."""
     picture = picture.detach().clone().requires_grad_()
     latents = vae.encode(F.interpolate(picture, (16, 16), mode="bilinear") * 2 - 1).latent_dist.mode() * vae.config.scaling_factor
     noise = torch.randn_like(latents)
@@ -96,8 +99,8 @@ def score_distillation(output_of, vae, scheduler, picture, texts, timesteps, sca
                           rescaled_gradient=rescaled - noise, clipped_gradient=((1 - alphas) * (guided - noise)).clamp(-0.5, 0.5) / (1 - alphas))
         seen_in = lambda x, t, text: noise_of(output_of(x, t, text), x, scheduler.alphas_cumprod[t].view(-1, 1, 1, 1))
         x, reference = inverted(lambda x, t: seen_in(x, t, texts[1]), scheduler.alphas_cumprod, latents, noise, timesteps)
-        text, empty = (seen_in(x, timesteps, text) for text in texts[:2])
-        directions["ism_gradient"] = empty + scale * (text - empty) - reference
+        text, negative = (seen_in(x, timesteps, text) for text in (texts[0], texts[2]))
+        directions["ism_gradient"] = negative + scale * (text - negative) - reference
     gradients = {}
     for key, direction in directions.items():
         gradients[key], = torch.autograd.grad((latents * (1 - alphas) * direction).sum() / noise.numel(), picture, retain_graph=True)
@@ -138,7 +141,7 @@ def make(name, kind):
     gradient = torch.randn_like(latents)
     (latents * gradient).sum().backward()
     adapted = low_rank(folder, unet, text, sample, timesteps, embeddings, ids) if name == "sd15" else {}
-    output_of = lambda x, t, text: unet(x, t, text.expand(2, -1, -1)).sample
+    output_of = lambda x, t, text: unet(x, t, text.expand(len(x), -1, -1)).sample
     texts = [*embeddings.split(1), *others.split(1)]
     sds = score_distillation(output_of, vae, scheduler(prediction_type=kind["prediction"], **BETAS), picture, texts, timesteps)
     with torch.no_grad():

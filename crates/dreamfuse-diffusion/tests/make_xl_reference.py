@@ -112,7 +112,7 @@ def main():
     shown = lambda index: (embeddings[index:index + 1], pooled[index:index + 1])
     texts = [shown(0), tuple(torch.zeros_like(part) for part in shown(0)), shown(1), shown(1)]
     output_of = lambda x, t, text: unet(
-        x, t, text[0].expand(2, -1, -1), added_cond_kwargs=dict(text_embeds=text[1].expand(2, -1), time_ids=time_ids)).sample
+        x, t, text[0].expand(len(x), -1, -1), added_cond_kwargs=dict(text_embeds=text[1].expand(len(x), -1), time_ids=time_ids[:len(x)])).sample
     sds = latent.score_distillation(output_of, vae, scheduler, picture, texts, timesteps)
     with torch.no_grad():
         tensors = dict(

@@ -15,8 +15,8 @@ pub enum Method {
     Sds,
     /// Classifier score distillation (Yu et al. 2023): `ε̂ − ε̂_uncond`, from the same evaluation.
     Csd,
-    /// Interval score matching (Liang et al. 2023): `ε̂(x_t) − ε̂_uncond(x_s)` for an x_t that DDIM reaches from the picture by
-    /// way of x_s; up to six more evaluations of half a batch.
+    /// Interval score matching (Liang et al. 2023): `ε̂(x_t) − ε̂_empty(x_s)` for an x_t that DDIM reaches from the picture by
+    /// way of x_s; up to six more evaluations, of one text each.
     Ism,
 }
 
@@ -83,6 +83,8 @@ pub struct Texts {
     pub positive: ReadText,
     /// What stands against it in guidance, mostly the empty text.
     pub negative: ReadText,
+    /// The empty text, under which interval score matching goes from the picture to its noise.
+    pub empty: ReadText,
     /// What they should not look like besides.
     pub against: Vec<Against>,
 }
@@ -96,8 +98,8 @@ pub struct Against {
 
 impl Texts {
     /// Two texts a view, for guidance alone.
-    pub fn of(positive: ReadText, negative: ReadText) -> Self {
-        Self { positive, negative, against: Vec::new() }
+    pub fn of(positive: ReadText, empty: ReadText) -> Self {
+        Self { positive, negative: empty.clone(), empty, against: Vec::new() }
     }
 }
 
@@ -131,8 +133,13 @@ pub(crate) fn direction(
     }
     match config.method {
         Method::Csd => guided - unconditional,
-        _ if config.threshold => thresholded(prior, &noisy, guided, timesteps) - noise.clone(),
-        _ => guided - noise.clone(),
+        Method::Sds if config.threshold => thresholded(prior, &noisy, guided, timesteps) - noise.clone(),
+        // Here the noise too is the prior's, and stands for an x̂_0 that may not be where pictures are.
+        Method::Ism if config.threshold => {
+            let kept = |noise: Tensor<4>| thresholded(prior, &noisy, noise, timesteps);
+            kept(guided) - kept(noise.clone())
+        }
+        Method::Sds | Method::Ism => guided - noise.clone(),
     }
 }
 

@@ -10,6 +10,7 @@ pub struct ViewPrompts {
     /// In the order of [`ViewWord::ALL`], batches of one.
     views: Vec<ReadText>,
     negative: ReadText,
+    empty: ReadText,
 }
 
 impl ViewPrompts {
@@ -22,15 +23,16 @@ impl ViewPrompts {
         // All at once: a large text encoder is read from the disk for every batch.
         let all = prior.encode(&texts)?;
         let mut each: Vec<ReadText> = (0..texts.len()).map(|index| all.part(index..index + 1)).collect();
-        let negative = each.pop().expect("the negative prompt is the last");
-        Ok(Self { views: each, negative })
+        let empty = each.pop().expect("the empty text is the last");
+        let negative = each.pop().expect("the negative prompt is before it");
+        Ok(Self { views: each, negative, empty })
     }
 
-    /// The texts of a run: the prompt for each of [`ViewWord::ALL`], then the negative one.
+    /// The texts of a run: the prompt for each of [`ViewWord::ALL`], then the negative one, then the empty one.
     pub fn texts([prompt, negative]: [&str; 2], with_words: bool) -> Vec<String> {
         let suffix = |view: &ViewWord| if with_words { view.suffix() } else { "" };
         let views = ViewWord::ALL.iter().map(|view| format!("{prompt}{}", suffix(view)));
-        views.chain([negative.to_owned()]).collect()
+        views.chain([negative.to_owned(), String::new()]).collect()
     }
 
     fn view(&self, word: ViewWord) -> &ReadText {
@@ -42,7 +44,7 @@ impl ViewPrompts {
     pub fn for_cameras(&self, cameras: &[Camera]) -> Texts {
         let of = |camera: &Camera| self.view(ViewWord::of(camera.azimuth, camera.elevation)).clone();
         let positive: Vec<ReadText> = cameras.iter().map(of).collect();
-        Texts::of(ReadText::cat(&positive), self.negatives(cameras.len()))
+        self.against_negatives(ReadText::cat(&positive), cameras.len())
     }
 
     /// The same with the words of the two nearest views mixed by the azimuth, and with the words that the view must not be
@@ -58,12 +60,12 @@ impl ViewPrompts {
             text: ReadText::cat(&views.iter().map(|view| self.view(view.against[index].0).clone()).collect::<Vec<_>>()),
             weights: views.iter().map(|view| view.against[index].1).collect(),
         });
-        let negative = self.negatives(cameras.len());
-        Texts { positive: ReadText::cat(&positive), negative, against: against.into() }
+        Texts { against: against.into(), ..self.against_negatives(ReadText::cat(&positive), cameras.len()) }
     }
 
-    fn negatives(&self, count: usize) -> ReadText {
-        ReadText::cat(&vec![self.negative.clone(); count])
+    fn against_negatives(&self, positive: ReadText, count: usize) -> Texts {
+        let [negative, empty] = [&self.negative, &self.empty].map(|text| ReadText::cat(&vec![text.clone(); count]));
+        Texts { positive, negative, empty, against: Vec::new() }
     }
 }
 

@@ -10,7 +10,7 @@ use dreamfuse_diffusion::FrozenPrior;
 pub struct Ask<'a> {
     /// One a picture.
     pub timesteps: &'a [usize],
-    /// ε, a batch of the prior's samples.
+    /// ε, a batch of the prior's samples. Interval score matching starts its path with it.
     pub noise: Tensor<4>,
     pub texts: Texts,
     /// Told to a prior that takes cameras; `None` leaves it to the view words.
@@ -21,8 +21,8 @@ pub struct Ask<'a> {
 }
 
 /// `w(t) (ε̂(z_t; y, t) − ε) ∂z/∂x`, a mean over the numbers of z, with w(t) = σ_t²: the gradient for display-referred
-/// `pictures` `[batch, 3, size, size]`, which are not tracked. No gradient passes through the prior's U-Net. The guidance
-/// may take something else than ε away.
+/// `pictures` `[batch, 3, size, size]`, which are not tracked. No gradient passes through the prior's U-Net. The guidance's
+/// method may take something else than ε away, and noise the sample otherwise.
 pub fn score_distillation(prior: &dyn FrozenPrior, pictures: Tensor<4>, ask: Ask) -> Tensor<4> {
     prior.pull_back(pictures, &mut |own| gradient_of_sample(prior, own, &ask))
 }
@@ -34,7 +34,7 @@ fn gradient_of_sample(prior: &dyn FrozenPrior, own: Tensor<4>, ask: &Ask) -> Ten
     let weights = Tensor::<4>::from_data(TensorData::new(weights, [batch, 1, 1, 1]), &own.device());
     let noise = ask.noise.clone();
     let (noisy, noise) = match ask.guidance.method {
-        Method::Ism => inverted(prior, (own, noise), ask.timesteps, &ask.texts.negative, ask.cameras),
+        Method::Ism => inverted(prior, (own, noise), ask.timesteps, &ask.texts.empty, ask.cameras),
         Method::Sds | Method::Csd => (schedule.add_noise(own, noise.clone(), ask.timesteps), noise),
     };
     let guidance = (ask.guidance_scale, ask.guidance);
@@ -102,21 +102,24 @@ mod tests {
         assert_formula(0.5, 0.5, &GuidanceConfig::default());
     }
 
-    /// Its two answers are the same, threshold or not: a prior that knows one picture does not hear the text.
+    /// All its answers are the same, threshold or not: a prior that knows one picture does not hear the text, and its paths are straight.
     #[test]
-    fn classifier_score_distillation_takes_the_difference_of_two_answers_as_it_is() {
+    fn methods_that_subtract_an_answer_ask_for_nothing_where_all_answers_agree() {
         let device = Device::flex();
         let prior = Constant(NoiseSchedule::new(ScheduleConfig::cosine_v()), 3.0);
-        let ask = Ask {
-            timesteps: &[300, 800],
-            noise: dreamfuse_diffusion::sampler::normal([2, 3, 4, 4], 1, 0, &device),
-            texts: Texts::of(ReadText::none(), ReadText::none()),
-            cameras: None,
-            guidance_scale: 5.0,
-            guidance: &GuidanceConfig { method: Method::Csd, ..GuidanceConfig::default() },
-        };
-        let gradient = score_distillation(&prior, Tensor::full([2, 3, 4, 4], 0.2, &device), ask);
-        assert!(gradient.abs().max().into_scalar::<f32>() < 1e-6);
+        for method in [Method::Csd, Method::Ism] {
+            let ask = Ask {
+                timesteps: &[300, 800],
+                noise: dreamfuse_diffusion::sampler::normal([2, 3, 4, 4], 1, 0, &device),
+                texts: Texts::of(ReadText::none(), ReadText::none()),
+                cameras: None,
+                guidance_scale: 5.0,
+                guidance: &GuidanceConfig { method, ..GuidanceConfig::default() },
+            };
+            let gradient = score_distillation(&prior, Tensor::full([2, 3, 4, 4], 0.2, &device), ask);
+            let largest = gradient.abs().max().into_scalar::<f32>();
+            assert!(largest < 1e-6, "{method:?}: {largest}");
+        }
     }
 
     #[test]

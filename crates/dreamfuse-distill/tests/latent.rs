@@ -31,12 +31,17 @@ fn the_gradients_of_small_pictures_are_pytorchs() {
             weights: weights.clone().narrow(1, column, 1).into_data().try_to_vec().unwrap(),
         });
         let texts = Texts::of(twice("a squirrel at an easel!"), twice(""));
+        let held = Texts { negative: twice(others[0]), ..texts.clone() };
         let away = Texts { against: against.collect(), ..texts.clone() };
         for (gradient, guidance) in &cases {
             let ask = Ask {
                 timesteps: &[37, 801],
                 noise: reference.floats("noise"),
-                texts: if guidance.perp_neg { away.clone() } else { texts.clone() },
+                texts: match guidance {
+                    GuidanceConfig { perp_neg: true, .. } => away.clone(),
+                    GuidanceConfig { method: Method::Ism, .. } => held.clone(),
+                    _ => texts.clone(),
+                },
                 cameras: None,
                 guidance_scale: 7.5,
                 guidance,

@@ -19,7 +19,7 @@ pub fn embed(args: &EmbedArgs) -> anyhow::Result<ExitCode> {
     ensure!(!prompts.is_empty(), "{} holds no prompts", file.display());
     let negative = args.negative_prompt.as_str();
     let of_prompt = |prompt: &&str| [true, false].map(|with_words| ViewPrompts::texts([prompt, negative], with_words));
-    let mut texts: Vec<String> = prompts.iter().flat_map(of_prompt).flatten().chain([String::new()]).collect();
+    let mut texts: Vec<String> = prompts.iter().flat_map(of_prompt).flatten().collect();
     texts.sort();
     texts.dedup();
     let device = Device::flex();

@@ -116,6 +116,11 @@ pub fn plan(args: &RunArgs) -> anyhow::Result<ExitCode> {
     println!("prior    {:.0} million numbers, pictures of {} pixels", cost.parameters / 1e6, cost.resolution);
     println!("memory   {:.1} GiB", (prior / MIB + scene) / 1024.0);
     println!("disk     {checkpoints:.0} MiB of checkpoints");
-    println!("time     {step:.2} s a step, {:.0} min for {} steps", step * config.steps as f64 / 60.0, config.steps);
+    let most = if besides > 0 { "at most " } else { "" };
+    println!(
+        "time     {most}{step:.2} s a step, {:.0} min for {} steps",
+        step * config.steps as f64 / 60.0,
+        config.steps
+    );
     Ok(ExitCode::SUCCESS)
 }
