@@ -3,7 +3,7 @@
 use crate::cli::RunArgs;
 use crate::optimize::{configure, locate_prior};
 use crate::usage::peak_mib;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 use dreamfuse_core::Camera;
 use dreamfuse_diffusion::pipeline::{Cost, Work, open};
 use dreamfuse_diffusion::{Additions, FrozenPrior, NoiseSchedule, Precision, ReadText, ScheduleConfig, embedded};
@@ -81,6 +81,15 @@ fn pace(work: f64, once: &dyn Fn()) -> f64 {
     start.elapsed().as_secs_f64() / (work * times)
 }
 
+/// Bytes of the prior, and of what it holds for a batch of `together`. All is f32 but the U-Net, which is read as f32 before it takes its precision.
+fn bytes(cost: &Cost, together: usize, precision: Precision) -> f64 {
+    let own = DType::from(precision.dtype()).size() as f64;
+    let weights = own * cost.network + 4.0 * (cost.parameters - cost.network + cost.prepared);
+    // The encoder takes one picture after the other, the U-Net the whole batch.
+    let held = (own * together as f64 * cost.activations).max(4.0 * cost.encoding);
+    (weights + held).max(4.0 * cost.parameters)
+}
+
 /// Says what a run of these arguments would take.
 pub fn plan(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let mut config = configure(args)?;
@@ -108,8 +117,7 @@ pub fn plan(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let work = [cost.evaluation.times((together + besides) as f64), cost.pull_back.times(config.views as f64)];
     let step = timed[timed.len() / 2]
         + work.map(|work| seconds(work, &cost, config.views, config.precision)).into_iter().sum::<f64>();
-    // The encoder takes one picture after the other, the U-Net the whole batch.
-    let prior = 4.0 * (cost.parameters + cost.prepared + (together as f64 * cost.activations).max(cost.encoding));
+    let prior = bytes(&cost, together, config.precision);
     let scene = peak_mib().unwrap_or_default() + EXPORT;
     let parameters: usize = run.field().parameters().iter().map(|part| part.dims()[0]).sum();
     let checkpoints = (CHECKPOINTS * IN_CHECKPOINT * 4 * parameters) as f64 / MIB;

@@ -34,6 +34,8 @@ impl Work {
 pub struct Cost {
     /// Numbers of the weights of U-Net and autoencoder, and of a text encoder that stays in memory.
     pub parameters: f64,
+    /// The U-Net's of them.
+    pub network: f64,
     /// As many again as are kept in the form that convolutions multiply with.
     pub prepared: f64,
     /// Work of the U-Net for one picture under one text.
@@ -200,7 +202,8 @@ impl Cost {
         let numbers = |weights: Weights| -> f64 {
             weights.keys().filter_map(|key| weights.shape(key)).map(|s| s.iter().product::<usize>() as f64).sum()
         };
-        let mut parameters = numbers(files.weights(UNET_STEM)?);
+        let network = numbers(files.weights(UNET_STEM)?);
+        let mut parameters = network;
         let is_prepared = parameters <= PREPARED_PARAMETERS as f64;
         let in_memory: &[&str] = match plan.text {
             TextPlan::Clip { .. } => &[TEXT_STEM],
@@ -215,6 +218,7 @@ impl Cost {
         let mut cost = Self {
             prepared: if is_prepared { PREPARED_NUMBERS * parameters } else { 0.0 },
             parameters,
+            network,
             evaluation: work.work,
             pull_back: Work::default(),
             activations: work.held,
