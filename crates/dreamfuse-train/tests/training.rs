@@ -5,6 +5,13 @@ use burn::tensor::Device;
 use dreamfuse_diffusion::Pipeline;
 use dreamfuse_train::{TrainConfig, Trainer};
 use std::ops::ControlFlow;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// One test at a time: Burn draws initial weights from one generator of the process, for a pipeline that is loaded too.
+fn alone() -> MutexGuard<'static, ()> {
+    static GENERATOR: Mutex<()> = Mutex::new(());
+    GENERATOR.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn config() -> TrainConfig {
     let text = include_str!("../configs/prior-32.toml");
@@ -37,7 +44,7 @@ fn run(trainer: &mut Trainer, total: u64, stop_at: u64) -> Vec<f32> {
 
 #[test]
 fn a_resumed_run_is_the_uninterrupted_one() {
-    let folder = tempfile::tempdir().unwrap();
+    let (_alone, folder) = (alone(), tempfile::tempdir().unwrap());
     let (whole, parted) = (folder.path().join("whole"), folder.path().join("parted"));
     let mut trainer = Trainer::new(config()).unwrap();
     let losses = run(&mut trainer, 6, 6);
@@ -58,7 +65,7 @@ fn a_resumed_run_is_the_uninterrupted_one() {
 
 #[test]
 fn the_loss_falls_and_the_weights_open_as_a_pipeline() {
-    let folder = tempfile::tempdir().unwrap();
+    let (_alone, folder) = (alone(), tempfile::tempdir().unwrap());
     let mut trainer = Trainer::new(config()).unwrap();
     let held_out = |trainer: &Trainer| trainer.held_out().iter().map(|h| h.loss).sum::<f32>();
     let before = held_out(&trainer);
@@ -76,7 +83,7 @@ fn the_loss_falls_and_the_weights_open_as_a_pipeline() {
 
 #[test]
 fn attention_that_is_added_changes_nothing_at_first() {
-    let folder = tempfile::tempdir().unwrap();
+    let (_alone, folder) = (alone(), tempfile::tempdir().unwrap());
     let mut trainer = Trainer::new(config()).unwrap();
     run(&mut trainer, 5, 5);
     trainer.export(folder.path()).unwrap();
