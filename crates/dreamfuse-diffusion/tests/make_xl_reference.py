@@ -117,7 +117,8 @@ def main():
     with torch.no_grad():
         tensors = dict(
             input_ids=ids[0], input_ids_2=ids[1], text_embeddings=embeddings, pooled=pooled, sample=sample, output=output,
-            output_empty=output_empty, picture=picture, latents=latents, **latent.halves(unet, sample, timesteps, embeddings, **added), **sds,
+            output_empty=output_empty, picture=picture, latents=latents,
+            decoded=vae.decode(latents / vae.config.scaling_factor).sample / 2 + 0.5, **latent.halves(unet, sample, timesteps, embeddings, **added), **sds,
             **adapted(pipeline, sample, timesteps, time_ids))
     save_file({key: value.detach().contiguous() for key, value in tensors.items()}, f"{FOLDER}/reference.safetensors")
 

@@ -105,9 +105,10 @@ fn halves_are_as_near_as_pytorchs() {
 }
 
 #[test]
-fn latents_have_the_scale_of_the_folder() {
+fn pictures_become_latents_of_the_folders_scale_and_pictures_again() {
     for (pipeline, reference) in models() {
         assert_close(pipeline.to_own_space(reference.floats("picture")), reference.floats::<4>("latents"));
+        assert_close(pipeline.to_pictures(reference.floats("latents")), reference.floats::<4>("decoded"));
     }
 }
 
