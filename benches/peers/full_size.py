@@ -142,7 +142,7 @@ def race(options):
 
 
 def steps(options):
-    arguments = ["a squirrel", "--prior", options.folder, "--steps", str(options.steps), "--views", "1", "--precision", options.precision]
+    arguments = ["a squirrel", "--prior", options.folder, "--steps", str(options.steps), "--views", "1"]
     subprocess.run([options.executable, "plan", *arguments], check=True)
     with tempfile.TemporaryDirectory() as out:
         command = [options.executable, *arguments, "--out", f"{out}/run"]
@@ -166,6 +166,5 @@ for name, run in [("make", make), ("race", race), ("steps", steps)]:
     command.add_argument("--rounds", type=int, default=3)
     command.add_argument("--threads", type=int, default=2)
     command.add_argument("--steps", type=int, default=2)
-    command.add_argument("--precision", default="f32")
 options = parser.parse_args()
 options.run(options)
