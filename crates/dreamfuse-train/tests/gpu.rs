@@ -27,7 +27,8 @@ fn three_steps(device: &Device) -> Vec<[f64; 2]> {
         ControlFlow::Continue(())
     };
     trainer.run(3, observe).unwrap();
-    // A process that ends while a software driver still works may crash in it.
+    // A process that ends while a software driver still works, if only to free what the trainer held, may crash in it.
+    drop(trainer);
     device.sync().unwrap();
     seen
 }

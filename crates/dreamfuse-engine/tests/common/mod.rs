@@ -24,8 +24,10 @@ pub fn two_steps(config: RunConfig) -> ([Report; 2], Vec<f32>) {
     let reports = [(); 2].map(|()| run.step(&prior).unwrap());
     let points: Vec<[f32; 3]> = (0..200).map(|i| [0.005 * i as f32 - 0.5; 3]).collect();
     let densities = run.field().densities(&points);
-    // A process that ends while a software driver still works may crash in it.
-    run.field().table.device().sync().unwrap();
+    // A process that ends while a software driver still works, if only to free what the run held, may crash in it.
+    let device = run.field().table.device();
+    drop((run, prior));
+    device.sync().unwrap();
     (reports, densities)
 }
 
