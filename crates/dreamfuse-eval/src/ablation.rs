@@ -69,7 +69,8 @@ fn uniform_times(base: &RunConfig) -> RunConfig {
     RunConfig { time: TimeSchedule { min: [0.02; 2], max: [0.98; 2], ..base.time.clone() }, ..base.clone() }
 }
 
-/// Single changes of the defaults: the start, the noise levels, the views, the rates, the penalty on opacity.
+/// Changes of the defaults: the start, the noise levels, the views, the rates, the penalty on opacity, and strong guidance with
+/// penalties that keep up with it.
 fn pairs(base: &RunConfig) -> Vec<(String, RunConfig)> {
     let start = |blob: f32, blob_radius: f32| RunConfig {
         scene: SceneConfig { blob, blob_radius, ..base.scene.clone() },
@@ -81,6 +82,8 @@ fn pairs(base: &RunConfig) -> Vec<(String, RunConfig)> {
         ..base.clone()
     };
     let opacity = |opacity: f64| RunConfig { losses: LossWeights { opacity, ..base.losses.clone() }, ..base.clone() };
+    let losses = LossWeights { opacity: 0.005, binary: 0.05, orientation: 0.01 };
+    let strong = RunConfig { guidance_scale: 30.0, losses, ..base.clone() };
     let views = |views: usize| RunConfig { views, ..base.clone() };
     let named = [
         ("the defaults", base.clone()),
@@ -93,6 +96,7 @@ fn pairs(base: &RunConfig) -> Vec<(String, RunConfig)> {
         ("twice the rates", rates(2.0)),
         ("no penalty on opacity", opacity(0.0)),
         ("ten times the penalty on opacity", opacity(10.0 * base.losses.opacity)),
+        ("guidance scale 30 and larger penalties", strong),
     ];
     named.into_iter().map(|(name, config)| (name.to_owned(), config)).collect()
 }

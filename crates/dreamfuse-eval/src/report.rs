@@ -53,17 +53,21 @@ impl Report {
     /// When a score is none of the benchmark's.
     pub fn new(bench: &Bench, scores: Vec<Score>, controls: Option<Controls>) -> Result<Self, EvalError> {
         let indices = scores.iter().map(|score| bench.index_of(&score.prompt)).collect::<Result<Vec<_>, _>>()?;
-        let mean = |f: &dyn Fn(usize, &Score) -> f64| {
-            let values: Vec<f64> = indices.iter().zip(&scores).map(|(index, score)| f(*index, score)).collect();
-            mean_interval(&values)
+        // The seeds of a prompt are alike: what an interval is about is other prompts.
+        let mean_of_some = |f: &dyn Fn(usize, &Score) -> Option<f64>| {
+            let mut of_prompts = vec![Vec::new(); bench.prompts.len()];
+            for (&index, score) in indices.iter().zip(&scores) {
+                of_prompts[index].extend(f(index, score));
+            }
+            mean_interval(&of_prompts)
         };
-        let janus: Vec<f64> = scores.iter().filter_map(|score| score.janus).collect();
+        let mean = |f: &dyn Fn(usize, &Score) -> f64| mean_of_some(&|index, score| Some(f(index, score)));
         let next = |index: usize| (index + 1) % bench.prompts.len();
         Ok(Self {
             iou: mean(&|_, score| score.iou),
             psnr: mean(&|_, score| score.psnr),
             chamfer: mean(&|_, score| score.chamfer),
-            janus: mean_interval(&janus),
+            janus: mean_of_some(&|_, score| score.janus),
             r_precision: mean(&|index, score| share(Bench::is_found(index, &score.distances))),
             r_precision_textureless: mean(&|index, score| share(Bench::is_found(index, &score.distances_textureless))),
             r_precision_shuffled: mean(&|index, score| share(Bench::is_found(next(index), &score.distances))),
@@ -106,7 +110,7 @@ pub fn table(bench: &Bench, report: &Report) -> String {
 
 fn summary(report: &Report) -> String {
     let mut text = format!(
-        "Means of {} runs with 95 % bootstrap intervals:\n\n| | mean | interval |\n| --- | --- | --- |\n",
+        "Means of {} runs with 95 % bootstrap intervals over prompts:\n\n| | mean | interval |\n| --- | --- | --- |\n",
         report.scores.len()
     );
     let mut row = |name: &str, interval: Option<Interval>, scale: f64, digits: usize| {
@@ -166,6 +170,9 @@ mod tests {
         let mean = |interval: Option<Interval>| interval.unwrap().mean;
         assert_eq!((mean(report.r_precision), mean(report.r_precision_shuffled)), (0.5, 0.25));
         assert_eq!((mean(report.janus), mean(report.iou)), (0.4, 0.5));
+        let again = [0.4, 0.6].map(|iou| Score { iou, ..score(0, 0) });
+        let iou = Report::new(&bench, again.into(), None).unwrap().iou.unwrap();
+        assert!(iou.low == iou.high && (iou.mean - 0.5).abs() < 1e-12, "seeds of one prompt are no prompts: {iou:?}");
         let text = table(&bench, &report);
         assert!(
             text.contains("| a squirrel | 0 |  | 0.500 | 10.0 | 0.100 | 0.40 | itself | itself | 60 | – |"),
