@@ -105,31 +105,11 @@ fn shown(prior: &dyn FrozenPrior, own: Tensor<4>) -> Picture {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::Device;
-    use dreamfuse_diffusion::{NoiseSchedule, ReadText, ScheduleConfig};
-
-    /// Answers that every picture is the one with this value everywhere, in a range of `[−1, 1]`.
-    struct Constant(NoiseSchedule, f32);
-
-    impl FrozenPrior for Constant {
-        fn resolution(&self) -> usize {
-            16
-        }
-        fn schedule(&self) -> &NoiseSchedule {
-            &self.0
-        }
-        fn encode(&self, _: &[String]) -> Result<ReadText, String> {
-            Ok(ReadText::none())
-        }
-        fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], _: ReadText, _: Option<&[Camera]>) -> Tensor<4> {
-            let (signal, sigma) = self.0.coefficients(timesteps, &Device::flex());
-            (noisy - signal * self.1) / sigma
-        }
-    }
+    use crate::testing::Constant;
 
     #[test]
     fn the_estimate_is_the_priors_and_the_push_goes_there_and_high_frequencies_drown_first() {
-        let prior = Constant(NoiseSchedule::new(ScheduleConfig::cosine_v()), 0.5);
+        let prior = Constant::new(16, 0.5);
         let mut picture = Picture::filled(16, 16, [0.25; 3]);
         picture.pixels[16 * 6 + 4..16 * 6 + 11].fill([0.9; 3]);
         let inspected =

@@ -7,6 +7,8 @@ mod interval;
 mod prompts;
 mod sds;
 mod spectrum;
+#[cfg(test)]
+mod testing;
 mod time;
 
 pub use guidance::{Against, GuidanceConfig, Method, Texts};

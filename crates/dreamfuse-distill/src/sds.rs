@@ -49,32 +49,14 @@ fn gradient_of_sample(prior: &dyn FrozenPrior, own: Tensor<4>, ask: &Ask) -> Ten
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Constant;
     use burn::tensor::Device;
-    use dreamfuse_diffusion::{NoiseSchedule, ReadText, ScheduleConfig};
-
-    /// A prior whose one picture has the value `self.1` everywhere, in a range of `[−1, 1]`.
-    struct Constant(NoiseSchedule, f32);
-
-    impl FrozenPrior for Constant {
-        fn resolution(&self) -> usize {
-            4
-        }
-        fn schedule(&self) -> &NoiseSchedule {
-            &self.0
-        }
-        fn encode(&self, _: &[String]) -> Result<ReadText, String> {
-            Ok(ReadText::none())
-        }
-        fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], _: ReadText, _: Option<&[Camera]>) -> Tensor<4> {
-            let (signal, sigma) = self.0.coefficients(timesteps, &noisy.device());
-            (noisy - signal * self.1) / sigma
-        }
-    }
+    use dreamfuse_diffusion::ReadText;
 
     /// The gradient of two pictures of the value 0.2 under a prior of the value `known`, beside the formula with `kept` in its place.
     fn assert_formula(known: f32, kept: f64, guidance: &GuidanceConfig) {
         let device = Device::flex();
-        let prior = Constant(NoiseSchedule::new(ScheduleConfig::cosine_v()), known);
+        let prior = Constant::new(4, known);
         let pictures = Tensor::<4>::full([2, 3, 4, 4], 0.2, &device);
         let noise = dreamfuse_diffusion::sampler::normal([2, 3, 4, 4], 1, 0, &device);
         let timesteps = [300, 800];
@@ -89,7 +71,7 @@ mod tests {
         let gradient = score_distillation(&prior, pictures, ask).into_data().try_to_vec::<f32>().unwrap();
         for (i, t) in timesteps.into_iter().enumerate() {
             // ε̂ − ε = √ᾱ/σ (x − x_0), in the prior's range; here x = −0.6.
-            let (alpha, variance) = (prior.0.alpha_cumprod(t), prior.0.variance(t));
+            let (alpha, variance) = (prior.schedule().alpha_cumprod(t), prior.schedule().variance(t));
             let right = variance * (alpha / variance).sqrt() * (-0.6 - kept) * 2.0 / 96.0;
             for value in &gradient[48 * i..48 * (i + 1)] {
                 assert!((f64::from(*value) / right - 1.0).abs() < 1e-3, "{value} for {right} at {t}");
@@ -106,7 +88,7 @@ mod tests {
     #[test]
     fn methods_that_subtract_an_answer_ask_for_nothing_where_all_answers_agree() {
         let device = Device::flex();
-        let prior = Constant(NoiseSchedule::new(ScheduleConfig::cosine_v()), 3.0);
+        let prior = Constant::new(4, 3.0);
         for method in [Method::Csd, Method::Ism] {
             let ask = Ask {
                 timesteps: &[300, 800],

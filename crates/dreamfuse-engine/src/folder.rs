@@ -23,7 +23,8 @@ impl RunFolder {
     /// # Errors
     /// When it is a file, or a folder that is not empty.
     pub fn check_free(root: &Path) -> Result<(), EngineError> {
-        let is_taken = std::fs::read_dir(root).map_or_else(|_| root.exists(), |mut entries| entries.next().is_some());
+        let is_taken = std::fs::read_dir(root)
+            .map_or_else(|_| root.exists(), |entries| entries.flatten().any(|entry| !is_remnant(&entry.path())));
         if is_taken { Err(EngineError::FolderTaken(root.to_owned())) } else { Ok(()) }
     }
 
@@ -142,6 +143,13 @@ impl RunFolder {
     }
 }
 
+/// Whether it is what a kill within [`RunFolder::create`] leaves behind: an empty folder, or a configuration that is not whole.
+fn is_remnant(path: &Path) -> bool {
+    let is_empty = std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    is_empty || name.starts_with(".config.toml.partial-")
+}
+
 /// A prompt as a folder name: lower-case letters and digits with hyphens.
 fn slug(prompt: &str) -> String {
     let words = prompt.to_lowercase();
@@ -165,5 +173,19 @@ mod tests {
         assert!(matches!(RunFolder::create(first.root(), &config), Err(EngineError::FolderTaken(_))));
         assert_eq!(RunFolder::open(first.root()).unwrap().1, config);
         assert!(matches!(RunFolder::open(parent.path()), Err(EngineError::NoRun(_))));
+    }
+
+    #[test]
+    fn what_a_kill_left_of_a_new_folder_is_no_run_and_in_nobodys_way() {
+        let parent = tempfile::tempdir().unwrap();
+        let root = parent.path().join("run");
+        std::fs::create_dir_all(root.join("checkpoints")).unwrap();
+        std::fs::write(root.join(".config.toml.partial-7"), "promp").unwrap();
+        assert!(matches!(RunFolder::open(&root), Err(EngineError::NoRun(_))));
+        RunFolder::create(&root, &RunConfig::default()).unwrap();
+        assert!(RunFolder::open(&root).is_ok());
+        let other = parent.path().join("other");
+        std::fs::create_dir_all(other.join("checkpoints/kept")).unwrap();
+        assert!(matches!(RunFolder::create(&other, &RunConfig::default()), Err(EngineError::FolderTaken(_))));
     }
 }
