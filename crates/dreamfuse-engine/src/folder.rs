@@ -21,7 +21,7 @@ impl RunFolder {
     /// Says that a new run cannot go there, before anything heavy is done for it.
     ///
     /// # Errors
-    /// When it is a file, or a folder that is not empty.
+    /// When it is a file, or a folder with anything in it but what a killed start left.
     pub fn check_free(root: &Path) -> Result<(), EngineError> {
         let is_taken = std::fs::read_dir(root)
             .map_or_else(|_| root.exists(), |entries| entries.flatten().any(|entry| !is_remnant(&entry.path())));
