@@ -5,7 +5,7 @@
 mod common;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use common::{Reference, folder, relative_error};
+use common::{Reference, assert_close, folder, relative_error};
 use dreamfuse_core::Camera;
 use dreamfuse_diffusion::{FrozenPrior, Pipeline, ReadText};
 
@@ -24,12 +24,6 @@ fn cameras() -> Vec<Camera> {
 
 fn text(pipeline: &Pipeline, reference: &Reference) -> ReadText {
     pipeline.unet.read(&reference.floats("text_embeddings"))
-}
-
-#[track_caller]
-fn assert_close<const D: usize>(ours: Tensor<D>, right: Tensor<D>) {
-    let error = relative_error(ours, right);
-    assert!(error <= 1e-4, "relative error {error:.2e}");
 }
 
 #[test]

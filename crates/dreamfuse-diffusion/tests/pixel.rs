@@ -4,8 +4,8 @@
 
 mod common;
 
-use burn::tensor::{Device, Tensor};
-use common::{Reference, assert_halves_are_as_near_as_pytorchs, copy_folder, folder, relative_error};
+use burn::tensor::Device;
+use common::{Reference, assert_close, assert_halves_are_as_near_as_pytorchs, copy_folder, folder};
 use dreamfuse_diffusion::text::{TextEncoder, TextPack};
 use dreamfuse_diffusion::{Additions, FrozenPrior, Pipeline};
 
@@ -24,12 +24,6 @@ const TRICKY: [&str; 8] = [
 fn model() -> (Pipeline, Reference) {
     let path = folder().join("deepfloyd");
     (Pipeline::load(&path, &Device::flex()).unwrap(), Reference::load(&path))
-}
-
-#[track_caller]
-fn assert_close<const D: usize>(ours: Tensor<D>, right: Tensor<D>) {
-    let error = relative_error(ours, right);
-    assert!(error <= 1e-4, "relative error {error:.2e}");
 }
 
 #[test]

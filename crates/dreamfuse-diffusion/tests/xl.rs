@@ -5,7 +5,7 @@
 mod common;
 
 use burn::tensor::{Device, Tensor};
-use common::{Reference, assert_halves_are_as_near_as_pytorchs, copy_folder, folder, relative_error};
+use common::{Reference, assert_close, assert_halves_are_as_near_as_pytorchs, copy_folder, folder, relative_error};
 use dreamfuse_diffusion::text::{TextEncoder, TextPack};
 use dreamfuse_diffusion::{Additions, CheckpointError, FrozenPrior, LoraSource, Pipeline};
 use serde_json::Value;
@@ -24,12 +24,6 @@ fn models() -> Vec<(Pipeline, Reference)> {
     let (folder_model, reference) = model();
     let file = Pipeline::load(&folder().join("sdxl.safetensors"), &Device::flex()).unwrap();
     vec![(folder_model, reference), (file, Reference::load(&folder().join("sdxl")))]
-}
-
-#[track_caller]
-fn assert_close<const D: usize>(ours: Tensor<D>, right: Tensor<D>) {
-    let error = relative_error(ours, right);
-    assert!(error <= 1e-4, "relative error {error:.2e}");
 }
 
 /// The copy of the folder, with one key of a configuration changed.

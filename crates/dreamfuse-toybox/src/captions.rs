@@ -20,6 +20,9 @@ pub struct Caption {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CaptionShares {
+    /// Share of the captions that are one of [`FAMOUS`].
+    #[serde(default)]
+    pub famous: f64,
     /// Share of the captions that relate two things.
     pub pairs: f64,
     /// Share of the things that are given a colour.
@@ -36,15 +39,18 @@ pub struct CaptionShares {
 
 impl Default for CaptionShares {
     fn default() -> Self {
-        Self { pairs: 0.4, colors: 0.36, materials: 0.16, extras: 0.35, sizes: 0.08, counts: 0.08 }
+        Self { famous: 0.0, pairs: 0.4, colors: 0.36, materials: 0.16, extras: 0.35, sizes: 0.08, counts: 0.08 }
     }
 }
 
 /// Combinations that training never sees: what evaluation uses to tell composing from remembering.
 pub const HELD_OUT: &str = include_str!("../../../prompts/held-out.txt");
 
-/// Kinds that the field's famous prompts need appear this many times as often.
-const FAMOUS: &[&str] = &["squirrel", "easel", "robot", "dinosaur", "tower bridge"];
+/// Prompts of the field that training may draw as a whole.
+pub const FAMOUS: &str = include_str!("../../../prompts/famous.txt");
+
+/// Kinds that the famous prompts need appear this many times as often.
+const FAMOUS_KINDS: &[&str] = &["squirrel", "easel", "robot", "dinosaur", "tower bridge"];
 const FAMOUS_WEIGHT: usize = 3;
 
 /// How often each relation is drawn.
@@ -72,6 +78,7 @@ const SHOWN: &[&str] = &["pie chart", "pie chart", "pie chart", "flower", "house
 pub struct CaptionSampler {
     shares: CaptionShares,
     held_out: Vec<Sentence>,
+    famous: Vec<Sentence>,
     with_head: Vec<usize>,
     with_hand: Vec<usize>,
     with_seat: Vec<usize>,
@@ -84,10 +91,10 @@ impl CaptionSampler {
         let with = |has: fn(&Kit) -> bool| -> Vec<usize> {
             (0..KINDS.len()).filter(|&kind| has(&Kit::build(kind, None, false, None))).collect()
         };
-        let lines = HELD_OUT.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
         Self {
             shares,
-            held_out: lines.map(|line| parse(line).unwrap_or_else(|e| panic!("held-out.txt: {line}: {e}"))).collect(),
+            held_out: sentences(HELD_OUT),
+            famous: sentences(FAMOUS),
             with_head: with(|kit| kit.anchors.head.is_some()),
             with_hand: with(|kit| kit.anchors.hand.is_some()),
             with_seat: with(|kit| kit.anchors.seat.is_some()),
@@ -98,7 +105,14 @@ impl CaptionSampler {
     /// A random caption.
     pub fn sample(&self, rng: &mut impl Rng) -> Caption {
         loop {
-            let sentence = if rng.random_bool(self.shares.pairs) { self.pair(rng) } else { self.single(rng) };
+            let sentence = match () {
+                // Nothing is drawn for a share of zero, so that other captions are what they were without it.
+                () if self.shares.famous > 0.0 && rng.random_bool(self.shares.famous) => {
+                    self.famous.choose(rng).expect("famous.txt has lines").clone()
+                }
+                () if rng.random_bool(self.shares.pairs) => self.pair(rng),
+                () => self.single(rng),
+            };
             if !self.is_held_out(&sentence) {
                 return Caption { text: vary_words(&sentence, rng), sentence };
             }
@@ -182,14 +196,20 @@ impl CaptionSampler {
     }
 }
 
+/// The sentences of a file under `prompts/`.
+fn sentences(list: &str) -> Vec<Sentence> {
+    let lines = list.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.map(|line| parse(line).unwrap_or_else(|e| panic!("{line}: {e}"))).collect()
+}
+
 fn pick(kinds: &[usize], rng: &mut impl Rng) -> usize {
     *kinds.choose(rng).expect("some kinds have the place")
 }
 
 fn any_kind(rng: &mut impl Rng) -> usize {
-    let extra = FAMOUS.len() * (FAMOUS_WEIGHT - 1);
+    let extra = FAMOUS_KINDS.len() * (FAMOUS_WEIGHT - 1);
     let roll = rng.random_range(0..KINDS.len() + extra);
-    if roll < KINDS.len() { roll } else { index_of(FAMOUS[(roll - KINDS.len()) % FAMOUS.len()]) }
+    if roll < KINDS.len() { roll } else { index_of(FAMOUS_KINDS[(roll - KINDS.len()) % FAMOUS_KINDS.len()]) }
 }
 
 fn any_material(rng: &mut impl Rng) -> Material {
@@ -246,6 +266,18 @@ mod tests {
             assert!(sampler.is_held_out(&parse(held).unwrap()), "{held}");
         }
         assert!(!sampler.is_held_out(&parse("a red mushroom").unwrap()));
+    }
+
+    #[test]
+    fn famous_prompts_are_drawn_as_often_as_asked() {
+        let sampler = CaptionSampler::new(CaptionShares { famous: 0.3, ..CaptionShares::default() });
+        let mut rng = stream(8, Purpose::Caption, 0, 0);
+        let drawn: Vec<_> = (0..3000).map(|_| sampler.sample(&mut rng).sentence).collect();
+        for line in ["a squirrel at an easel", "a robot and dinosaur playing chess"] {
+            let sentence = parse(line).unwrap();
+            let share = drawn.iter().filter(|other| **other == sentence).count() as f64 / drawn.len() as f64;
+            assert!((0.08..0.12).contains(&share), "{line}: {share}");
+        }
     }
 
     #[test]

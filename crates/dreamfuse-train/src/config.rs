@@ -78,6 +78,7 @@ impl TrainConfig {
             ("textureless", self.textureless),
             ("decay_part", self.decay_part),
             ("ema_decay", self.ema_decay),
+            ("captions.famous", captions.famous),
             ("captions.pairs", captions.pairs),
             ("captions.colors", captions.colors),
             ("captions.materials", captions.materials),

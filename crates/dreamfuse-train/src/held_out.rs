@@ -7,7 +7,7 @@ use crate::denoiser::Denoiser;
 use burn::tensor::Device;
 use dreamfuse_core::Camera;
 use dreamfuse_diffusion::{NoiseSchedule, Tokenizer};
-use dreamfuse_toybox::CaptionSampler;
+use dreamfuse_toybox::{CaptionSampler, CaptionShares};
 
 /// Noise levels that are measured, of `[0, 1]`.
 pub(crate) const LEVELS: [f64; 6] = [0.1, 0.3, 0.5, 0.7, 0.85, 0.95];
@@ -31,10 +31,11 @@ pub struct HeldOut {
     pub loss_other_azimuth: f32,
 }
 
-/// The measured pictures: all with caption and camera.
-pub(crate) fn batch(config: &TrainConfig, captions: &CaptionSampler, tokenizer: &Tokenizer) -> Batch {
+/// The measured pictures: all with caption and camera, none of the famous prompts' own share.
+pub(crate) fn batch(config: &TrainConfig, tokenizer: &Tokenizer) -> Batch {
+    let captions = CaptionSampler::new(CaptionShares { famous: 0.0, ..config.captions });
     let config = TrainConfig { seed: SEED, batch: PICTURES, drop_text: 0.0, drop_camera: 0.0, ..config.clone() };
-    draw(&config, captions, tokenizer, 1, 0)
+    draw(&config, &captions, tokenizer, 1, 0)
 }
 
 /// The errors of `model` at noise level `level`.

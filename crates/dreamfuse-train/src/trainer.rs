@@ -262,7 +262,7 @@ impl Trainer {
     /// What the averaged weights have learned, told on pictures that training never draws.
     pub fn held_out(&self) -> Vec<HeldOut> {
         let model = self.averaged();
-        let batch = held_out::batch(&self.config, &self.captions, &self.tokenizer);
+        let batch = held_out::batch(&self.config, &self.tokenizer);
         self.workers.map(held_out::LEVELS.len(), |index| {
             held_out::measure(&model, &batch, held_out::LEVELS[index], &self.schedule)
         })

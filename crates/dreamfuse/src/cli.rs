@@ -162,6 +162,18 @@ pub struct EmbedArgs {
     pub out: PathBuf,
 }
 
+/// Which prior a command looks at.
+#[derive(Args)]
+pub struct PriorArgs {
+    /// `embedded`, a folder in the diffusers layout, a single safetensors file, or a model of the Hugging Face hub as
+    /// OWNER/NAME[@REVISION].
+    #[arg(long, value_name = "PRIOR", default_value = "embedded")]
+    pub prior: String,
+    /// An adaptation to merge into the prior, with its strength; may be given again.
+    #[arg(long = "lora", value_name = "FILE:SCALE")]
+    pub loras: Vec<LoraSource>,
+}
+
 #[derive(Args)]
 pub struct InspectArgs {
     /// What the picture should become.
@@ -179,13 +191,8 @@ pub struct InspectArgs {
     /// Same seed, same noise.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// `embedded`, a folder in the diffusers layout, a single safetensors file, or a model of the Hugging Face hub as
-    /// OWNER/NAME[@REVISION].
-    #[arg(long, value_name = "PRIOR", default_value = "embedded")]
-    pub prior: String,
-    /// An adaptation to merge into the prior, with its strength; may be given again.
-    #[arg(long = "lora", value_name = "FILE:SCALE")]
-    pub loras: Vec<LoraSource>,
+    #[command(flatten)]
+    pub source: PriorArgs,
     /// The strip, a PNG.
     #[arg(short, long, value_name = "FILE", default_value = "inspect.png")]
     pub out: PathBuf,
@@ -249,13 +256,8 @@ pub struct SampleArgs {
     /// Same seed, same pictures.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// `embedded`, a folder in the diffusers layout, a single safetensors file, or a model of the Hugging Face hub as
-    /// OWNER/NAME[@REVISION].
-    #[arg(long, value_name = "PRIOR", default_value = "embedded")]
-    pub prior: String,
-    /// An adaptation to merge into the prior, with its strength; may be given again.
-    #[arg(long = "lora", value_name = "FILE:SCALE")]
-    pub loras: Vec<LoraSource>,
+    #[command(flatten)]
+    pub source: PriorArgs,
     /// The sheet, a PNG.
     #[arg(short, long, value_name = "FILE", default_value = "samples.png")]
     pub out: PathBuf,

@@ -2,6 +2,7 @@
 
 use crate::cli::InspectArgs;
 use crate::hub;
+use crate::prior::shown;
 use crate::words::warn_unknown;
 use anyhow::{Context, ensure};
 use burn::tensor::Device;
@@ -14,8 +15,6 @@ use std::process::ExitCode;
 
 /// Noise levels, one a column.
 const LEVELS: [f64; 10] = [0.05, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.95];
-/// Side that pictures get at least, in pixels.
-const SHOWN: usize = 96;
 
 const SIGNAL: [f32; 3] = [0.20, 0.42, 0.85];
 const DROWNED: [f32; 3] = [0.78, 0.82, 0.90];
@@ -25,7 +24,7 @@ const NOISE: [f32; 3] = [0.90, 0.35, 0.15];
 pub fn inspect(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     ensure!(args.azimuth.is_finite(), "--azimuth has to be a number");
     ensure!(args.guidance_scale.is_finite(), "--guidance-scale has to be a number");
-    let prior = hub::load(&args.prior, &args.loras)?;
+    let prior = hub::load(&args.source.prior, &args.source.loras)?;
     warn_unknown(&args.prompt, &prior.words);
     let camera = Camera::orbit(args.azimuth.to_radians(), 0.3);
     let prompt = args.prompt.clone() + ViewWord::of(camera.azimuth, camera.elevation).suffix();
@@ -74,9 +73,6 @@ fn picture(args: &InspectArgs, prior: &Pipeline, prompt: &str, camera: Option<Ca
 
 /// A column a level.
 fn strip(levels: &[Level]) -> Picture {
-    fn shown(picture: &Picture) -> Picture {
-        picture.enlarged(SHOWN.div_ceil(picture.width))
-    }
     let rows: [fn(&Level) -> Picture; 4] = [
         |level| shown(&level.noisy),
         |level| chart(level, shown(&level.noisy).width),

@@ -136,8 +136,6 @@ struct SheetOptions {
 
 /// One row a prompt, enlarged to be looked at.
 fn sheet(prior: &Pipeline, prompts: &[String], options: &SheetOptions) -> anyhow::Result<Picture> {
-    /// Side that pictures get at least, in pixels.
-    const SHOWN: usize = 96;
     let columns = options.views.unwrap_or(1);
     ensure!((1..=64).contains(&columns), "--views {columns} is not within 1 and 64");
     let most = prior.schedule.steps();
@@ -165,14 +163,19 @@ fn sheet(prior: &Pipeline, prompts: &[String], options: &SheetOptions) -> anyhow
         seed: options.seed,
     };
     let pictures = draw(prior, &settings, &Device::flex()).map_err(anyhow::Error::msg)?;
-    let times = SHOWN.div_ceil(prior.resolution());
-    let enlarged: Vec<Picture> = pictures.iter().map(|picture| picture.enlarged(times)).collect();
+    let enlarged: Vec<Picture> = pictures.iter().map(shown).collect();
     Ok(Picture::sheet(&enlarged, columns))
+}
+
+/// A picture large enough to be looked at.
+pub(crate) fn shown(picture: &Picture) -> Picture {
+    const LEAST: usize = 96;
+    picture.enlarged(LEAST.div_ceil(picture.width))
 }
 
 /// `dreamfuse prior sample`.
 pub fn sample(args: &SampleArgs) -> anyhow::Result<ExitCode> {
-    let prior = hub::load(&args.prior, &args.loras)?;
+    let prior = hub::load(&args.source.prior, &args.source.loras)?;
     args.prompts.iter().for_each(|prompt| prompt_words::warn_unknown(prompt, &prior.words));
     let sampler = match args.sampler {
         SamplerName::Ddim => Sampler::Ddim,

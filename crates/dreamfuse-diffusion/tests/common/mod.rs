@@ -49,6 +49,12 @@ impl Reference {
     }
 }
 
+#[track_caller]
+pub fn assert_close<const D: usize>(ours: Tensor<D>, right: Tensor<D>) {
+    let error = relative_error(ours, right);
+    assert!(error <= 1e-4, "relative error {error:.2e}");
+}
+
 /// The U-Net of a folder strays in f16 and in bf16 from PyTorch's f32 1.5 times as far as PyTorch itself at most. It has to stray: otherwise it
 /// would compute with other numbers than it was told to.
 #[track_caller]
