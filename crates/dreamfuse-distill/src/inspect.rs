@@ -74,7 +74,7 @@ pub fn inspect(prior: &dyn FrozenPrior, inspected: &Inspected, ts: &[f64]) -> Re
             texts: Texts::of(text.0.clone(), text.1.clone()),
             cameras,
             guidance_scale: inspected.guidance_scale,
-            guidance: &GuidanceConfig::default(),
+            guidance: &GuidanceConfig { clip: f64::INFINITY, ..GuidanceConfig::default() },
         };
         let gradient = numbers(score_distillation(prior, picture.clone(), ask));
         let largest = gradient.iter().fold(f32::MIN_POSITIVE, |most, value| most.max(value.abs()));

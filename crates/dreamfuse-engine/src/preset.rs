@@ -62,6 +62,7 @@ mod tests {
             );
             // threestudio keeps nothing where pictures are; for latents it makes no difference.
             assert_eq!(preset.guidance.threshold, name == "dreamfusion-sd");
+            assert!(preset.guidance.clip.is_infinite());
             RunConfig { prompt: "a car".into(), ..preset.clone() }.check().unwrap();
             let mine = RunConfig::layered(Some(name), Some(&file)).unwrap();
             assert_eq!((mine.steps, mine.cameras.roll, mine.cameras.look_at), (7, 0.0, preset.cameras.look_at));

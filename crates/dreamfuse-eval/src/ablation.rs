@@ -4,7 +4,7 @@
 use crate::report::Report;
 use crate::toybench::quick_prompts;
 use dreamfuse_core::CameraRange;
-use dreamfuse_distill::TimeSchedule;
+use dreamfuse_distill::{GuidanceConfig, TimeSchedule};
 use dreamfuse_engine::{LossWeights, RunConfig};
 use dreamfuse_scene::SceneConfig;
 
@@ -51,6 +51,8 @@ fn paper(base: &RunConfig) -> Vec<(String, RunConfig)> {
     let unnamed = RunConfig { view_prompts: false, ..unlit.clone() };
     let cameras = CameraRange { azimuth: [-60.0, 60.0], elevation: [0.0, 30.0], ..base.cameras.clone() };
     let narrow = RunConfig { cameras, ..unnamed.clone() };
+    let guidance = GuidanceConfig { clip: f64::INFINITY, ..base.guidance.clone() };
+    let unclipped = RunConfig { guidance, ..base.clone() };
     let named = [
         ("narrow cameras", narrow),
         ("+ wide cameras", unnamed),
@@ -59,6 +61,7 @@ fn paper(base: &RunConfig) -> Vec<(String, RunConfig)> {
         ("+ textureless renders", text_only),
         ("+ the camera told to the prior (the defaults)", base.clone()),
         ("t uniform, not annealed", uniform_times(base)),
+        ("gradients as they are, not clipped", unclipped),
     ];
     let scales = [3.0, 7.5, 20.0, 50.0, 100.0]
         .map(|scale| (format!("guidance scale {scale}"), RunConfig { guidance_scale: scale, ..base.clone() }));

@@ -36,9 +36,9 @@ pub struct SceneConfig {
 impl Default for SceneConfig {
     fn default() -> Self {
         Self {
-            levels: 12,
+            levels: 9,
             base: 8,
-            finest: 128,
+            finest: 64,
             log2_table: 16,
             hidden: 32,
             step: 0.04,
