@@ -105,7 +105,8 @@ fn a_gradient_that_is_no_number_takes_the_run_back_to_its_last_checkpoint() {
 #[test]
 fn a_board_is_called_flat() {
     let board = one(Solid::Box { half: Vec3::new(0.5, 0.008, 0.5) }, [0.3, 0.5, 0.4]);
-    let (found, outcome) = found(RunConfig { steps: 200, ..config() }, &board);
+    // With clipped directions the blob takes longer to become one.
+    let (found, outcome) = found(RunConfig { steps: 300, ..config() }, &board);
     assert!(found.iter().any(|(_, ailment, _)| *ailment == Ailment::Billboard) && outcome.is_ok(), "{found:?}");
 }
 
