@@ -6,6 +6,7 @@ mod data;
 mod denoiser;
 mod folder;
 mod held_out;
+mod muon;
 mod optimizer;
 mod state;
 mod trainer;
