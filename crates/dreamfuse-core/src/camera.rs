@@ -111,6 +111,18 @@ impl Camera {
         (0..size * size).map(|i| self.ray(at(i % size), at(i / size))).collect()
     }
 
+    /// Where [`Camera::ray`] has to go through to meet a point, and the point's distance along the view: `[x, y, depth]`.
+    /// `None` for what is not in front of the camera.
+    pub fn project(&self, point: Vec3) -> Option<[f32; 3]> {
+        let [right, up, forward] = self.axes();
+        let from = point - self.position();
+        let depth = from.dot(&forward);
+        let half = depth * (0.5 * self.fov).tan();
+        let part = |along: f32, center: f32| 0.5 * ((along / half - center) / self.crop.scale + 1.0);
+        let [x, y] = self.crop.center;
+        (depth > 0.0).then(|| [part(from.dot(&right), x), part(-from.dot(&up), y), depth])
+    }
+
     /// What MVDream is told: the rows of camera-to-world in Blender's axes, right, up and backwards in the columns, and the
     /// camera on the unit sphere (MVDream's `camera_utils.py`, `get_camera`). The distance is not told, nor where it aims.
     pub fn matrix(&self) -> [f32; Self::MATRIX] {
@@ -267,6 +279,19 @@ mod tests {
         // The crop's left edge is the whole view's middle, its top edge the whole view's top.
         assert!((crop.ray(0.0, 0.0).direction - whole.ray(0.5, 0.0).direction).norm() < 1e-6);
         assert!((crop.ray(1.0, 1.0).direction - whole.ray(1.0, 0.5).direction).norm() < 1e-6);
+    }
+
+    #[test]
+    fn a_point_is_projected_to_where_its_ray_goes_through() {
+        let crop = Crop { center: [0.3, -0.2], scale: 0.6 };
+        let camera = Camera { roll: 0.3, look_at: [0.1, 0.2, -0.1], crop, ..Camera::orbit(0.7, 0.4) };
+        for (x, y) in [(0.5, 0.5), (0.1, 0.8), (-0.4, 1.7)] {
+            let ray = camera.ray(x, y);
+            let [there_x, there_y, depth] = camera.project(ray.origin + 2.0 * ray.direction).unwrap();
+            assert!((there_x - x).abs() < 1e-5 && (there_y - y).abs() < 1e-5, "{there_x} {there_y}");
+            assert!((depth - 2.0 * ray.direction.dot(&camera.axes()[2])).abs() < 1e-5);
+            assert_eq!(camera.project(ray.origin - ray.direction), None);
+        }
     }
 
     #[test]

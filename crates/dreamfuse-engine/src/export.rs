@@ -4,9 +4,10 @@ use crate::EngineError;
 use crate::config::RunConfig;
 use crate::run::Run;
 use burn::tensor::Tensor;
-use dreamfuse_core::{Camera, Picture, picture};
-use dreamfuse_mesh::{DensityGrid, Mesh, Silhouette, choose_iso, extract, keep_largest};
+use dreamfuse_core::{Camera, Crop, Light, Picture, Vec3, picture};
+use dreamfuse_mesh::{DensityGrid, Mesh, Silhouette, choose_iso, draw, extract, keep_largest, smoothed};
 use dreamfuse_scene::{Rendered, ViewSettings};
+use rayon::prelude::*;
 use std::path::Path;
 
 /// How a mesh is cut.
@@ -21,6 +22,9 @@ pub struct ExportOptions {
 /// Small components below this part of the largest one's area are floaters.
 const LEAST_COMPONENT: f32 = 0.03;
 
+/// Double passes of smoothing: bumps as small as the finest cells of the hash grid go.
+const SMOOTHING: usize = 50;
+
 impl ExportOptions {
     /// As a run's configuration says.
     pub fn of(config: &RunConfig) -> Self {
@@ -31,6 +35,10 @@ impl ExportOptions {
 /// Elevation of the views that are shown and compared, in radians.
 const ELEVATION: f32 = 0.3;
 
+/// The background of pictures of a mesh, and how much larger they are than what they show.
+const PAPER: [f32; 3] = [0.75; 3];
+const MARGIN: f32 = 1.08;
+
 /// Cuts the mesh at the threshold whose silhouettes agree best with the volume's; returns the mesh,
 /// the threshold and the agreement.
 ///
@@ -39,7 +47,7 @@ const ELEVATION: f32 = 0.3;
 pub fn export_mesh(run: &Run, options: ExportOptions) -> Result<(Mesh, f32, f32), EngineError> {
     let grid = DensityGrid::sample(options.cells, |points| densities(run, points));
     let (iso, agreement) = choose_iso(&grid, &silhouettes(run));
-    let mut mesh = keep_largest(&extract(&grid, iso)?, options.least_component);
+    let mut mesh = smoothed(keep_largest(&extract(&grid, iso)?, options.least_component), SMOOTHING);
     mesh.colors = run.field().albedos(&mesh.positions);
     Ok((mesh, iso, agreement))
 }
@@ -82,21 +90,44 @@ pub fn pictures(run: &Run, settings: &[ViewSettings], size: usize) -> Vec<Pictur
     settings.iter().map(|settings| picture_and_opacity(run, settings, size).0).collect()
 }
 
-fn ring(count: usize) -> Vec<ViewSettings> {
-    Camera::ring(count, ELEVATION).into_iter().map(ViewSettings::preview).collect()
-}
-
 /// Four small views in a row.
 pub fn preview_sheet(run: &Run) -> Picture {
-    Picture::sheet(&pictures(run, &ring(4), 64), 4)
+    let views: Vec<_> = Camera::ring(4, ELEVATION).into_iter().map(ViewSettings::preview).collect();
+    Picture::sheet(&pictures(run, &views, 64), 4)
 }
 
-/// Writes `views.png`, a contact sheet of eight views, and `turntable.gif`.
+/// Writes `views.png`, a contact sheet of eight views of the mesh, and `turntable.gif`.
 ///
 /// # Errors
 /// When a file cannot be written.
-pub fn save_pictures(run: &Run, folder: &Path) -> Result<(), EngineError> {
-    Picture::sheet(&pictures(run, &ring(8), 160), 4).save_png(&folder.join("views.png"))?;
-    picture::save_gif(&pictures(run, &ring(24), 128), 12, &folder.join("turntable.gif"))?;
+pub fn save_pictures(mesh: &Mesh, folder: &Path) -> Result<(), EngineError> {
+    Picture::sheet(&around(mesh, 8, 160), 4).save_png(&folder.join("views.png"))?;
+    picture::save_gif(&around(mesh, 24, 128), 12, &folder.join("turntable.gif"))?;
     Ok(())
+}
+
+/// The mesh from `count` sides, all at one scale.
+fn around(mesh: &Mesh, count: usize, size: usize) -> Vec<Picture> {
+    let cameras = Camera::ring(count, ELEVATION);
+    let crop = framing(mesh, &cameras);
+    let drawn = cameras.into_par_iter().map(|camera| {
+        let camera = Camera { crop, ..camera };
+        draw(mesh, &camera, &Light::headlight(&camera), PAPER, size)
+    });
+    drawn.collect()
+}
+
+/// The window, centred on the axis, that holds the mesh from all cameras with a margin.
+fn framing(mesh: &Mesh, cameras: &[Camera]) -> Crop {
+    let from = |camera: &Camera| {
+        let places = mesh.positions.iter().filter_map(|position| camera.project(Vec3::from(*position)));
+        places.fold([0.0f32, f32::INFINITY, f32::NEG_INFINITY], |[wide, top, bottom], [x, y, _]| {
+            [wide.max((2.0 * x - 1.0).abs()), top.min(2.0 * y - 1.0), bottom.max(2.0 * y - 1.0)]
+        })
+    };
+    let [wide, top, bottom] = cameras
+        .iter()
+        .map(from)
+        .fold([0.0f32, f32::INFINITY, f32::NEG_INFINITY], |a, b| [a[0].max(b[0]), a[1].min(b[1]), a[2].max(b[2])]);
+    Crop { center: [0.0, 0.5 * (top + bottom)], scale: MARGIN * wide.max(0.5 * (bottom - top)) }
 }

@@ -1,20 +1,24 @@
 //! From a field to a mesh that opens right in Blender. The field is a callback here.
 
 mod components;
+mod draw;
 mod glb;
 mod grid;
 mod iso;
 mod ply;
+mod smooth;
 mod surface;
 mod topology;
 
 use std::path::{Path, PathBuf};
 
 pub use components::keep_largest;
+pub use draw::draw;
 pub use glb::to_glb;
 pub use grid::DensityGrid;
 pub use iso::{Silhouette, choose_iso};
 pub use ply::to_ply;
+pub use smooth::smoothed;
 pub use surface::extract;
 pub use topology::Topology;
 

@@ -1,0 +1,152 @@
+//! Pictures of a mesh, as a viewer shows it.
+
+use crate::Mesh;
+use dreamfuse_core::{Camera, Light, Picture, Shading, Vec3};
+
+/// Samples of a pixel along each side.
+const OVERSAMPLING: usize = 2;
+
+/// The mesh from a camera, lit, over a background; a square picture of `size × size` pixels.
+pub fn draw(mesh: &Mesh, camera: &Camera, light: &Light, background: [f32; 3], size: usize) -> Picture {
+    let side = OVERSAMPLING * size;
+    let place = |position: &[f32; 3]| {
+        let [x, y, depth] = camera.project(Vec3::from(*position))?;
+        Some([x * side as f32, y * side as f32, depth])
+    };
+    let places: Vec<Option<[f32; 3]>> = mesh.positions.iter().map(place).collect();
+    let (mut depths, mut samples) = (vec![f32::INFINITY; side * side], vec![background; side * side]);
+    for triangle in &mesh.triangles {
+        let [Some(a), Some(b), Some(c)] = triangle.map(|vertex| places[vertex as usize]) else { continue };
+        visit([a, b, c], side, |index, depth, weights| {
+            if depth < depths[index] {
+                depths[index] = depth;
+                samples[index] = shade(mesh, *triangle, weights, light);
+            }
+        });
+    }
+    mean_of_blocks(&samples, size)
+}
+
+/// Calls `visit` with the number, the depth and the barycentric weights of each sample that a triangle covers. Depths and
+/// weights are linear in the picture: a triangle is small beside its distance.
+fn visit([a, b, c]: [[f32; 3]; 3], side: usize, mut visit: impl FnMut(usize, f32, [f32; 3])) {
+    let area = cross(a, b, c);
+    if area == 0.0 {
+        return;
+    }
+    let range = |axis: usize| {
+        let (low, high) = (a[axis].min(b[axis]).min(c[axis]), a[axis].max(b[axis]).max(c[axis]));
+        let last = (high - 0.5).floor().min(side as f32 - 1.0);
+        (low - 0.5).ceil().max(0.0) as usize..(last + 1.0).max(0.0) as usize
+    };
+    for y in range(1) {
+        for x in range(0) {
+            let at = [x as f32 + 0.5, y as f32 + 0.5, 0.0];
+            let weights = [cross(at, b, c) / area, cross(a, at, c) / area, cross(a, b, at) / area];
+            if weights.iter().all(|weight| *weight >= 0.0) {
+                visit(y * side + x, weights[0] * a[2] + weights[1] * b[2] + weights[2] * c[2], weights);
+            }
+        }
+    }
+}
+
+/// Twice the signed area of a triangle in the picture.
+fn cross(a: [f32; 3], b: [f32; 3], c: [f32; 3]) -> f32 {
+    (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+}
+
+fn shade(mesh: &Mesh, triangle: [u32; 3], weights: [f32; 3], light: &Light) -> [f32; 3] {
+    let mean = |values: &[[f32; 3]]| {
+        let weighted =
+            triangle.iter().zip(weights).map(|(vertex, weight)| weight * Vec3::from(values[*vertex as usize]));
+        weighted.sum::<Vec3>()
+    };
+    let normal = mean(&mesh.normals).try_normalize(1e-12).unwrap_or_else(Vec3::z);
+    Shading::Lambertian.apply(mean(&mesh.colors).into(), mean(&mesh.positions), normal, light)
+}
+
+fn mean_of_blocks(samples: &[[f32; 3]], size: usize) -> Picture {
+    let side = OVERSAMPLING * size;
+    let pixel = |index: usize| {
+        let first = OVERSAMPLING * (index / size * side + index % size);
+        let block = (0..OVERSAMPLING).flat_map(|y| (0..OVERSAMPLING).map(move |x| first + y * side + x));
+        let sum = block.map(|sample| Vec3::from(samples[sample])).sum::<Vec3>();
+        (sum / OVERSAMPLING.pow(2) as f32).into()
+    };
+    Picture::square(size, (0..size * size).map(pixel).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DensityGrid, extract};
+
+    /// A ball of radius 0.3 around a point, in one colour.
+    fn ball(center: [f32; 3], color: [f32; 3]) -> Mesh {
+        let distance = |p: &[f32; 3]| (Vec3::from(*p) - Vec3::from(center)).norm();
+        let grid = DensityGrid::sample(64, |points| points.iter().map(|p| (1.0 - distance(p)).max(0.0)).collect());
+        let mesh = extract(&grid, 0.7).unwrap();
+        Mesh { colors: vec![color; mesh.positions.len()], ..mesh }
+    }
+
+    fn both(mut first: Mesh, second: Mesh) -> Mesh {
+        let count = first.positions.len() as u32;
+        first.triangles.extend(second.triangles.iter().map(|triangle| triangle.map(|vertex| vertex + count)));
+        first.positions.extend(second.positions);
+        first.normals.extend(second.normals);
+        first.colors.extend(second.colors);
+        first
+    }
+
+    const BACKGROUND: [f32; 3] = [0.0, 0.0, 1.0];
+    const SIZE: usize = 48;
+
+    fn drawn(mesh: &Mesh, camera: &Camera) -> Picture {
+        draw(mesh, camera, &Light::headlight(camera), BACKGROUND, SIZE)
+    }
+
+    #[test]
+    fn a_ball_is_seen_where_its_rays_meet_it() {
+        let center = [0.4, 0.1, 0.2];
+        let mesh = ball(center, [1.0, 0.0, 0.0]);
+        for camera in Camera::ring(5, 0.4) {
+            let picture = drawn(&mesh, &camera);
+            for (ray, pixel) in camera.rays(SIZE).iter().zip(&picture.pixels) {
+                let distance = (Vec3::from(center) - ray.origin).cross(&ray.direction).norm();
+                if distance < 0.27 {
+                    assert!(pixel[0] > 0.3 && pixel[2] == 0.0, "{pixel:?}, {distance} from the middle");
+                } else if distance > 0.33 {
+                    assert_eq!(*pixel, BACKGROUND);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_near_hides_what_is_far_and_faces_the_light() {
+        let mesh = both(ball([0.0, -0.6, 0.0], [1.0, 0.0, 0.0]), ball([0.0, 0.6, 0.0], [0.0, 1.0, 0.0]));
+        let middle = |azimuth: f32| drawn(&mesh, &Camera::orbit(azimuth, 0.0)).pixels[SIZE / 2 * SIZE + SIZE / 2];
+        let ([red, ..], [_, green, _]) = (middle(0.0), middle(std::f32::consts::PI));
+        assert!(red > 0.7 && green > 0.7, "{red} {green}");
+        // A single triangle too, drawn from both sides; the side that turns away from the light is darker.
+        let corner = |x: f32, z: f32| [x, 0.0, z];
+        let triangle = Mesh {
+            positions: vec![corner(-0.5, -0.5), corner(0.5, -0.5), corner(0.0, 0.6)],
+            triangles: vec![[0, 1, 2]],
+            normals: vec![[0.0, -1.0, 0.0]; 3],
+            colors: vec![[1.0; 3]; 3],
+        };
+        let middle = |azimuth: f32| drawn(&triangle, &Camera::orbit(azimuth, 0.0)).pixels[SIZE / 2 * SIZE + SIZE / 2];
+        assert!(middle(0.0)[0] > middle(std::f32::consts::PI)[0] + 0.3);
+    }
+
+    #[test]
+    fn what_is_behind_the_camera_or_empty_is_not_drawn() {
+        let behind = ball([0.0, 0.0, 0.0], [1.0; 3]);
+        let camera = Camera { look_at: [0.0, -4.0, 0.0], distance: 1.0, ..Camera::orbit(0.0, 0.0) };
+        let near = Camera { look_at: [0.0, 3.0, 0.0], ..camera };
+        for (mesh, camera) in [(&behind, &near), (&Mesh::default(), &camera)] {
+            assert!(drawn(mesh, camera).pixels.iter().all(|pixel| *pixel == BACKGROUND));
+        }
+    }
+}
