@@ -6,7 +6,6 @@ mod data;
 mod denoiser;
 mod folder;
 mod held_out;
-mod muon;
 mod optimizer;
 mod state;
 mod trainer;

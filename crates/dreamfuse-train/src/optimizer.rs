@@ -1,7 +1,5 @@
 //! The optimizer over a module's parameters, in the order in which the module lists them: moments and
-//! moving averages are plain lists, which makes a checkpoint exact. Hidden matrices are Muon's, all else is Adam's.
-
-use crate::muon;
+//! moving averages are plain lists, which makes a checkpoint exact.
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
@@ -10,7 +8,6 @@ use rayon::prelude::*;
 
 /// What the optimizer keeps for one parameter.
 pub(crate) struct Slot {
-    /// Muon's momentum is the first; it has no second.
     pub moments: Moments,
     /// Exponential moving average of the parameter: the weights that are shipped.
     pub average: Vec<f32>,
@@ -84,42 +81,12 @@ pub(crate) fn gradients(module: &impl Module, grads: &Gradients) -> Vec<Vec<f32>
     collect.0
 }
 
-/// The matrices within a network, as `[rows, columns]`: what Muon is for. `None` for vectors, for tables of embeddings,
-/// whose rows are learned one by one, and for the narrow matrices at the network's ends.
-fn hidden_matrices(module: &impl Module) -> Vec<Option<[usize; 2]>> {
-    /// Sides of a matrix with directions enough to tell apart.
-    const LEAST_SIDE: usize = 32;
-    #[derive(Default)]
-    struct Collect {
-        shapes: Vec<Option<[usize; 2]>>,
-        containers: Vec<String>,
-    }
-    impl ModuleVisitor for Collect {
-        fn enter_module(&mut self, _name: &str, container_type: &str) {
-            self.containers.push(container_type.to_owned());
-        }
-        fn exit_module(&mut self, _name: &str, _container_type: &str) {
-            self.containers.pop();
-        }
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let dims = param.val().dims();
-            let shape = [dims[0], dims[1..].iter().product()];
-            let is_table = self.containers.last().is_some_and(|container| container.ends_with("Embedding"));
-            let is_hidden = D > 1 && !is_table && shape.iter().all(|side| *side >= LEAST_SIDE);
-            self.shapes.push(is_hidden.then_some(shape));
-        }
-    }
-    let mut collect = Collect::default();
-    module.visit(&mut collect);
-    collect.shapes
-}
-
 /// Slots before the first step.
 pub(crate) fn slots(module: &impl Module) -> Vec<Slot> {
     parameters(module).into_iter().map(|average| Slot { moments: Moments::zeros(average.len()), average }).collect()
 }
 
-/// One step on all parameters; returns the module and the gradient's norm before clipping.
+/// One step of Adam on all parameters; returns the module and the gradient's norm before clipping.
 pub(crate) fn step<M: Module>(
     module: M,
     grads: &[Vec<f32>],
@@ -135,16 +102,12 @@ pub(crate) fn step<M: Module>(
     }
     let scale = (step.clip_norm / norm.max(1e-12)).min(1.0) as f32;
     let decay = step.ema_decay.min((1.0 + step.number as f64) / (10.0 + step.number as f64)) as f32;
-    let (mut lists, shapes) = (parameters(&module), hidden_matrices(&module));
-    let each = lists.par_iter_mut().zip(grads).zip(slots).zip(shapes);
-    each.for_each(|(((values, grad), slot), shape)| {
-        match shape {
-            Some(shape) => muon::step(shape, step.rate, adam.weight_decay, values, grad, &mut slot.moments.first),
-            None => adam.step(step.number, step.rate, scale, values, grad, &mut slot.moments),
-        }
+    let mut lists = parameters(&module);
+    for ((values, grad), slot) in lists.iter_mut().zip(grads).zip(slots) {
+        adam.step(step.number, step.rate, scale, values, grad, &mut slot.moments);
         for (average, value) in slot.average.iter_mut().zip(values.iter()) {
             *average += (1.0 - decay) * (value - *average);
         }
-    });
+    }
     (with_parameters(module, lists, device), norm)
 }
