@@ -39,10 +39,12 @@ fn a_run_leaves_meshes_pictures_events_and_its_configuration() {
 
     let saved = std::fs::read_to_string(out.join("config.toml")).unwrap();
     assert!(saved.contains("prompt = \"a red mushroom\"") && saved.contains("steps = 6"));
-    std::fs::remove_file(out.join("mesh.glb")).unwrap();
+    for made in ["mesh.glb", "views.png"] {
+        std::fs::remove_file(out.join(made)).unwrap();
+    }
     let before = std::fs::read(out.join("mesh.ply")).unwrap();
     assert!(run(&["export", text(&out), "--format", "glb,ply"]).status.success());
-    assert!(out.join("mesh.glb").is_file());
+    assert!(out.join("mesh.glb").is_file() && out.join("views.png").is_file());
     assert_eq!(std::fs::read(out.join("mesh.ply")).unwrap(), before, "an export is the mesh that the run wrote");
 
     let longer = run(&["resume", text(&out), "--steps", "8"]);
@@ -197,6 +199,15 @@ fn a_benchmark_goes_on_where_it_was_left_and_shards_meet_in_one_folder() {
     let table = std::fs::read_to_string(studied.join("ablation.md")).unwrap();
     assert!(table.contains("| the defaults | 1 |") && table.contains("| eight views a step | 0 | – |"), "{table}");
     assert!(error_of(&bench("1/6", "5")).contains("another configuration"));
+    let truth = |out: &Path| {
+        let one = ["--steps", "4", "--shard", "1/6", "--config", &config, "--out", text(out)];
+        run(&[&["eval", "toybench", "--quick", "--truth"], &one[..]].concat())
+    };
+    assert!(error_of(&truth(&out)).contains("another configuration"));
+    let known = folder.path().join("truth");
+    assert!(truth(&known).status.success());
+    let meshes = [&out, &known].map(|folder| std::fs::read(folder.join("seed-0/a-squirrel/mesh.ply")).unwrap());
+    assert!(meshes[0] != meshes[1], "the truth was not asked");
     // A run that lacks its score goes on.
     std::fs::remove_file(out.join("seed-0/a-squirrel/score.json")).unwrap();
     assert!(bench("1/6", "4").status.success());

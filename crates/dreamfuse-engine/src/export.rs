@@ -22,7 +22,8 @@ pub struct ExportOptions {
 /// Small components below this part of the largest one's area are floaters.
 const LEAST_COMPONENT: f32 = 0.03;
 
-/// Double passes of smoothing: bumps as small as the finest cells of the hash grid go.
+/// Double passes of smoothing, under which bumps shorter than about five cells of the sampled grid go: at the default size
+/// those of the hash grid's finest cells too.
 const SMOOTHING: usize = 50;
 
 impl ExportOptions {
@@ -35,12 +36,13 @@ impl ExportOptions {
 /// Elevation of the views that are shown and compared, in radians.
 const ELEVATION: f32 = 0.3;
 
-/// The background of pictures of a mesh, and how much larger they are than what they show.
+/// The background of pictures of a mesh.
 const PAPER: [f32; 3] = [0.75; 3];
+/// How much larger such a picture is than the mesh in it.
 const MARGIN: f32 = 1.08;
 
-/// Cuts the mesh at the threshold whose silhouettes agree best with the volume's; returns the mesh,
-/// the threshold and the agreement.
+/// Cuts the mesh at the threshold whose silhouettes agree best with the volume's, and smooths it; returns the mesh,
+/// the threshold and the agreement of the cut.
 ///
 /// # Errors
 /// When the scene is empty.
@@ -130,4 +132,32 @@ fn framing(mesh: &Mesh, cameras: &[Camera]) -> Crop {
         .map(from)
         .fold([0.0f32, f32::INFINITY, f32::NEG_INFINITY], |a, b| [a[0].max(b[0]), a[1].min(b[1]), a[2].max(b[2])]);
     Crop { center: [0.0, 0.5 * (top + bottom)], scale: MARGIN * wide.max(0.5 * (bottom - top)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A tetrahedron that stands to one side, as a closed surface.
+    fn aside() -> Mesh {
+        let positions = vec![[0.1, 0.1, 0.2], [0.5, 0.1, 0.2], [0.1, 0.5, 0.2], [0.1, 0.1, 0.6]];
+        let normals = vec![[0.0, 0.0, 1.0]; positions.len()];
+        let colors = vec![[1.0, 0.0, 0.0]; positions.len()];
+        Mesh { positions, triangles: vec![[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]], normals, colors }
+    }
+
+    #[test]
+    fn pictures_hold_the_mesh_with_a_margin_and_not_much_more() {
+        const SIZE: usize = 64;
+        let is_seen = |picture: &Picture, i: usize| picture.pixels[i] != PAPER;
+        let pictures = around(&aside(), 8, SIZE);
+        let mut nearest = SIZE;
+        for picture in &pictures {
+            for i in (0..SIZE * SIZE).filter(|i| is_seen(picture, *i)) {
+                let (x, y) = (i % SIZE, i / SIZE);
+                nearest = nearest.min(x).min(y).min(SIZE - 1 - x).min(SIZE - 1 - y);
+            }
+        }
+        assert!((1..=3).contains(&nearest), "{nearest} pixels from the border");
+    }
 }

@@ -11,7 +11,7 @@ use crate::run::Run;
 use crate::{EngineError, checkpoint};
 use burn::tensor::Device;
 use dreamfuse_diffusion::{Additions, FrozenPrior, Pipeline, embedded};
-use dreamfuse_mesh::{Format, Mesh};
+use dreamfuse_mesh::Format;
 use std::path::Path;
 use std::time::Instant;
 
@@ -129,8 +129,7 @@ pub fn optimize(
         }
     }
     save_checkpoint(run, folder, &mut emit)?;
-    let mesh = export(run, folder, &[Format::Glb, Format::Ply], &mut emit)?;
-    save_pictures(&mesh, folder.root())?;
+    export(run, folder, &[Format::Glb, Format::Ply], &mut emit)?;
     emit(&Event::Finished { step: run.step_count(), seconds: start.elapsed().as_secs_f64() })?;
     Ok(Outcome::Finished)
 }
@@ -166,11 +165,11 @@ fn save_checkpoint(run: &Run, folder: &RunFolder, emit: &mut Emit) -> Result<(),
     Ok(())
 }
 
-/// Cuts the mesh and writes it in each format; returns it.
+/// Cuts the mesh and writes it in each format, and pictures of it.
 ///
 /// # Errors
 /// When the scene is empty or a file cannot be written.
-pub fn export(run: &Run, folder: &RunFolder, formats: &[Format], emit: &mut Emit) -> Result<Mesh, EngineError> {
+pub fn export(run: &Run, folder: &RunFolder, formats: &[Format], emit: &mut Emit) -> Result<(), EngineError> {
     let (mesh, iso, silhouette_agreement) = export_mesh(run, ExportOptions::of(&run.config))?;
     for format in formats {
         let path = folder.root().join("mesh").with_extension(format.extension());
@@ -178,5 +177,5 @@ pub fn export(run: &Run, folder: &RunFolder, formats: &[Format], emit: &mut Emit
         let (vertices, triangles) = (mesh.positions.len(), mesh.triangles.len());
         emit(&Event::Mesh { path, vertices, triangles, iso, silhouette_agreement })?;
     }
-    Ok(mesh)
+    save_pictures(&mesh, folder.root())
 }

@@ -13,7 +13,8 @@ const CELLS: usize = 96;
 /// The truth's density at its surface; any will do.
 const LEVEL: f32 = 0.1;
 
-/// The surface of a scene, cut from its exact distances as a run's mesh is cut from its densities.
+/// The surface of a scene, cut from its exact distances as a run's mesh is cut from its densities; being exact,
+/// it needs no smoothing.
 ///
 /// # Errors
 /// When the scene is too thin for the grid.

@@ -7,7 +7,7 @@ use dreamfuse_core::Vec3;
 /// and the volume stays (Taubin 1995, section 5: the pass band ends at 1 / 0.63 − 1 / 0.65 = 0.05).
 const PASSES: [f32; 2] = [0.63, -0.65];
 
-/// The surface after so many double passes of Taubin's filter, with normals of its own.
+/// A closed surface after so many double passes of Taubin's filter, with normals of its own.
 pub fn smoothed(mut mesh: Mesh, count: usize) -> Mesh {
     for part in PASSES.repeat(count) {
         let (mut sums, mut counts) = (vec![Vec3::zeros(); mesh.positions.len()], vec![0.0f32; mesh.positions.len()]);
@@ -52,7 +52,7 @@ mod tests {
         let density = |p: &[f32; 3]| (1.2 - distance(p) + bump(p)).max(0.0);
         let grid = DensityGrid::sample(96, |points| points.iter().map(density).collect());
         let rough = extract(&grid, 0.6).unwrap();
-        let smooth = smoothed(rough.clone(), 10);
+        let smooth = smoothed(rough.clone(), 50);
         let roughness = |mesh: &Mesh| {
             let square = |p: &[f32; 3]| (distance(p) - 0.6).powi(2);
             (mesh.positions.iter().map(square).sum::<f32>() / mesh.positions.len() as f32).sqrt()
@@ -64,6 +64,17 @@ mod tests {
         assert!((smooth_topology.volume / rough.volume - 1.0).abs() < 0.01, "{smooth_topology:?}");
         let outward = smooth.positions.iter().zip(&smooth.normals).map(|(p, n)| Vec3::from(*p).dot(&Vec3::from(*n)));
         let least = outward.zip(&smooth.positions).map(|(dot, p)| dot / distance(p)).fold(1.0, f32::min);
-        assert!(least > 0.95, "{least}");
+        assert!(least > 0.9, "{least}");
+    }
+
+    /// What is lost of a rod as thin as an easel's legs, as many passes as an export makes.
+    #[test]
+    fn a_thin_rod_is_kept() {
+        let across = |p: &[f32; 3]| (p[0].hypot(p[1]) - 0.03).max(p[2].abs() - 0.5);
+        let grid = DensityGrid::sample(96, |points| points.iter().map(|p| (0.1 - across(p)).max(0.0)).collect());
+        let rod = extract(&grid, 0.1).unwrap();
+        let smooth = Topology::of(&smoothed(rod.clone(), 50));
+        let part = smooth.volume / Topology::of(&rod).volume;
+        assert!(smooth.is_closed_manifold() && (0.8..1.2).contains(&part), "{part} of the volume");
     }
 }

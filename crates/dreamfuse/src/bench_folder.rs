@@ -6,7 +6,7 @@ use crate::usage::peak_mib;
 use anyhow::Context;
 use dreamfuse_core::Picture;
 use dreamfuse_core::files::{create_folder, write_atomically};
-use dreamfuse_diffusion::Pipeline;
+use dreamfuse_diffusion::FrozenPrior;
 use dreamfuse_engine::{EngineError, ExportOptions, Outcome, Run, RunConfig, RunFolder, export_mesh, optimize};
 use dreamfuse_eval::{Bench, Measured, Report, Score, table};
 use dreamfuse_mesh::{Mesh, MeshError};
@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 /// One run of the benchmark.
 pub struct Entry {
-    prompt: String,
+    pub prompt: String,
     seed: u64,
     root: PathBuf,
 }
@@ -85,7 +85,13 @@ impl BenchFolder {
     }
 
     /// Runs and scores one entry, from its last checkpoint where there is one; false if it was interrupted.
-    pub fn run(&self, bench: &Bench, entry: &Entry, config: &RunConfig, prior: &Pipeline) -> anyhow::Result<bool> {
+    pub fn run(
+        &self,
+        bench: &Bench,
+        entry: &Entry,
+        config: &RunConfig,
+        prior: &dyn FrozenPrior,
+    ) -> anyhow::Result<bool> {
         let config = RunConfig { prompt: entry.prompt.clone(), seed: entry.seed, ..config.clone() };
         if entry.is_done() {
             return Ok(true);
@@ -127,7 +133,7 @@ impl BenchFolder {
     }
 }
 
-fn open_or_create(root: &Path, config: RunConfig, prior: &Pipeline) -> anyhow::Result<(RunFolder, Run)> {
+fn open_or_create(root: &Path, config: RunConfig, prior: &dyn FrozenPrior) -> anyhow::Result<(RunFolder, Run)> {
     match RunFolder::open(root) {
         Ok((folder, _)) => {
             let resumed = Run::resume(&folder, config.clone(), prior, &mut |message| eprintln!("warning: {message}"));

@@ -30,7 +30,7 @@ pub enum Command {
     Plan(RunArgs),
     /// Go on with a run where its last checkpoint left it.
     Resume(ResumeArgs),
-    /// Write the mesh of a run again, from its last checkpoint.
+    /// Write the mesh of a run and its pictures again, from its last checkpoint.
     Export(ExportArgs),
     /// Work with the diffusion prior.
     Prior {
@@ -289,6 +289,9 @@ pub struct ToyBenchArgs {
     /// The daily version: six prompts.
     #[arg(long)]
     pub quick: bool,
+    /// Distil from the true pictures, in albedo, instead of a prior's: what is missing then is not the prior's fault.
+    #[arg(long)]
+    pub truth: bool,
     #[command(flatten)]
     pub bench: BenchArgs,
 }

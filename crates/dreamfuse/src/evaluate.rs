@@ -4,8 +4,9 @@ use crate::bench_folder::{BenchFolder, write_json};
 use crate::cli::{AblationArgs, BenchArgs, StudyName, ToyBenchArgs};
 use crate::interrupt;
 use dreamfuse_core::files::{create_folder, write_atomically};
+use dreamfuse_distill::Method;
 use dreamfuse_engine::{RunConfig, load_prior};
-use dreamfuse_eval::{Bench, Controls, Report, Study, ablation_table, quick_prompts, table};
+use dreamfuse_eval::{Bench, Controls, GroundTruthPrior, Report, Study, ablation_table, quick_prompts, table};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -21,17 +22,33 @@ fn interrupted() -> ExitCode {
     ExitCode::from(interrupt::EXIT_CODE)
 }
 
+/// Side of the true pictures, that of the built-in prior's.
+const TRUTH_SIZE: usize = 32;
+
+/// The settings for the truth, which knows albedo pictures of known cameras and nothing of texts. They name it as the prior,
+/// so that no folder comes to hold results of both.
+fn asking_the_truth(config: RunConfig) -> anyhow::Result<RunConfig> {
+    let is_asked = config.camera_aware && config.guidance.method == Method::Sds;
+    anyhow::ensure!(is_asked, "--truth wants camera_aware = true and guidance.method = \"sds\"");
+    Ok(RunConfig { prior: "the truth".into(), lit: 0.0, ..config })
+}
+
 /// `dreamfuse eval toybench`.
 pub fn toybench(args: &ToyBenchArgs) -> anyhow::Result<ExitCode> {
     let bench = Bench::load()?;
     let config = configure(&args.bench)?;
+    let config = if args.truth { asking_the_truth(config)? } else { config };
     let prompts = if args.quick { quick_prompts() } else { bench.prompts.clone() };
-    let prior = load_prior(&config)?;
+    let prior = if args.truth { None } else { Some(load_prior(&config)?) };
     let folder = BenchFolder::create(&args.bench.out, &prompts, &args.bench.seeds)?;
     folder.check(&config)?;
     interrupt::install()?;
     for entry in args.bench.shard.of(&folder.entries) {
-        if !folder.run(&bench, entry, &config, &prior)? {
+        let is_finished = match &prior {
+            Some(prior) => folder.run(&bench, entry, &config, prior)?,
+            None => folder.run(&bench, entry, &config, &GroundTruthPrior::new(&entry.prompt, TRUTH_SIZE)?)?,
+        };
+        if !is_finished {
             return Ok(interrupted());
         }
         folder.report(&bench)?;

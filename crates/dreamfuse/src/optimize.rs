@@ -141,7 +141,7 @@ fn listen(event: &Event, bar: &ProgressBar) {
 fn announce(event: &Event) {
     if let Event::Mesh { path, vertices, triangles, silhouette_agreement, .. } = event {
         eprintln!(
-            "{vertices} vertices, {triangles} triangles; its silhouettes agree with the volume's to {silhouette_agreement:.2}"
+            "{vertices} vertices, {triangles} triangles; the cut's silhouettes agree with the volume's to {silhouette_agreement:.2}"
         );
         println!("{}", path.display());
     }
