@@ -199,14 +199,18 @@ fn a_benchmark_goes_on_where_it_was_left_and_shards_meet_in_one_folder() {
     let table = std::fs::read_to_string(studied.join("ablation.md")).unwrap();
     assert!(table.contains("| the defaults | 1 |") && table.contains("| eight views a step | 0 | – |"), "{table}");
     assert!(error_of(&bench("1/6", "5")).contains("another configuration"));
-    let truth = |out: &Path| {
-        let one = ["--steps", "4", "--shard", "1/6", "--config", &config, "--out", text(out)];
-        run(&[&["eval", "toybench", "--quick", "--truth"], &one[..]].concat())
+    // The truth is asked about unlit views: only against such a run can it be told whether it was.
+    let unlit = folder.path().join("unlit.toml");
+    std::fs::write(&unlit, std::fs::read_to_string(&config).unwrap().replace("lit = 1.0", "lit = 0.0")).unwrap();
+    let one_unlit = |out: &Path, more: &[&str]| {
+        let one = ["--steps", "4", "--shard", "1/6", "--config", text(&unlit), "--out", text(out)];
+        run(&[&["eval", "toybench", "--quick"], &one[..], more].concat())
     };
-    assert!(error_of(&truth(&out)).contains("another configuration"));
-    let known = folder.path().join("truth");
-    assert!(truth(&known).status.success());
-    let meshes = [&out, &known].map(|folder| std::fs::read(folder.join("seed-0/a-squirrel/mesh.ply")).unwrap());
+    let [prior, known] = ["prior", "truth"].map(|name| folder.path().join(name));
+    assert!(one_unlit(&prior, &[]).status.success());
+    assert!(error_of(&one_unlit(&prior, &["--truth"])).contains("another configuration"));
+    assert!(one_unlit(&known, &["--truth"]).status.success());
+    let meshes = [&prior, &known].map(|folder| std::fs::read(folder.join("seed-0/a-squirrel/mesh.ply")).unwrap());
     assert!(meshes[0] != meshes[1], "the truth was not asked");
     // A run that lacks its score goes on.
     std::fs::remove_file(out.join("seed-0/a-squirrel/score.json")).unwrap();

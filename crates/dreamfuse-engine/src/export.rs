@@ -4,7 +4,7 @@ use crate::EngineError;
 use crate::config::RunConfig;
 use crate::run::Run;
 use burn::tensor::Tensor;
-use dreamfuse_core::{Camera, Crop, Light, Picture, Vec3, picture};
+use dreamfuse_core::{Camera, Crop, Picture, Vec3, picture};
 use dreamfuse_mesh::{DensityGrid, Mesh, Silhouette, choose_iso, draw, extract, keep_largest, smoothed};
 use dreamfuse_scene::{Rendered, ViewSettings};
 use rayon::prelude::*;
@@ -36,9 +36,7 @@ impl ExportOptions {
 /// Elevation of the views that are shown and compared, in radians.
 const ELEVATION: f32 = 0.3;
 
-/// The background of pictures of a mesh.
-const PAPER: [f32; 3] = [0.75; 3];
-/// How much larger such a picture is than the mesh in it.
+/// How much larger a picture of a mesh is than the mesh in it.
 const MARGIN: f32 = 1.08;
 
 /// Cuts the mesh at the threshold whose silhouettes agree best with the volume's, and smooths it; returns the mesh,
@@ -113,8 +111,8 @@ fn around(mesh: &Mesh, count: usize, size: usize) -> Vec<Picture> {
     let cameras = Camera::ring(count, ELEVATION);
     let crop = framing(mesh, &cameras);
     let drawn = cameras.into_par_iter().map(|camera| {
-        let camera = Camera { crop, ..camera };
-        draw(mesh, &camera, &Light::headlight(&camera), PAPER, size)
+        let view = ViewSettings::preview(Camera { crop, ..camera });
+        draw(mesh, &view.camera, &view.light, view.background, size)
     });
     drawn.collect()
 }
@@ -149,7 +147,8 @@ mod tests {
     #[test]
     fn pictures_hold_the_mesh_with_a_margin_and_not_much_more() {
         const SIZE: usize = 64;
-        let is_seen = |picture: &Picture, i: usize| picture.pixels[i] != PAPER;
+        let background = ViewSettings::preview(Camera::orbit(0.0, 0.0)).background;
+        let is_seen = |picture: &Picture, i: usize| picture.pixels[i] != background;
         let pictures = around(&aside(), 8, SIZE);
         let mut nearest = SIZE;
         for picture in &pictures {
