@@ -1,4 +1,4 @@
-//! Settings of the field's reference runs, by name.
+//! Settings that go together, by name: the field's reference runs, and one for the built-in prior.
 
 use crate::EngineError;
 use crate::config::RunConfig;
@@ -6,7 +6,8 @@ use std::path::Path;
 use toml::{Table, Value};
 
 /// Names and their files.
-const PRESETS: [(&str, &str); 2] = [
+const PRESETS: [(&str, &str); 3] = [
+    ("crisp", include_str!("../presets/crisp.toml")),
     ("dreamfusion-sd", include_str!("../presets/dreamfusion-sd.toml")),
     ("dreamfusion-if", include_str!("../presets/dreamfusion-if.toml")),
 ];
@@ -48,6 +49,14 @@ fn merge(under: &mut Table, over: Table) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn crisp_is_the_defaults_with_stronger_guidance_and_penalties() {
+        let (crisp, usual) = (RunConfig::layered(Some("crisp"), None).unwrap(), RunConfig::default());
+        assert!(crisp.guidance_scale > usual.guidance_scale && crisp.losses.opacity > usual.losses.opacity);
+        let back = RunConfig { guidance_scale: usual.guidance_scale, losses: usual.losses.clone(), ..crisp };
+        assert_eq!(back, usual);
+    }
 
     #[test]
     fn presets_can_be_run_and_files_win_over_them() {

@@ -94,7 +94,8 @@ pub struct RunArgs {
     /// Views of a step [default: 4].
     #[arg(long, value_name = "N")]
     pub views: Option<usize>,
-    /// Settings of threestudio's runs as a start: dreamfusion-sd for Stable Diffusion, dreamfusion-if for DeepFloyd IF.
+    /// Settings to start from: crisp, stronger guidance for the built-in prior; threestudio's runs, dreamfusion-sd for Stable
+    /// Diffusion and dreamfusion-if for DeepFloyd IF.
     #[arg(long, value_name = "NAME")]
     pub preset: Option<String>,
     /// A TOML file with any of the keys of a run's config.toml; flags win over it.
