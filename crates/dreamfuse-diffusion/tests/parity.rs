@@ -4,7 +4,7 @@
 mod common;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
-use common::{Reference, copy_folder, folder, relative_error};
+use common::{Reference, assert_close, copy_folder, folder, relative_error};
 use dreamfuse_core::Camera;
 use dreamfuse_diffusion::checkpoint::read_json;
 use dreamfuse_diffusion::clip_text::{ClipTextConfig, ClipTextModel};
@@ -52,6 +52,19 @@ fn text_embeddings_are_those_of_transformers() {
     let ours = load_text(&folder().join("text_encoder")).forward(ids);
     let error = relative_error(ours, reference.floats::<3>("text_embeddings"));
     assert!(error <= 1e-4, "relative error {error:.2e}");
+}
+
+/// The shipped weights, not small random ones: `make_embedded_reference.py` read the same folder.
+#[test]
+fn the_built_in_prior_computes_what_python_computes() {
+    let prior = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/embedded-prior");
+    let reference = Reference::load(&folder().join("embedded"));
+    let ids = reference.integers("input_ids");
+    let padded = Tokenizer::load(&prior.join("tokenizer")).unwrap().encode("a squirrel at an easel").unwrap();
+    assert_eq!(padded, ids[..padded.len()]);
+    let ids = Tensor::<2, Int>::from_data(TensorData::new(ids.clone(), [2, ids.len() / 2]), &Device::flex());
+    assert_close(load_text(&prior.join("text_encoder")).forward(ids), reference.floats::<3>("text_embeddings"));
+    assert_close(unet_output(&load_unet(&prior.join("unet")), &reference), reference.floats("output"));
 }
 
 fn unet_output(unet: &UNet, reference: &Reference) -> Tensor<4> {

@@ -13,6 +13,7 @@ use dreamfuse_toybox::scene::Part;
 use dreamfuse_toybox::solid::Solid;
 use dreamfuse_toybox::{Look, Scene, parse, render};
 use std::cell::Cell;
+use std::f32::consts::PI;
 
 const SIZE: usize = 24;
 
@@ -34,8 +35,12 @@ type Found = (u64, Ailment, Option<u64>);
 
 /// Runs to the end; what was found, and how it ended.
 fn found(config: RunConfig, prior: &dyn FrozenPrior) -> (Vec<Found>, Result<Outcome, EngineError>) {
+    found_from(Run::new(config, prior).unwrap(), prior)
+}
+
+/// The same from where a run stands.
+fn found_from(mut run: Run, prior: &dyn FrozenPrior) -> (Vec<Found>, Result<Outcome, EngineError>) {
     let folder = tempfile::tempdir().unwrap();
-    let mut run = Run::new(config, prior).unwrap();
     let folder = RunFolder::create(&folder.path().join("run"), &run.config).unwrap();
     let mut found = Vec::new();
     let mut listen = |event: &Event| {
@@ -152,6 +157,41 @@ fn a_haze_is_called_fog() {
     assert!(found.iter().any(|(_, ailment, _)| *ailment == Ailment::Fog), "{found:?} {outcome:?}");
 }
 
+/// Sees from behind what there is in front.
+struct TwoFaced(GroundTruthPrior);
+
+impl FrozenPrior for TwoFaced {
+    fn resolution(&self) -> usize {
+        self.0.resolution()
+    }
+    fn schedule(&self) -> &NoiseSchedule {
+        self.0.schedule()
+    }
+    fn encode(&self, prompts: &[String]) -> Result<ReadText, String> {
+        self.0.encode(prompts)
+    }
+    fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], text: ReadText, cameras: Option<&[Camera]>) -> Tensor<4> {
+        let turn = |camera: &Camera| {
+            if camera.azimuth.cos() > 0.0 { *camera } else { Camera { azimuth: camera.azimuth + PI, ..*camera } }
+        };
+        let turned = cameras.map(|cameras| cameras.iter().map(turn).collect::<Vec<_>>());
+        self.0.noise(noisy, timesteps, text, turned.as_deref())
+    }
+}
+
+#[test]
+fn a_second_face_is_called_janus_by_a_prior_that_knows_the_back() {
+    let knowing = || GroundTruthPrior::new("a penguin", SIZE).unwrap();
+    let deceived = TwoFaced(knowing());
+    let mut run = Run::new(RunConfig { steps: 200, ..config() }, &deceived).unwrap();
+    while run.step_count() < 198 {
+        run.step(&deceived).unwrap();
+    }
+    let (found, outcome) = found_from(run, &knowing());
+    assert_eq!(found, [(200, Ailment::Janus, None)], "{outcome:?}");
+    assert!(Ailment::Janus.remedy().contains("camera_aware"));
+}
+
 #[test]
 fn the_built_in_prior_takes_a_front_from_behind_for_one_and_a_back_for_a_back() {
     let prior = embedded::load(&burn::tensor::Device::flex()).unwrap();
@@ -161,7 +201,7 @@ fn the_built_in_prior_takes_a_front_from_behind_for_one_and_a_back_for_a_back() 
         render(&scene, &camera, &Look::albedo(&camera), prior.resolution()).picture
     };
     let prompts = ViewPrompts::encode(&prior, ["a penguin", ""], true).unwrap();
-    let (front, back) = (view(0.0), view(std::f32::consts::PI));
+    let (front, back) = (view(0.0), view(PI));
     let device = burn::tensor::Device::flex();
     let opinion = Opinion { prior: &prior, prompts: &prompts, camera_aware: true, device };
     assert!(opinion.takes_back_for_front(&front, &front));

@@ -2,7 +2,7 @@
 //!
 //! A kind stands on the ground `z = 0` around the Z axis, looks towards −Y (the front), and is about
 //! one unit tall; the scene scales it to its place. To add a kind, write its function in one of the
-//! files below and a line in [`KINDS`]; the tests render it and check its name.
+//! files below and a line in [`KINDS`], and append its words to `tokens.txt`; the tests render it and look for its name.
 
 mod animals;
 mod buildings;
@@ -309,13 +309,17 @@ impl Kit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Look, Phrase, Scene, Sentence, render};
+    use crate::{Look, Phrase, Scene, Sentence, parse, render};
     use dreamfuse_core::Camera;
 
     #[test]
-    fn every_kind_is_named_once_and_seen_from_every_side() {
-        for (kind, Kind { name, .. }) in KINDS.iter().enumerate() {
+    fn every_kind_is_found_by_its_names_and_seen_from_every_side() {
+        for (kind, Kind { name, plural, .. }) in KINDS.iter().enumerate() {
             assert_eq!(index_of(name), kind);
+            for (text, count) in [(format!("a {name}"), 1), (format!("three {plural}"), 3)] {
+                let subject = parse(&text).unwrap().subject;
+                assert_eq!((subject.kind, subject.count), (kind, count), "{text}");
+            }
             let scene = Scene::canonical(&Sentence { subject: Phrase::of(kind), relation: None });
             for camera in Camera::ring(4, 0.3) {
                 let view = render(&scene, &camera, &Look::albedo(&camera), 24);

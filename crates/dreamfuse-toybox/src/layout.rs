@@ -109,6 +109,8 @@ mod tests {
     #[test]
     fn things_stand_where_the_words_say() {
         let left = |[cat, other]: Boxes| cat.1.x < other.0.x;
+        // What else there is are the board in the middle and the other player.
+        let left_of_the_board = |[cat, other]: Boxes| cat.1.x < other.0.x + 0.01 && -cat.1.x < other.1.x;
         let right = |[cat, other]: Boxes| cat.0.x > other.1.x;
         let above = |[cat, other]: Boxes| cat.0.z > other.1.z - 0.05;
         let below = |[cat, other]: Boxes| cat.1.z < other.1.z - 0.1;
@@ -121,6 +123,7 @@ mod tests {
             ("a cat facing a castle", left),
             ("a cat following a castle", left),
             ("two cats at a barrel", left),
+            ("a cat and cactus playing chess", left_of_the_board),
             ("a cat to the right of a tree", right),
             ("a cat on a table", above),
             ("a cat above a barrel", above),
