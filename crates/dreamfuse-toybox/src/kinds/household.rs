@@ -56,7 +56,7 @@ pub(super) fn chess_board(k: &mut Kit) {
         pawn(k, [x, y, top], [0.96, 0.95, 0.90]);
         pawn(k, [-x, -y, top], [0.14, 0.12, 0.12]);
     }
-    k.cone("foot", [0.0, 0.0, 0.0], [0.0, 0.0, 0.42], [0.26, 0.09], shade(frame, 0.8));
+    k.cone("pedestal", [0.0, 0.0, 0.0], [0.0, 0.0, 0.42], [0.26, 0.09], shade(frame, 0.8));
 }
 
 pub(super) fn chair(k: &mut Kit) {
