@@ -79,10 +79,13 @@ fn an_empty_scene_is_taken_back_and_at_last_given_up() {
     assert!(error.contains("empty") && error.contains("losses.opacity") && !error.contains('\n'), "{error}");
 }
 
-/// Gives one answer that is no number.
-struct OnceNotFinite(GroundTruthPrior, Cell<u32>);
+/// What [`FrozenPrior::noise`] is given.
+type Question<'a> = (Tensor<4>, &'a [usize], ReadText, Option<&'a [Camera]>);
 
-impl FrozenPrior for OnceNotFinite {
+/// Knows the truth, and answers as it likes.
+struct Liar<F>(GroundTruthPrior, F);
+
+impl<F: Fn(&GroundTruthPrior, Question) -> Tensor<4>> FrozenPrior for Liar<F> {
     fn resolution(&self) -> usize {
         self.0.resolution()
     }
@@ -93,15 +96,18 @@ impl FrozenPrior for OnceNotFinite {
         self.0.encode(prompts)
     }
     fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], text: ReadText, cameras: Option<&[Camera]>) -> Tensor<4> {
-        self.1.set(self.1.get() + 1);
-        let answer = self.0.noise(noisy, timesteps, text, cameras);
-        if self.1.get() == 55 { answer * f32::NAN } else { answer }
+        (self.1)(&self.0, (noisy, timesteps, text, cameras))
     }
 }
 
 #[test]
 fn a_gradient_that_is_no_number_takes_the_run_back_to_its_last_checkpoint() {
-    let prior = OnceNotFinite(ball([0.3, 0.5, 0.4]), Cell::new(0));
+    let answers = Cell::new(0);
+    let prior = Liar(ball([0.3, 0.5, 0.4]), |truth: &GroundTruthPrior, (noisy, timesteps, text, cameras): Question| {
+        answers.set(answers.get() + 1);
+        let answer = truth.noise(noisy, timesteps, text, cameras);
+        if answers.get() == 55 { answer * f32::NAN } else { answer }
+    });
     let (found, outcome) = found(config(), &prior);
     assert_eq!(found, [(54, Ailment::NotFinite, Some(40))]);
     assert!(matches!(outcome, Ok(Outcome::Finished)), "{outcome:?}");
@@ -157,32 +163,17 @@ fn a_haze_is_called_fog() {
     assert!(found.iter().any(|(_, ailment, _)| *ailment == Ailment::Fog), "{found:?} {outcome:?}");
 }
 
-/// Sees from behind what there is in front.
-struct TwoFaced(GroundTruthPrior);
-
-impl FrozenPrior for TwoFaced {
-    fn resolution(&self) -> usize {
-        self.0.resolution()
-    }
-    fn schedule(&self) -> &NoiseSchedule {
-        self.0.schedule()
-    }
-    fn encode(&self, prompts: &[String]) -> Result<ReadText, String> {
-        self.0.encode(prompts)
-    }
-    fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], text: ReadText, cameras: Option<&[Camera]>) -> Tensor<4> {
+#[test]
+fn a_second_face_is_called_janus_by_a_prior_that_knows_the_back() {
+    let knowing = || GroundTruthPrior::new("a penguin", SIZE).unwrap();
+    // Sees from behind what there is in front.
+    let deceived = Liar(knowing(), |truth: &GroundTruthPrior, (noisy, timesteps, text, cameras): Question| {
         let turn = |camera: &Camera| {
             if camera.azimuth.cos() > 0.0 { *camera } else { Camera { azimuth: camera.azimuth + PI, ..*camera } }
         };
         let turned = cameras.map(|cameras| cameras.iter().map(turn).collect::<Vec<_>>());
-        self.0.noise(noisy, timesteps, text, turned.as_deref())
-    }
-}
-
-#[test]
-fn a_second_face_is_called_janus_by_a_prior_that_knows_the_back() {
-    let knowing = || GroundTruthPrior::new("a penguin", SIZE).unwrap();
-    let deceived = TwoFaced(knowing());
+        truth.noise(noisy, timesteps, text, turned.as_deref())
+    });
     let mut run = Run::new(RunConfig { steps: 200, ..config() }, &deceived).unwrap();
     while run.step_count() < 198 {
         run.step(&deceived).unwrap();
