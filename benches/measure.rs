@@ -16,22 +16,36 @@ use work::{DefaultRun, Evaluation, Render, Training, large, small};
 
 fn main() {
     memory::keep_freed();
-    let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    let [name, runs, rest @ ..] = &args[..] else { panic!("usage: measure WORK RUNS [KEEP | PRIOR]") };
+    let args: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|arg| arg != "--bench")
+        .collect();
+    let [name, runs, rest @ ..] = &args[..] else {
+        panic!("usage: measure WORK RUNS [KEEP | PRIOR]")
+    };
     let runs: usize = runs.parse().expect("RUNS is a number");
-    let keep = || rest.first().map_or(1.0, |keep| keep.parse().expect("KEEP is a number"));
+    let keep = || {
+        rest.first()
+            .map_or(1.0, |keep| keep.parse().expect("KEEP is a number"))
+    };
     let mut work: Box<dyn FnMut() -> usize> = match name.as_str() {
         "render" | "render-lit" => {
             let work = Render::new(keep(), name == "render-lit");
             Box::new(move || work.step())
         }
         "evaluation" | "evaluation-embedded" => {
-            let config = if name == "evaluation" { large() } else { small() };
+            let config = if name == "evaluation" {
+                large()
+            } else {
+                small()
+            };
             let work = Evaluation::new(&config.unet(), config.tokens);
             Box::new(move || work.run().into_data().num_elements())
         }
         "evaluation-of" => {
-            let work = EvaluationOf::new(Path::new(rest.first().expect("PRIOR is a folder or a file")));
+            let work = EvaluationOf::new(Path::new(
+                rest.first().expect("PRIOR is a folder or a file"),
+            ));
             Box::new(move || work.run().into_data().num_elements())
         }
         "training" | "training-embedded" => {
@@ -62,5 +76,8 @@ fn main() {
         .collect();
     times.sort_by(|a, b| a.0.total_cmp(&b.0));
     let (seconds, items) = times[runs / 2];
-    println!("{}", serde_json::json!({ "work": name, "milliseconds": 1e3 * seconds, "items": items }));
+    println!(
+        "{}",
+        serde_json::json!({ "work": name, "milliseconds": 1e3 * seconds, "items": items })
+    );
 }

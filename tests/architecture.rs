@@ -13,10 +13,24 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("mesh", &["core"]),
     ("toybox", &["core"]),
     ("train", &["core", "kernels", "diffusion", "toybox"]),
-    ("engine", &["core", "kernels", "scene", "diffusion", "distill", "mesh"]),
+    (
+        "engine",
+        &["core", "kernels", "scene", "diffusion", "distill", "mesh"],
+    ),
     ("clip", &["core"]),
     ("hub", &[]),
-    ("eval", &["core", "diffusion", "distill", "engine", "mesh", "scene", "toybox"]),
+    (
+        "eval",
+        &[
+            "core",
+            "diffusion",
+            "distill",
+            "engine",
+            "mesh",
+            "scene",
+            "toybox",
+        ],
+    ),
 ];
 
 fn crates() -> PathBuf {
@@ -25,7 +39,9 @@ fn crates() -> PathBuf {
 
 /// The crates of ours that a manifest depends on.
 fn used(manifest: &str) -> Vec<String> {
-    let lines = manifest.lines().filter_map(|line| line.strip_prefix("dreamfuse-")?.split_once(".workspace"));
+    let lines = manifest
+        .lines()
+        .filter_map(|line| line.strip_prefix("dreamfuse-")?.split_once(".workspace"));
     lines.map(|(name, _)| name.to_owned()).collect()
 }
 
@@ -34,12 +50,17 @@ fn arrows_between_crates_point_one_way() {
     let mut seen = 0;
     for entry in std::fs::read_dir(crates()).unwrap().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let Some(short) = name.strip_prefix("dreamfuse-") else { continue };
+        let Some(short) = name.strip_prefix("dreamfuse-") else {
+            continue;
+        };
         seen += 1;
         let allowed = MAY_USE.iter().find(|(crate_name, _)| *crate_name == short);
         let (_, allowed) = allowed.unwrap_or_else(|| panic!("{name} has no room in the house"));
         for other in used(&std::fs::read_to_string(entry.path().join("Cargo.toml")).unwrap()) {
-            assert!(allowed.contains(&other.as_str()), "{name} may not use dreamfuse-{other}");
+            assert!(
+                allowed.contains(&other.as_str()),
+                "{name} may not use dreamfuse-{other}"
+            );
         }
     }
     assert_eq!(seen, MAY_USE.len());

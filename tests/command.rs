@@ -13,7 +13,10 @@ fn error_of(output: &Output) -> String {
     let complaint = complaint(output);
     assert!(!output.status.success(), "it succeeded");
     assert!(!complaint.contains("panicked"), "{complaint}");
-    let errors: Vec<_> = complaint.lines().filter(|line| line.starts_with("error: ")).collect();
+    let errors: Vec<_> = complaint
+        .lines()
+        .filter(|line| line.starts_with("error: "))
+        .collect();
     assert_eq!(errors.len(), 1, "{complaint}");
     errors[0].to_owned()
 }
@@ -22,17 +25,33 @@ fn error_of(output: &Output) -> String {
 fn a_run_leaves_meshes_pictures_events_and_its_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let (config, out) = (small_config(folder.path()), folder.path().join("run"));
-    let output = run(&["a red mushroom", "--steps", "6", "--config", &config, "--out", text(&out)]);
+    let output = run(&[
+        "a red mushroom",
+        "--steps",
+        "6",
+        "--config",
+        &config,
+        "--out",
+        text(&out),
+    ]);
     assert!(output.status.success(), "{}", complaint(&output));
     let listed = String::from_utf8(output.stdout).unwrap();
     assert_eq!(listed.lines().count(), 4, "{listed}");
     for line in listed.lines() {
-        assert!(Path::new(line).is_file(), "{line} was announced and is not there");
+        assert!(
+            Path::new(line).is_file(),
+            "{line} was announced and is not there"
+        );
     }
-    let ply = Parser::<DefaultElement>::new().read_ply(&mut &std::fs::read(out.join("mesh.ply")).unwrap()[..]).unwrap();
+    let ply = Parser::<DefaultElement>::new()
+        .read_ply(&mut &std::fs::read(out.join("mesh.ply")).unwrap()[..])
+        .unwrap();
     assert!(ply.payload["vertex"].len() > 100 && ply.payload["face"].len() > 200);
     let events = std::fs::read_to_string(out.join("events.jsonl")).unwrap();
-    let events: Vec<serde_json::Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let events: Vec<serde_json::Value> = events
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     assert_eq!(events[0]["event"], "started");
     assert_eq!(events[events.len() - 1]["event"], "finished");
     assert!(out.join("previews/step-0000006.png").is_file());
@@ -43,13 +62,25 @@ fn a_run_leaves_meshes_pictures_events_and_its_configuration() {
         std::fs::remove_file(out.join(made)).unwrap();
     }
     let before = std::fs::read(out.join("mesh.ply")).unwrap();
-    assert!(run(&["export", text(&out), "--format", "glb,ply"]).status.success());
+    assert!(
+        run(&["export", text(&out), "--format", "glb,ply"])
+            .status
+            .success()
+    );
     assert!(out.join("mesh.glb").is_file() && out.join("views.png").is_file());
-    assert_eq!(std::fs::read(out.join("mesh.ply")).unwrap(), before, "an export is the mesh that the run wrote");
+    assert_eq!(
+        std::fs::read(out.join("mesh.ply")).unwrap(),
+        before,
+        "an export is the mesh that the run wrote"
+    );
 
     let longer = run(&["resume", text(&out), "--steps", "8"]);
     assert!(longer.status.success(), "{}", complaint(&longer));
-    assert!(std::fs::read_to_string(out.join("config.toml")).unwrap().contains("steps = 8"));
+    assert!(
+        std::fs::read_to_string(out.join("config.toml"))
+            .unwrap()
+            .contains("steps = 8")
+    );
 }
 
 #[test]
@@ -75,27 +106,105 @@ fn mistakes_in_the_arguments_get_one_line() {
         (vec![long.as_str()], "tokens"),
         (vec!["a car", "--out", text(&under_file)], "cannot write"),
         (vec!["a car", "--config", text(&wrong_key)], "stepz"),
-        (vec!["a car", "--config", text(&no_distance)], "cameras.distance"),
-        (vec!["prior", "train", "--config", text(&no_batch), "--out", text(&trained), "--steps", "1"], "batch = 0"),
-        (vec!["prior", "train", "--config", text(&wrong_key), "--out", text(&trained), "--steps", "1"], "stepz"),
-        (vec!["prior", "sample", "a car", "--views", "0"], "--views 0"),
-        (vec!["--steps", "1", "resume", "run"], "looks like the command \"resume\""),
+        (
+            vec!["a car", "--config", text(&no_distance)],
+            "cameras.distance",
+        ),
+        (
+            vec![
+                "prior",
+                "train",
+                "--config",
+                text(&no_batch),
+                "--out",
+                text(&trained),
+                "--steps",
+                "1",
+            ],
+            "batch = 0",
+        ),
+        (
+            vec![
+                "prior",
+                "train",
+                "--config",
+                text(&wrong_key),
+                "--out",
+                text(&trained),
+                "--steps",
+                "1",
+            ],
+            "stepz",
+        ),
+        (
+            vec!["prior", "sample", "a car", "--views", "0"],
+            "--views 0",
+        ),
+        (
+            vec!["--steps", "1", "resume", "run"],
+            "looks like the command \"resume\"",
+        ),
         (vec!["a car", "--config", "missing.toml"], "missing.toml"),
         (vec!["a car", "--prior", "missing-prior"], "missing-prior"),
         (vec!["a car", "--preset", "magic3d"], "dreamfusion-if"),
-        (vec!["a car", "--texts", "missing.safetensors"], "missing.safetensors"),
-        (vec!["prior", "embed", "missing.txt", "--prior", "embedded"], "cannot read missing.txt"),
-        (vec!["prior", "embed", text(&file), "--prior", "missing-prior"], "missing-prior"),
+        (
+            vec!["a car", "--texts", "missing.safetensors"],
+            "missing.safetensors",
+        ),
+        (
+            vec!["prior", "embed", "missing.txt", "--prior", "embedded"],
+            "cannot read missing.txt",
+        ),
+        (
+            vec!["prior", "embed", text(&file), "--prior", "missing-prior"],
+            "missing-prior",
+        ),
         (vec!["resme"], "looks like the command \"resume\""),
         (vec!["resume", "missing-run"], "missing-run is no run"),
         (vec!["a car", "--threads", "0"], "--threads 0"),
-        (vec!["prior", "sample", "a car", "--out", "missing/folder/a.png", "--steps", "1"], "cannot write"),
-        (vec!["prior", "inspect", "a car", "--picture", "missing.png"], "cannot read missing.png"),
-        (vec!["prior", "inspect", "a car", "--azimuth", "nan"], "--azimuth"),
-        (vec!["eval", "toybench", "--out", text(&inside("bench")), "--config", "missing.toml"], "missing.toml"),
-        (vec!["eval", "toybench", "--quick", "--out", text(&under_file)], "cannot write"),
-        (vec!["eval", "toybench", "--out", "x", "--shard", "3/2"], "as in 2/8"),
-        (vec!["eval", "clip", "--clip", "missing", "--runs", "missing"], "--features clip"),
+        (
+            vec![
+                "prior",
+                "sample",
+                "a car",
+                "--out",
+                "missing/folder/a.png",
+                "--steps",
+                "1",
+            ],
+            "cannot write",
+        ),
+        (
+            vec!["prior", "inspect", "a car", "--picture", "missing.png"],
+            "cannot read missing.png",
+        ),
+        (
+            vec!["prior", "inspect", "a car", "--azimuth", "nan"],
+            "--azimuth",
+        ),
+        (
+            vec![
+                "eval",
+                "toybench",
+                "--out",
+                text(&inside("bench")),
+                "--config",
+                "missing.toml",
+            ],
+            "missing.toml",
+        ),
+        (
+            vec!["eval", "toybench", "--quick", "--out", text(&under_file)],
+            "cannot write",
+        ),
+        (
+            vec!["eval", "toybench", "--out", "x", "--shard", "3/2"],
+            "as in 2/8",
+        ),
+        (
+            vec!["eval", "clip", "--clip", "missing", "--runs", "missing"],
+            "--features clip",
+        ),
     ] {
         let error = error_of(&run(&arguments));
         assert!(error.contains(part), "{arguments:?}: {error}");
@@ -103,20 +212,46 @@ fn mistakes_in_the_arguments_get_one_line() {
     let usage = run(&["a car", "--stepz", "3"]);
     assert_eq!(usage.status.code(), Some(2));
     let said = complaint(&usage);
-    assert!(said.contains("--stepz") && said.trim_end().lines().count() == 1, "{said}");
+    assert!(
+        said.contains("--stepz") && said.trim_end().lines().count() == 1,
+        "{said}"
+    );
 }
 
 #[test]
 fn a_folder_in_use_and_a_broken_checkpoint_are_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let (config, out) = (small_config(folder.path()), folder.path().join("run"));
-    assert!(run(&["a car", "--steps", "4", "--config", &config, "--out", text(&out)]).status.success());
-    let again = error_of(&run(&["a car", "--steps", "4", "--config", &config, "--out", text(&out)]));
+    assert!(
+        run(&[
+            "a car",
+            "--steps",
+            "4",
+            "--config",
+            &config,
+            "--out",
+            text(&out)
+        ])
+        .status
+        .success()
+    );
+    let again = error_of(&run(&[
+        "a car",
+        "--steps",
+        "4",
+        "--config",
+        &config,
+        "--out",
+        text(&out),
+    ]));
     assert!(again.contains("not empty"), "{again}");
     // Before anything heavy is loaded, and for a file too.
     for taken in [text(&out), &config] {
         let error = error_of(&run(&["a car", "--prior", "missing-prior", "--out", taken]));
-        assert!(error.contains(taken) && !error.contains("missing-prior"), "{error}");
+        assert!(
+            error.contains(taken) && !error.contains("missing-prior"),
+            "{error}"
+        );
     }
     let checkpoint = out.join("checkpoints/step-0000004.checkpoint");
     let whole = std::fs::read(&checkpoint).unwrap();
@@ -126,9 +261,20 @@ fn a_folder_in_use_and_a_broken_checkpoint_are_refused_and_left_alone() {
         std::fs::write(&checkpoint, bytes).unwrap();
         let output = run(&["resume", text(&out), "--steps", "6"]);
         let error = error_of(&output);
-        assert!(error.contains("step-0000004.checkpoint") && error.contains("damaged"), "{error}");
-        assert_eq!(complaint(&output).trim_end().lines().count(), 1, "it is told more than once");
-        assert_eq!(std::fs::read(&checkpoint).unwrap(), bytes, "the broken file was touched");
+        assert!(
+            error.contains("step-0000004.checkpoint") && error.contains("damaged"),
+            "{error}"
+        );
+        assert_eq!(
+            complaint(&output).trim_end().lines().count(),
+            1,
+            "it is told more than once"
+        );
+        assert_eq!(
+            std::fs::read(&checkpoint).unwrap(),
+            bytes,
+            "the broken file was touched"
+        );
     }
 }
 
@@ -136,26 +282,55 @@ fn a_folder_in_use_and_a_broken_checkpoint_are_refused_and_left_alone() {
 fn unknown_words_are_named_with_near_ones() {
     let folder = tempfile::tempdir().unwrap();
     let (config, out) = (small_config(folder.path()), folder.path().join("run"));
-    let output = run(&["a squirel", "--steps", "1", "--config", &config, "--out", text(&out)]);
+    let output = run(&[
+        "a squirel",
+        "--steps",
+        "1",
+        "--config",
+        &config,
+        "--out",
+        text(&out),
+    ]);
     let warnings = complaint(&output);
-    assert!(warnings.contains("does not know \"squirel\"") && warnings.contains("squirrel"), "{warnings}");
+    assert!(
+        warnings.contains("does not know \"squirel\"") && warnings.contains("squirrel"),
+        "{warnings}"
+    );
 }
 
 #[test]
 fn the_small_commands_answer() {
     let words = run(&["prior", "words"]);
     let listed = String::from_utf8(words.stdout).unwrap();
-    assert!(words.status.success() && listed.contains("squirrel") && listed.contains("gingerbread"));
+    assert!(
+        words.status.success() && listed.contains("squirrel") && listed.contains("gingerbread")
+    );
     let planned = String::from_utf8(run(&["plan", "a car"]).stdout).unwrap();
-    assert!(planned.contains("million numbers") && planned.contains("s a step"), "{planned}");
+    assert!(
+        planned.contains("million numbers") && planned.contains("s a step"),
+        "{planned}"
+    );
     let doctor = run(&["doctor"]);
     let said = String::from_utf8(doctor.stdout).unwrap();
-    assert!(doctor.status.success() && said.contains("built-in prior"), "{said}");
+    assert!(
+        doctor.status.success() && said.contains("built-in prior"),
+        "{said}"
+    );
     let help = String::from_utf8(run(&["--help"]).stdout).unwrap();
     assert!(help.contains("a squirrel at an easel") && help.contains("--guidance-scale"));
     let folder = tempfile::tempdir().unwrap();
     let sheet = folder.path().join("s.png");
-    let sampled = run(&["prior", "sample", "a red mushroom", "--views", "2", "--steps", "2", "-o", text(&sheet)]);
+    let sampled = run(&[
+        "prior",
+        "sample",
+        "a red mushroom",
+        "--views",
+        "2",
+        "--steps",
+        "2",
+        "-o",
+        text(&sheet),
+    ]);
     assert!(sampled.status.success(), "{}", complaint(&sampled));
     assert!(std::fs::read(sheet).unwrap().starts_with(b"\x89PNG"));
 }
@@ -183,9 +358,17 @@ fn a_benchmark_goes_on_where_it_was_left_and_shards_meet_in_one_folder() {
     assert!(first.status.success(), "{}", complaint(&first));
     let second = bench("5/6", "4");
     let table = String::from_utf8(second.stdout).unwrap();
-    assert!(table.contains("| a squirrel | 0 |") && table.contains("| a blue mushroom | 0 | yes |"), "{table}");
+    assert!(
+        table.contains("| a squirrel | 0 |") && table.contains("| a blue mushroom | 0 | yes |"),
+        "{table}"
+    );
     assert!(table.contains("Means of 2 runs"), "{table}");
-    let made = |name: &str| std::fs::metadata(out.join("seed-0/a-squirrel").join(name)).unwrap().modified().unwrap();
+    let made = |name: &str| {
+        std::fs::metadata(out.join("seed-0/a-squirrel").join(name))
+            .unwrap()
+            .modified()
+            .unwrap()
+    };
     let before = made("score.json");
     assert!(bench("1/6", "4").status.success());
     assert_eq!(made("score.json"), before, "what is done is not done again");
@@ -193,24 +376,52 @@ fn a_benchmark_goes_on_where_it_was_left_and_shards_meet_in_one_folder() {
         serde_json::from_str(&std::fs::read_to_string(out.join("toybench.json")).unwrap()).unwrap();
     assert_eq!(report["scores"].as_array().unwrap().len(), 2);
     let studied = folder.path().join("study");
-    let one = ["--steps", "4", "--shard", "1/40", "--config", &config, "--out", text(&studied)];
+    let one = [
+        "--steps",
+        "4",
+        "--shard",
+        "1/40",
+        "--config",
+        &config,
+        "--out",
+        text(&studied),
+    ];
     let study = run(&[&["eval", "ablation", "--study", "pairs"], &one[..]].concat());
     assert!(study.status.success(), "{}", complaint(&study));
     let table = std::fs::read_to_string(studied.join("ablation.md")).unwrap();
-    assert!(table.contains("| the defaults | 1 |") && table.contains("| eight views a step | 0 | – |"), "{table}");
+    assert!(
+        table.contains("| the defaults | 1 |") && table.contains("| eight views a step | 0 | – |"),
+        "{table}"
+    );
     assert!(error_of(&bench("1/6", "5")).contains("another configuration"));
     // The truth is asked about unlit views: only against such a run can it be told whether it was.
     let unlit = folder.path().join("unlit.toml");
-    std::fs::write(&unlit, std::fs::read_to_string(&config).unwrap().replace("lit = 1.0", "lit = 0.0")).unwrap();
+    std::fs::write(
+        &unlit,
+        std::fs::read_to_string(&config)
+            .unwrap()
+            .replace("lit = 1.0", "lit = 0.0"),
+    )
+    .unwrap();
     let one_unlit = |out: &Path, more: &[&str]| {
-        let one = ["--steps", "4", "--shard", "1/6", "--config", text(&unlit), "--out", text(out)];
+        let one = [
+            "--steps",
+            "4",
+            "--shard",
+            "1/6",
+            "--config",
+            text(&unlit),
+            "--out",
+            text(out),
+        ];
         run(&[&["eval", "toybench", "--quick"], &one[..], more].concat())
     };
     let [prior, known] = ["prior", "truth"].map(|name| folder.path().join(name));
     assert!(one_unlit(&prior, &[]).status.success());
     assert!(error_of(&one_unlit(&prior, &["--truth"])).contains("another configuration"));
     assert!(one_unlit(&known, &["--truth"]).status.success());
-    let meshes = [&prior, &known].map(|folder| std::fs::read(folder.join("seed-0/a-squirrel/mesh.ply")).unwrap());
+    let meshes = [&prior, &known]
+        .map(|folder| std::fs::read(folder.join("seed-0/a-squirrel/mesh.ply")).unwrap());
     assert!(meshes[0] != meshes[1], "the truth was not asked");
     // A run that lacks its score goes on.
     std::fs::remove_file(out.join("seed-0/a-squirrel/score.json")).unwrap();

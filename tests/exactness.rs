@@ -10,7 +10,17 @@ use std::time::{Duration, Instant};
 const PROMPT: &str = "a squirrel at an easel";
 
 fn arguments<'a>(out: &'a Path, config: &'a str, steps: &'a str) -> Vec<&'a str> {
-    vec![PROMPT, "--seed", "5", "--steps", steps, "--config", config, "--out", text(out)]
+    vec![
+        PROMPT,
+        "--seed",
+        "5",
+        "--steps",
+        steps,
+        "--config",
+        config,
+        "--out",
+        text(out),
+    ]
 }
 
 fn mesh(folder: &Path) -> Vec<u8> {
@@ -26,7 +36,8 @@ fn one_and_two_threads_give_the_same_mesh() {
     let meshes: Vec<_> = ["1", "2"]
         .map(|threads| {
             let out = folder.path().join(threads);
-            let output = run(&[arguments(&out, &config, "10"), vec!["--threads", threads]].concat());
+            let output =
+                run(&[arguments(&out, &config, "10"), vec!["--threads", threads]].concat());
             assert!(output.status.success(), "{}", complaint(&output));
             mesh(&out)
         })
@@ -48,20 +59,39 @@ fn another_seed_gives_another_mesh() {
 
 /// Sends SIGINT after the first checkpoint appeared, at whatever step that is.
 fn interrupt(out: &Path, config: &str) {
-    let mut child = dreamfuse(&arguments(out, config, "24")).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let mut child = dreamfuse(&arguments(out, config, "24"))
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
     let start = Instant::now();
     let checkpoints = out.join("checkpoints");
-    while std::fs::read_dir(&checkpoints)
-        .map_or(0, |entries| entries.flatten().filter(|e| !e.file_name().to_string_lossy().starts_with('.')).count())
-        == 0
+    while std::fs::read_dir(&checkpoints).map_or(0, |entries| {
+        entries
+            .flatten()
+            .filter(|e| !e.file_name().to_string_lossy().starts_with('.'))
+            .count()
+    }) == 0
     {
-        assert!(start.elapsed() < Duration::from_secs(120), "no checkpoint appeared");
+        assert!(
+            start.elapsed() < Duration::from_secs(120),
+            "no checkpoint appeared"
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
-    let status = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let status = std::process::Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .unwrap();
     assert!(status.success());
-    assert_eq!(child.wait().unwrap().code(), Some(130), "an interrupted run says so in its exit code");
-    assert!(!out.join("mesh.glb").exists(), "the run was not interrupted in time");
+    assert_eq!(
+        child.wait().unwrap().code(),
+        Some(130),
+        "an interrupted run says so in its exit code"
+    );
+    assert!(
+        !out.join("mesh.glb").exists(),
+        "the run was not interrupted in time"
+    );
 }
 
 #[test]
@@ -84,7 +114,10 @@ fn a_killed_run_goes_on_from_its_last_checkpoint_to_the_same_mesh() {
     assert!(run(&arguments(&whole, &config, "10")).status.success());
     assert!(run(&arguments(&killed, &config, "10")).status.success());
     // As a kill after step 8's checkpoint would leave the folder: what came later is gone.
-    for entry in std::fs::read_dir(killed.join("checkpoints")).unwrap().flatten() {
+    for entry in std::fs::read_dir(killed.join("checkpoints"))
+        .unwrap()
+        .flatten()
+    {
         if entry.file_name() != "step-0000008.checkpoint" {
             std::fs::remove_file(entry.path()).unwrap();
         }

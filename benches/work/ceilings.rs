@@ -7,7 +7,8 @@ use std::hint::black_box;
 /// Multiplications and additions of a product of square matrices.
 pub fn sgemm() -> impl FnMut() -> usize {
     const SIDE: usize = 1024;
-    let [a, b] = [0; 2].map(|_| Tensor::<2>::random([SIDE, SIDE], Distribution::Default, &Device::flex()));
+    let [a, b] =
+        [0; 2].map(|_| Tensor::<2>::random([SIDE, SIDE], Distribution::Default, &Device::flex()));
     move || {
         black_box(a.clone().matmul(b.clone()).into_data());
         2 * SIDE.pow(3)
@@ -20,7 +21,9 @@ pub fn copy() -> impl FnMut() -> usize {
     const PART: usize = 1 << 16;
     let (from, mut to) = (vec![1.0f32; NUMBERS], vec![0.0f32; NUMBERS]);
     move || {
-        to.par_chunks_mut(PART).zip(from.par_chunks(PART)).for_each(|(to, from)| to.copy_from_slice(from));
+        to.par_chunks_mut(PART)
+            .zip(from.par_chunks(PART))
+            .for_each(|(to, from)| to.copy_from_slice(from));
         8 * NUMBERS
     }
 }

@@ -16,12 +16,23 @@ impl EvaluationOf {
     pub fn new(path: &Path) -> Self {
         let prior = Pipeline::load(path, &Device::flex()).unwrap_or_else(|error| panic!("{error}"));
         let [channels, height, width] = prior.sample_shape();
-        let text = prior.encode(&["a squirrel".to_owned(), String::new()]).expect("the prompt fits");
-        let sample = Tensor::random([2, channels, height, width], Distribution::Default, &Device::flex());
-        Self { prior, sample, text }
+        let text = prior
+            .encode(&["a squirrel".to_owned(), String::new()])
+            .expect("the prompt fits");
+        let sample = Tensor::random(
+            [2, channels, height, width],
+            Distribution::Default,
+            &Device::flex(),
+        );
+        Self {
+            prior,
+            sample,
+            text,
+        }
     }
 
     pub fn run(&self) -> Tensor<4> {
-        self.prior.noise(self.sample.clone(), &[500, 500], self.text.clone(), None)
+        self.prior
+            .noise(self.sample.clone(), &[500, 500], self.text.clone(), None)
     }
 }

@@ -37,16 +37,35 @@ impl Render {
         };
         let mut occupancy = OccupancyGrid::full(&config);
         let mut rng = stream(1, Purpose::Occupancy, 0, 0);
-        occupancy.occupancy = Occupancy::new(config.occupancy_cells, |_| rng.random::<f32>() < keep);
+        occupancy.occupancy =
+            Occupancy::new(config.occupancy_cells, |_| rng.random::<f32>() < keep);
         let camera = Camera::orbit(0.4, 0.3);
-        let view = if lit { ViewSettings::preview(camera) } else { ViewSettings::albedo(camera) };
-        let gradient = Tensor::random([1, 3, Self::SIZE, Self::SIZE], Distribution::Default, &Device::flex());
-        Self { field: SceneField::random(&config, 1, &Device::flex().autodiff()), occupancy, config, gradient, view }
+        let view = if lit {
+            ViewSettings::preview(camera)
+        } else {
+            ViewSettings::albedo(camera)
+        };
+        let gradient = Tensor::random(
+            [1, 3, Self::SIZE, Self::SIZE],
+            Distribution::Default,
+            &Device::flex(),
+        );
+        Self {
+            field: SceneField::random(&config, 1, &Device::flex().autodiff()),
+            occupancy,
+            config,
+            gradient,
+            view,
+        }
     }
 
     /// Picture and gradients of all parameters; returns the number of samples.
     pub fn step(&self) -> usize {
-        let renderer = Renderer { field: &self.field, occupancy: &self.occupancy, config: &self.config };
+        let renderer = Renderer {
+            field: &self.field,
+            occupancy: &self.occupancy,
+            config: &self.config,
+        };
         let rendered = renderer.render(&[self.view], Self::SIZE, None);
         let grads = (rendered.color * self.gradient.clone()).sum().backward();
         assert!(self.field.table.grad(&grads).is_some() && self.field.mlp.grad(&grads).is_some());
@@ -56,12 +75,20 @@ impl Render {
 
 /// A U-Net of 64 × 64 pixels, channels 32/64/128/128, one block a level, attention at 16 and 8 pixels.
 pub fn large() -> TrainConfig {
-    TrainConfig { size: 64, channels: vec![32, 64, 128, 128], text_from_level: 2, ..small() }
+    TrainConfig {
+        size: 64,
+        channels: vec![32, 64, 128, 128],
+        text_from_level: 2,
+        ..small()
+    }
 }
 
 /// What the embedded prior was trained with.
 pub fn small() -> TrainConfig {
-    toml::from_str(include_str!("../../crates/dreamfuse-train/configs/prior-32.toml")).expect("our own configuration")
+    toml::from_str(include_str!(
+        "../../crates/dreamfuse-train/configs/prior-32.toml"
+    ))
+    .expect("our own configuration")
 }
 
 /// One guided evaluation: with and without the prompt, in one pass.
@@ -76,7 +103,11 @@ impl Evaluation {
     pub fn new(config: &UNetConfig, tokens: usize) -> Self {
         let device = Device::flex();
         let (size, unet) = (config.sample_size, UNet::new(config, &device).frozen());
-        let text = Tensor::random([2, tokens, config.cross_attention_dim], Distribution::Default, &device);
+        let text = Tensor::random(
+            [2, tokens, config.cross_attention_dim],
+            Distribution::Default,
+            &device,
+        );
         Self {
             text: unet.read(&text),
             unet,
@@ -86,7 +117,12 @@ impl Evaluation {
     }
 
     pub fn run(&self) -> Tensor<4> {
-        self.unet.forward(self.sample.clone(), &[500, 500], self.text.clone(), Some(self.camera.clone()))
+        self.unet.forward(
+            self.sample.clone(),
+            &[500, 500],
+            self.text.clone(),
+            Some(self.camera.clone()),
+        )
     }
 }
 
@@ -100,7 +136,9 @@ impl Training {
 
     pub fn steps(&mut self, count: u64) {
         let total = self.0.step() + count;
-        self.0.run(total, |_, _| ControlFlow::Continue(())).expect("training goes on");
+        self.0
+            .run(total, |_, _| ControlFlow::Continue(()))
+            .expect("training goes on");
     }
 }
 
@@ -114,11 +152,18 @@ impl DefaultRun {
     /// Without skipping, every cell of the ball is marched, however empty.
     pub fn new(warm: usize, is_skipping: bool) -> Self {
         let prior = embedded::load(&Device::flex()).expect("it is built in");
-        let mut config = RunConfig { prompt: "a squirrel at an easel".into(), seed: 1, ..RunConfig::default() };
+        let mut config = RunConfig {
+            prompt: "a squirrel at an easel".into(),
+            seed: 1,
+            ..RunConfig::default()
+        };
         if !is_skipping {
             config.scene.exploration = 1.0;
         }
-        let mut this = Self { run: Run::new(config, &prior).expect("the prompt fits"), prior };
+        let mut this = Self {
+            run: Run::new(config, &prior).expect("the prompt fits"),
+            prior,
+        };
         (0..warm).for_each(|_| {
             this.step();
         });
@@ -127,6 +172,9 @@ impl DefaultRun {
 
     /// Returns the number of samples.
     pub fn step(&mut self) -> usize {
-        self.run.step(&self.prior).expect("the gradient is finite").samples
+        self.run
+            .step(&self.prior)
+            .expect("the gradient is finite")
+            .samples
     }
 }

@@ -74,13 +74,20 @@ const ACTIVATION: &str = "quick_gelu";
 
 impl Config {
     pub fn load(path: &Path) -> Result<Self, ClipError> {
-        let malformed = |reason: String| ClipError::Malformed { path: path.to_owned(), reason };
-        let config: Self = serde_json::from_slice(&read(path)?).map_err(|e| malformed(e.to_string()))?;
-        for (part, activation) in
-            [("text_config", &config.text_config.hidden_act), ("vision_config", &config.vision_config.hidden_act)]
-        {
+        let malformed = |reason: String| ClipError::Malformed {
+            path: path.to_owned(),
+            reason,
+        };
+        let config: Self =
+            serde_json::from_slice(&read(path)?).map_err(|e| malformed(e.to_string()))?;
+        for (part, activation) in [
+            ("text_config", &config.text_config.hidden_act),
+            ("vision_config", &config.vision_config.hidden_act),
+        ] {
             if activation != ACTIVATION {
-                return Err(malformed(format!("{part}.hidden_act is {activation}; only {ACTIVATION} is known here")));
+                return Err(malformed(format!(
+                    "{part}.hidden_act is {activation}; only {ACTIVATION} is known here"
+                )));
             }
         }
         config.check().map_err(malformed)?;
@@ -91,12 +98,29 @@ impl Config {
     fn check(&self) -> Result<(), String> {
         let (text, vision) = (&self.text_config, &self.vision_config);
         for (part, whole, piece, of) in [
-            ("text_config.num_attention_heads", text.hidden_size, text.num_attention_heads, "hidden_size"),
-            ("vision_config.num_attention_heads", vision.hidden_size, vision.num_attention_heads, "hidden_size"),
-            ("vision_config.patch_size", vision.image_size, vision.patch_size, "image_size"),
+            (
+                "text_config.num_attention_heads",
+                text.hidden_size,
+                text.num_attention_heads,
+                "hidden_size",
+            ),
+            (
+                "vision_config.num_attention_heads",
+                vision.hidden_size,
+                vision.num_attention_heads,
+                "hidden_size",
+            ),
+            (
+                "vision_config.patch_size",
+                vision.image_size,
+                vision.patch_size,
+                "image_size",
+            ),
         ] {
             if piece == 0 || whole == 0 || !whole.is_multiple_of(piece) {
-                return Err(format!("{part} is {piece} and does not divide {of}, which is {whole}"));
+                return Err(format!(
+                    "{part} is {piece} and does not divide {of}, which is {whole}"
+                ));
             }
         }
         if text.max_position_embeddings < 2 {

@@ -18,11 +18,17 @@ use tokenizers::Tokenizer;
 #[derive(Debug, thiserror::Error)]
 pub enum ClipError {
     #[error("cannot read {path}: {source}")]
-    Read { path: PathBuf, source: std::io::Error },
+    Read {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("{path}: {reason}")]
     Malformed { path: PathBuf, reason: String },
     #[error("{path} does not fit its config.json: {source}")]
-    Weights { path: PathBuf, source: candle_core::Error },
+    Weights {
+        path: PathBuf,
+        source: candle_core::Error,
+    },
     #[error("the text {0:?} cannot be read: {1}")]
     Text(String, String),
     #[error("CLIP failed: {0}")]
@@ -52,14 +58,24 @@ impl Clip {
         let config = Config::load(&folder.join("config.json"))?;
         let path = folder.join("tokenizer.json");
         let bytes = read(&path)?;
-        let tokenizer = Tokenizer::from_bytes(bytes)
-            .map_err(|e| ClipError::Malformed { path, reason: e.to_string().replace('\n', " ") })?;
+        let tokenizer = Tokenizer::from_bytes(bytes).map_err(|e| ClipError::Malformed {
+            path,
+            reason: e.to_string().replace('\n', " "),
+        })?;
         let path = folder.join("model.safetensors");
-        let weights = |source| ClipError::Weights { path: path.clone(), source };
+        let weights = |source| ClipError::Weights {
+            path: path.clone(),
+            source,
+        };
         let variables =
-            VarBuilder::from_buffered_safetensors(read(&path)?, DType::F32, &Device::Cpu).map_err(weights)?;
+            VarBuilder::from_buffered_safetensors(read(&path)?, DType::F32, &Device::Cpu)
+                .map_err(weights)?;
         let model = ClipModel::new(variables, &config.for_candle()).map_err(weights)?;
-        Ok(Self { model, tokenizer, config })
+        Ok(Self {
+            model,
+            tokenizer,
+            config,
+        })
     }
 
     /// Side of the pictures that it sees.
@@ -69,9 +85,14 @@ impl Clip {
 
     /// The ids of a text, padded or cut to what the encoder takes; a cut text keeps its end token.
     fn ids(&self, text: &str) -> Result<Vec<u32>, ClipError> {
-        let encoded = self.tokenizer.encode(text, true).map_err(|e| ClipError::Text(text.into(), e.to_string()))?;
+        let encoded = self
+            .tokenizer
+            .encode(text, true)
+            .map_err(|e| ClipError::Text(text.into(), e.to_string()))?;
         let mut ids = encoded.get_ids().to_vec();
-        let end = *ids.last().ok_or_else(|| ClipError::Text(text.into(), "it has no tokens".into()))?;
+        let end = *ids
+            .last()
+            .ok_or_else(|| ClipError::Text(text.into(), "it has no tokens".into()))?;
         let length = self.config.text_config.max_position_embeddings;
         if ids.len() > length {
             ids.truncate(length);
@@ -101,16 +122,26 @@ impl Clip {
         let size = self.picture_size();
         let batch = |pictures: &[Picture]| {
             let mut planes = Vec::new();
-            pictures.iter().for_each(|picture| picture.push_planes(&mut planes));
+            pictures
+                .iter()
+                .for_each(|picture| picture.push_planes(&mut planes));
             let area = size * size;
             let scaled = planes.iter().enumerate().map(|(i, value)| {
                 let channel = i / area % 3;
                 (value - MEAN[channel]) / DEVIATION[channel]
             });
-            let pixels = Tensor::from_iter(scaled, &Device::Cpu)?.reshape((pictures.len(), 3, size, size))?;
+            let pixels = Tensor::from_iter(scaled, &Device::Cpu)?.reshape((
+                pictures.len(),
+                3,
+                size,
+                size,
+            ))?;
             Ok(unit_rows(&self.model.get_image_features(&pixels)?)?)
         };
-        let rows = pictures.chunks(BATCH).map(batch).collect::<Result<Vec<_>, ClipError>>()?;
+        let rows = pictures
+            .chunks(BATCH)
+            .map(batch)
+            .collect::<Result<Vec<_>, ClipError>>()?;
         Ok(rows.concat())
     }
 }
@@ -121,5 +152,8 @@ fn unit_rows(features: &Tensor) -> candle_core::Result<Vec<Vec<f32>>> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, ClipError> {
-    std::fs::read(path).map_err(|source| ClipError::Read { path: path.to_owned(), source })
+    std::fs::read(path).map_err(|source| ClipError::Read {
+        path: path.to_owned(),
+        source,
+    })
 }

@@ -14,7 +14,9 @@ fn folder() -> PathBuf {
 fn relative_error(ours: &[Vec<f32>], right: &[Vec<f32>]) -> f32 {
     assert_eq!(ours.len(), right.len());
     let pairs = || ours.iter().flatten().zip(right.iter().flatten());
-    let (error, norm) = pairs().fold((0.0, 0.0), |sum, (a, b)| (sum.0 + (a - b).powi(2), sum.1 + b * b));
+    let (error, norm) = pairs().fold((0.0, 0.0), |sum, (a, b)| {
+        (sum.0 + (a - b).powi(2), sum.1 + b * b)
+    });
     (error / norm).sqrt()
 }
 
@@ -23,14 +25,24 @@ fn texts_and_pictures_embed_as_in_transformers() {
     let clip = Clip::load(&folder()).unwrap();
     let reference = load(folder().join("reference.safetensors"), &Device::Cpu).unwrap();
     let rows = |name: &str| reference[name].to_vec2::<f32>().unwrap();
-    let texts: Vec<String> = serde_json::from_slice(&std::fs::read(folder().join("texts.json")).unwrap()).unwrap();
+    let texts: Vec<String> =
+        serde_json::from_slice(&std::fs::read(folder().join("texts.json")).unwrap()).unwrap();
     let error = relative_error(&clip.embed_texts(&texts).unwrap(), &rows("text_embeds"));
     assert!(error < 1e-5, "texts: {error}");
-    let planes = reference["pixels"].flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let planes = reference["pixels"]
+        .flatten_all()
+        .unwrap()
+        .to_vec1::<f32>()
+        .unwrap();
     let size = clip.picture_size();
-    let pictures: Vec<Picture> =
-        planes.chunks_exact(3 * size * size).map(|planes| Picture::from_planes(size, planes)).collect();
-    let error = relative_error(&clip.embed_pictures(&pictures).unwrap(), &rows("image_embeds"));
+    let pictures: Vec<Picture> = planes
+        .chunks_exact(3 * size * size)
+        .map(|planes| Picture::from_planes(size, planes))
+        .collect();
+    let error = relative_error(
+        &clip.embed_pictures(&pictures).unwrap(),
+        &rows("image_embeds"),
+    );
     assert!(error < 1e-5, "pictures: {error}");
 }
 
@@ -40,23 +52,45 @@ fn a_folder_that_holds_no_such_clip_gets_one_line() {
         let copy = tempfile::tempdir().unwrap();
         for file in ["config.json", "model.safetensors", "tokenizer.json"] {
             let bytes = std::fs::read(folder().join(file)).unwrap();
-            let changed = if file == name { change(bytes) } else { Some(bytes) };
-            changed.into_iter().for_each(|bytes| std::fs::write(copy.path().join(file), bytes).unwrap());
+            let changed = if file == name {
+                change(bytes)
+            } else {
+                Some(bytes)
+            };
+            changed
+                .into_iter()
+                .for_each(|bytes| std::fs::write(copy.path().join(file), bytes).unwrap());
         }
         let error = Clip::load(copy.path()).err().unwrap().to_string();
         assert!(error.contains(name) && !error.contains('\n'), "{error}");
     };
     let replaced = |from: &'static str, to: &'static str| {
-        move |bytes: Vec<u8>| Some(String::from_utf8(bytes).unwrap().replace(from, to).into_bytes())
+        move |bytes: Vec<u8>| {
+            Some(
+                String::from_utf8(bytes)
+                    .unwrap()
+                    .replace(from, to)
+                    .into_bytes(),
+            )
+        }
     };
     for name in ["config.json", "model.safetensors", "tokenizer.json"] {
         broken(name, &|_| None);
         broken(name, &|bytes| Some(bytes[..bytes.len() / 2].to_vec()));
     }
     broken("config.json", &replaced("quick_gelu", "gelu"));
-    broken("config.json", &replaced("\"patch_size\": 8", "\"patch_size\": 0"));
-    broken("config.json", &replaced("\"num_attention_heads\": 4", "\"num_attention_heads\": 0"));
-    broken("config.json", &replaced("\"num_attention_heads\": 4", "\"num_attention_heads\": 5"));
+    broken(
+        "config.json",
+        &replaced("\"patch_size\": 8", "\"patch_size\": 0"),
+    );
+    broken(
+        "config.json",
+        &replaced("\"num_attention_heads\": 4", "\"num_attention_heads\": 0"),
+    );
+    broken(
+        "config.json",
+        &replaced("\"num_attention_heads\": 4", "\"num_attention_heads\": 5"),
+    );
     broken("model.safetensors", &|bytes| {
         let text = bytes.windows(10).position(|w| w == b"projection").unwrap();
         let mut renamed = bytes.clone();

@@ -23,13 +23,19 @@ pub struct Crop {
 }
 
 impl Crop {
-    pub const WHOLE: Self = Self { center: [0.0, 0.0], scale: 1.0 };
+    pub const WHOLE: Self = Self {
+        center: [0.0, 0.0],
+        scale: 1.0,
+    };
 
     /// A window of the given scale, uniformly placed inside the whole view.
     pub fn random(scale: f32, rng: &mut impl Rng) -> Self {
         let room = 1.0 - scale;
         let mut place = || room * rng.random_range(-1.0..=1.0f32);
-        Self { center: [place(), place()], scale }
+        Self {
+            center: [place(), place()],
+            scale,
+        }
     }
 }
 
@@ -74,7 +80,9 @@ impl Camera {
 
     /// `count` cameras evenly spaced in azimuth, starting at the front.
     pub fn ring(count: usize, elevation: f32) -> Vec<Self> {
-        (0..count).map(|i| Self::orbit(TAU * i as f32 / count as f32, elevation)).collect()
+        (0..count)
+            .map(|i| Self::orbit(TAU * i as f32 / count as f32, elevation))
+            .collect()
     }
 
     /// Where the camera stands.
@@ -101,14 +109,20 @@ impl Camera {
         let [right, up, forward] = self.axes();
         let half = (0.5 * self.fov).tan();
         let plane = |v: f32, center: f32| half * (center + self.crop.scale * (2.0 * v - 1.0));
-        let direction = forward + plane(x, self.crop.center[0]) * right - plane(y, self.crop.center[1]) * up;
-        Ray { origin: self.position(), direction: direction.normalize() }
+        let direction =
+            forward + plane(x, self.crop.center[0]) * right - plane(y, self.crop.center[1]) * up;
+        Ray {
+            origin: self.position(),
+            direction: direction.normalize(),
+        }
     }
 
     /// The rays through the pixel centres of a square picture, row by row from the top left.
     pub fn rays(&self, size: usize) -> Vec<Ray> {
         let at = |i: usize| (i as f32 + 0.5) / size as f32;
-        (0..size * size).map(|i| self.ray(at(i % size), at(i / size))).collect()
+        (0..size * size)
+            .map(|i| self.ray(at(i % size), at(i / size)))
+            .collect()
     }
 
     /// Where [`Camera::ray`] has to go through to meet a point, and the point's distance along the view: `[x, y, depth]`.
@@ -118,7 +132,8 @@ impl Camera {
         let from = point - self.position();
         let depth = from.dot(&forward);
         let half = depth * (0.5 * self.fov).tan();
-        let part = |along: f32, center: f32| 0.5 * ((along / half - center) / self.crop.scale + 1.0);
+        let part =
+            |along: f32, center: f32| 0.5 * ((along / half - center) / self.crop.scale + 1.0);
         let [x, y] = self.crop.center;
         (depth > 0.0).then(|| [part(from.dot(&right), x), part(-from.dot(&up), y), depth])
     }
@@ -130,7 +145,10 @@ impl Camera {
         let row = |i: usize| [right[i], up[i], -forward[i], -forward[i]];
         let [x, y, z] = [row(0), row(1), row(2)];
         let mut rows = [0.0; Self::MATRIX];
-        for (target, value) in rows.iter_mut().zip(x.into_iter().chain(y).chain(z).chain([0.0, 0.0, 0.0, 1.0])) {
+        for (target, value) in rows
+            .iter_mut()
+            .zip(x.into_iter().chain(y).chain(z).chain([0.0, 0.0, 0.0, 1.0]))
+        {
             *target = value;
         }
         rows
@@ -141,7 +159,17 @@ impl Camera {
     pub fn conditioning(&self) -> [f32; Self::CONDITIONING] {
         let (sin, cos) = self.azimuth.sin_cos();
         let [x, y] = self.crop.center;
-        [1.0, cos, sin, self.elevation.sin(), self.distance, self.fov, x, y, self.crop.scale]
+        [
+            1.0,
+            cos,
+            sin,
+            self.elevation.sin(),
+            self.distance,
+            self.fov,
+            x,
+            y,
+            self.crop.scale,
+        ]
     }
 }
 
@@ -207,7 +235,10 @@ impl CameraRange {
         for row in 0..rows {
             let first = self.sample(row, rows, rng);
             let turned = |index: usize| TAU * index as f32 / together as f32;
-            cameras.extend((0..together).map(|index| Camera { azimuth: wrap(first.azimuth + turned(index)), ..first }));
+            cameras.extend((0..together).map(|index| Camera {
+                azimuth: wrap(first.azimuth + turned(index)),
+                ..first
+            }));
         }
         cameras.truncate(count);
         cameras
@@ -217,7 +248,8 @@ impl CameraRange {
     /// elevations are uniform in angle, half uniform in area on the sphere; the point looked at and the
     /// up vector vary (DreamFusion, app. A.2).
     pub fn sample(&self, index: usize, count: usize, rng: &mut impl Rng) -> Camera {
-        let uniform = |[low, high]: [f32; 2], rng: &mut dyn FnMut() -> f32| low + (high - low) * rng();
+        let uniform =
+            |[low, high]: [f32; 2], rng: &mut dyn FnMut() -> f32| low + (high - low) * rng();
         let mut unit = || rng.random::<f32>();
         let [first, last] = self.azimuth.map(f32::to_radians);
         let azimuth = first + (last - first) * (index as f32 + unit()) / count as f32;
@@ -231,11 +263,23 @@ impl CameraRange {
         let fov = uniform(self.fov, &mut unit).to_radians();
         let is_crop = unit() < self.crops;
         let scale = uniform(self.crop_scale, &mut unit);
-        let crop = if is_crop { Crop::random(scale, rng) } else { Crop::WHOLE };
+        let crop = if is_crop {
+            Crop::random(scale, rng)
+        } else {
+            Crop::WHOLE
+        };
         let mut normal = |deviation: f32| deviation * rng.sample::<f32, _>(StandardNormal);
         let look_at = [0; 3].map(|_| normal(self.look_at));
         let roll = normal(self.roll).to_radians();
-        Camera { azimuth: wrap(azimuth), elevation, distance, fov, look_at, roll, crop }
+        Camera {
+            azimuth: wrap(azimuth),
+            elevation,
+            distance,
+            fov,
+            look_at,
+            roll,
+            crop,
+        }
     }
 }
 
@@ -243,9 +287,19 @@ impl CameraRange {
 ///
 /// # Errors
 /// The message names the key.
-pub fn check_range(key: &str, [low, high]: [f32; 2], [least, most]: [f32; 2]) -> Result<(), String> {
+pub fn check_range(
+    key: &str,
+    [low, high]: [f32; 2],
+    [least, most]: [f32; 2],
+) -> Result<(), String> {
     let is_right = least <= low && low <= high && high <= most;
-    if is_right { Ok(()) } else { Err(format!("{key} from {low} to {high} is not in order within {least} and {most}")) }
+    if is_right {
+        Ok(())
+    } else {
+        Err(format!(
+            "{key} from {low} to {high} is not in order within {least} and {most}"
+        ))
+    }
 }
 
 /// An angle brought into `(-π, π]`.
@@ -268,14 +322,24 @@ mod tests {
         assert!((forward - Vec3::y()).norm() < 1e-6);
         assert!(Camera::orbit(PI / 2.0, 0.0).position().x > 2.0);
         // Leaning to the right turns up towards the right.
-        let [right, up, _] = Camera { roll: PI / 2.0, ..camera }.axes();
+        let [right, up, _] = Camera {
+            roll: PI / 2.0,
+            ..camera
+        }
+        .axes();
         assert!((up - Vec3::x()).norm() < 1e-6 && (right + Vec3::z()).norm() < 1e-6);
     }
 
     #[test]
     fn a_crop_is_a_window_of_the_whole_view() {
         let whole = Camera::orbit(0.7, 0.4);
-        let crop = Camera { crop: Crop { center: [0.5, -0.5], scale: 0.5 }, ..whole };
+        let crop = Camera {
+            crop: Crop {
+                center: [0.5, -0.5],
+                scale: 0.5,
+            },
+            ..whole
+        };
         // The crop's left edge is the whole view's middle, its top edge the whole view's top.
         assert!((crop.ray(0.0, 0.0).direction - whole.ray(0.5, 0.0).direction).norm() < 1e-6);
         assert!((crop.ray(1.0, 1.0).direction - whole.ray(1.0, 0.5).direction).norm() < 1e-6);
@@ -283,12 +347,24 @@ mod tests {
 
     #[test]
     fn a_point_is_projected_to_where_its_ray_goes_through() {
-        let crop = Crop { center: [0.3, -0.2], scale: 0.6 };
-        let camera = Camera { roll: 0.3, look_at: [0.1, 0.2, -0.1], crop, ..Camera::orbit(0.7, 0.4) };
+        let crop = Crop {
+            center: [0.3, -0.2],
+            scale: 0.6,
+        };
+        let camera = Camera {
+            roll: 0.3,
+            look_at: [0.1, 0.2, -0.1],
+            crop,
+            ..Camera::orbit(0.7, 0.4)
+        };
         for (x, y) in [(0.5, 0.5), (0.1, 0.8), (-0.4, 1.7)] {
             let ray = camera.ray(x, y);
-            let [there_x, there_y, depth] = camera.project(ray.origin + 2.0 * ray.direction).unwrap();
-            assert!((there_x - x).abs() < 1e-5 && (there_y - y).abs() < 1e-5, "{there_x} {there_y}");
+            let [there_x, there_y, depth] =
+                camera.project(ray.origin + 2.0 * ray.direction).unwrap();
+            assert!(
+                (there_x - x).abs() < 1e-5 && (there_y - y).abs() < 1e-5,
+                "{there_x} {there_y}"
+            );
             assert!((depth - 2.0 * ray.direction.dot(&camera.axes()[2])).abs() < 1e-5);
             assert_eq!(camera.project(ray.origin - ray.direction), None);
         }
@@ -305,12 +381,34 @@ mod tests {
             rolls += camera.roll.to_degrees().powi(2) / 400.0;
             let turn = camera.azimuth.rem_euclid(TAU) / TAU * 4.0;
             assert_eq!(turn.min(3.999) as usize, i % 4);
-            let narrow = CameraRange { azimuth: [-45.0, 45.0], ..CameraRange::default() }.sample(i % 4, 4, &mut rng);
-            assert!(narrow.azimuth.to_degrees().abs() <= 45.001, "{}", narrow.azimuth);
+            let narrow = CameraRange {
+                azimuth: [-45.0, 45.0],
+                ..CameraRange::default()
+            }
+            .sample(i % 4, 4, &mut rng);
+            assert!(
+                narrow.azimuth.to_degrees().abs() <= 45.001,
+                "{}",
+                narrow.azimuth
+            );
             assert!((-10.001..=80.001).contains(&camera.elevation.to_degrees()));
-            assert!(camera.crop.center.iter().all(|c| c.abs() + camera.crop.scale <= 1.0 + 1e-6));
+            assert!(
+                camera
+                    .crop
+                    .center
+                    .iter()
+                    .all(|c| c.abs() + camera.crop.scale <= 1.0 + 1e-6)
+            );
         }
-        assert!((aims.sqrt() / range.look_at - 1.0).abs() < 0.15, "{}", aims.sqrt());
-        assert!((rolls.sqrt() / range.roll - 1.0).abs() < 0.15, "{}", rolls.sqrt());
+        assert!(
+            (aims.sqrt() / range.look_at - 1.0).abs() < 0.15,
+            "{}",
+            aims.sqrt()
+        );
+        assert!(
+            (rolls.sqrt() / range.roll - 1.0).abs() < 0.15,
+            "{}",
+            rolls.sqrt()
+        );
     }
 }

@@ -24,9 +24,18 @@ const MAGIC: &str = "dreamfuse-checked-1";
 /// # Errors
 /// When the folder is missing or not writable, or the disk is full; the old file is then untouched.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    let failed = |source| FileError::Write { path: path.to_owned(), source };
-    let name = path.file_name().ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
-    let aside = path.with_file_name(format!(".{}.partial-{}", name.to_string_lossy(), std::process::id()));
+    let failed = |source| FileError::Write {
+        path: path.to_owned(),
+        source,
+    };
+    let name = path
+        .file_name()
+        .ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
+    let aside = path.with_file_name(format!(
+        ".{}.partial-{}",
+        name.to_string_lossy(),
+        std::process::id()
+    ));
     let written = File::create(&aside).and_then(|mut file| {
         file.write_all(bytes)?;
         file.sync_all()
@@ -52,7 +61,12 @@ fn sync_folder(path: &Path) {
 /// # Errors
 /// As [`write_atomically`].
 pub fn write_checked(path: &Path, payload: &[u8]) -> Result<(), FileError> {
-    let mut bytes = format!("{MAGIC} {} {}\n", hex(&Sha256::digest(payload)), payload.len()).into_bytes();
+    let mut bytes = format!(
+        "{MAGIC} {} {}\n",
+        hex(&Sha256::digest(payload)),
+        payload.len()
+    )
+    .into_bytes();
     bytes.extend_from_slice(payload);
     write_atomically(path, &bytes)
 }
@@ -62,9 +76,19 @@ pub fn write_checked(path: &Path, payload: &[u8]) -> Result<(), FileError> {
 /// # Errors
 /// When the file cannot be read, is not such a file, is truncated, or does not match its checksum.
 pub fn read_checked(path: &Path) -> Result<Vec<u8>, FileError> {
-    let mut bytes = fs::read(path).map_err(|source| FileError::Read { path: path.to_owned(), source })?;
-    let damaged = |reason: String| FileError::Damaged { path: path.to_owned(), reason };
-    let end = bytes.iter().take(256).position(|&b| b == b'\n').ok_or_else(|| damaged("no header".into()))?;
+    let mut bytes = fs::read(path).map_err(|source| FileError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let damaged = |reason: String| FileError::Damaged {
+        path: path.to_owned(),
+        reason,
+    };
+    let end = bytes
+        .iter()
+        .take(256)
+        .position(|&b| b == b'\n')
+        .ok_or_else(|| damaged("no header".into()))?;
     let header = String::from_utf8_lossy(&bytes[..end]).into_owned();
     let [magic, hash, length] = header.split(' ').collect::<Vec<_>>()[..] else {
         return Err(damaged("its header is not dreamfuse's".into()));
@@ -74,7 +98,10 @@ pub fn read_checked(path: &Path) -> Result<Vec<u8>, FileError> {
     }
     let payload = bytes.split_off(end + 1);
     if length != payload.len().to_string() {
-        return Err(damaged(format!("{} bytes of {length} are there", payload.len())));
+        return Err(damaged(format!(
+            "{} bytes of {length} are there",
+            payload.len()
+        )));
     }
     if hash != hex(&Sha256::digest(&payload)) {
         return Err(damaged("its SHA-256 does not match".into()));
@@ -87,7 +114,10 @@ pub fn read_checked(path: &Path) -> Result<Vec<u8>, FileError> {
 /// # Errors
 /// When that is not possible; the message names the folder.
 pub fn create_folder(path: &Path) -> Result<(), FileError> {
-    fs::create_dir_all(path).map_err(|source| FileError::Write { path: path.to_owned(), source })
+    fs::create_dir_all(path).map_err(|source| FileError::Write {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Lower-case hexadecimal digits of `bytes`.
@@ -108,19 +138,30 @@ mod tests {
         let whole = fs::read(&path).unwrap();
         for cut in [0, 10, whole.len() - 1] {
             fs::write(&path, &whole[..cut]).unwrap();
-            assert!(matches!(read_checked(&path), Err(FileError::Damaged { .. })), "cut at {cut}");
+            assert!(
+                matches!(read_checked(&path), Err(FileError::Damaged { .. })),
+                "cut at {cut}"
+            );
         }
         let mut flipped = whole;
         *flipped.last_mut().unwrap() ^= 1;
         fs::write(&path, &flipped).unwrap();
-        assert!(read_checked(&path).unwrap_err().to_string().contains("SHA-256"));
+        assert!(
+            read_checked(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("SHA-256")
+        );
     }
 
     #[test]
     fn a_failed_write_leaves_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("missing").join("state");
-        assert!(matches!(write_atomically(&path, b"x"), Err(FileError::Write { .. })));
+        assert!(matches!(
+            write_atomically(&path, b"x"),
+            Err(FileError::Write { .. })
+        ));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

@@ -18,7 +18,11 @@ pub struct Picture {
 impl Picture {
     /// A picture of one colour.
     pub fn filled(width: usize, height: usize, color: [f32; 3]) -> Self {
-        Self { width, height, pixels: vec![color; width * height] }
+        Self {
+            width,
+            height,
+            pixels: vec![color; width * height],
+        }
     }
 
     /// A square picture of `size × size` pixels.
@@ -27,14 +31,23 @@ impl Picture {
     /// When there are not `size²` pixels.
     pub fn square(size: usize, pixels: Vec<[f32; 3]>) -> Self {
         assert_eq!(pixels.len(), size * size, "expected {size} × {size} pixels");
-        Self { width: size, height: size, pixels }
+        Self {
+            width: size,
+            height: size,
+            pixels,
+        }
     }
 
     /// From planes `[3, size, size]`, as tensors hold a picture.
     pub fn from_planes(size: usize, planes: &[f32]) -> Self {
         let area = size * size;
         assert_eq!(planes.len(), 3 * area, "expected [3, {size}, {size}]");
-        Self::square(size, (0..area).map(|i| [planes[i], planes[area + i], planes[2 * area + i]]).collect())
+        Self::square(
+            size,
+            (0..area)
+                .map(|i| [planes[i], planes[area + i], planes[2 * area + i]])
+                .collect(),
+        )
     }
 
     /// Appends the picture as planes `[3, height, width]`.
@@ -48,13 +61,19 @@ impl Picture {
     pub fn enlarged(&self, factor: usize) -> Self {
         let (width, height) = (self.width * factor, self.height * factor);
         let at = |i: usize| self.pixels[(i / width / factor) * self.width + (i % width) / factor];
-        Self { width, height, pixels: (0..width * height).map(at).collect() }
+        Self {
+            width,
+            height,
+            pixels: (0..width * height).map(at).collect(),
+        }
     }
 
     /// A sheet of pictures of equal size, `columns` in a row, with a margin between them.
     pub fn sheet(pictures: &[Self], columns: usize) -> Self {
         const MARGIN: usize = 2;
-        let (cell_w, cell_h) = pictures.first().map_or((1, 1), |p| (p.width + MARGIN, p.height + MARGIN));
+        let (cell_w, cell_h) = pictures
+            .first()
+            .map_or((1, 1), |p| (p.width + MARGIN, p.height + MARGIN));
         let columns = columns.clamp(1, pictures.len().max(1));
         let rows = pictures.len().div_ceil(columns).max(1);
         let mut sheet = Self::filled(columns * cell_w + MARGIN, rows * cell_h + MARGIN, [1.0; 3]);
@@ -70,13 +89,16 @@ impl Picture {
 
     fn to_rgb(&self) -> RgbImage {
         let bytes = self.pixels.iter().flatten().map(|&v| to_byte(v)).collect();
-        RgbImage::from_raw(self.width as u32, self.height as u32, bytes).expect("as many bytes as pixels")
+        RgbImage::from_raw(self.width as u32, self.height as u32, bytes)
+            .expect("as many bytes as pixels")
     }
 
     /// The picture as a PNG file's bytes.
     pub fn to_png(&self) -> Vec<u8> {
         let mut bytes = Cursor::new(Vec::new());
-        self.to_rgb().write_to(&mut bytes, ImageFormat::Png).expect("writing to memory");
+        self.to_rgb()
+            .write_to(&mut bytes, ImageFormat::Png)
+            .expect("writing to memory");
         bytes.into_inner()
     }
 
@@ -93,13 +115,26 @@ impl Picture {
     /// # Errors
     /// When the file cannot be read or is no picture.
     pub fn load_png(path: &Path) -> Result<Self, FileError> {
-        let bytes = std::fs::read(path).map_err(|source| FileError::Read { path: path.to_owned(), source })?;
+        let bytes = std::fs::read(path).map_err(|source| FileError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
         let decoded = image::load_from_memory_with_format(&bytes, ImageFormat::Png)
-            .map_err(|e| FileError::Damaged { path: path.to_owned(), reason: e.to_string() })?
+            .map_err(|e| FileError::Damaged {
+                path: path.to_owned(),
+                reason: e.to_string(),
+            })?
             .to_rgb8();
         let (width, height) = (decoded.width() as usize, decoded.height() as usize);
-        let pixels = decoded.pixels().map(|p| p.0.map(|b| f32::from(b) / 255.0)).collect();
-        Ok(Self { width, height, pixels })
+        let pixels = decoded
+            .pixels()
+            .map(|p| p.0.map(|b| f32::from(b) / 255.0))
+            .collect();
+        Ok(Self {
+            width,
+            height,
+            pixels,
+        })
     }
 }
 
@@ -123,7 +158,10 @@ pub fn save_gif(frames: &[Picture], frames_a_second: u32, path: &Path) -> Result
         }
         Ok(())
     };
-    encode(&mut bytes).map_err(|e| FileError::Write { path: path.to_owned(), source: io::Error::other(e) })?;
+    encode(&mut bytes).map_err(|e| FileError::Write {
+        path: path.to_owned(),
+        source: io::Error::other(e),
+    })?;
     write_atomically(path, &bytes)
 }
 
@@ -133,7 +171,9 @@ mod tests {
 
     #[test]
     fn planes_and_pngs_keep_a_picture() {
-        let pixels = (0..16).map(|i| [i as f32 / 15.0, 1.0 - i as f32 / 15.0, 0.2]).collect();
+        let pixels = (0..16)
+            .map(|i| [i as f32 / 15.0, 1.0 - i as f32 / 15.0, 0.2])
+            .collect();
         let picture = Picture::square(4, pixels);
         let mut planes = Vec::new();
         picture.push_planes(&mut planes);
@@ -142,7 +182,12 @@ mod tests {
         let path = folder.path().join("p.png");
         picture.save_png(&path).unwrap();
         let back = Picture::load_png(&path).unwrap();
-        let worst = back.pixels.iter().flatten().zip(picture.pixels.iter().flatten()).map(|(a, b)| (a - b).abs());
+        let worst = back
+            .pixels
+            .iter()
+            .flatten()
+            .zip(picture.pixels.iter().flatten())
+            .map(|(a, b)| (a - b).abs());
         assert!(worst.fold(0.0, f32::max) <= 0.5 / 255.0 + 1e-6);
     }
 

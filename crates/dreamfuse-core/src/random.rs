@@ -29,7 +29,10 @@ pub enum Purpose {
 /// keyed by all four numbers.
 pub fn stream(seed: u64, purpose: Purpose, salt: u64, index: u64) -> ChaCha8Rng {
     let mut key = [0u8; 32];
-    for (slot, word) in key.chunks_exact_mut(8).zip([seed, purpose as u64, salt, index]) {
+    for (slot, word) in key
+        .chunks_exact_mut(8)
+        .zip([seed, purpose as u64, salt, index])
+    {
         slot.copy_from_slice(&word.to_le_bytes());
     }
     ChaCha8Rng::from_seed(key)

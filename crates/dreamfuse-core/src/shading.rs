@@ -32,7 +32,11 @@ impl Light {
     pub fn headlight(camera: &Camera) -> Self {
         let [right, up, forward] = camera.axes();
         let position = camera.distance * (0.5 * up - 0.35 * right - forward);
-        Self { position: position.into(), ambient: 0.4, diffuse: 0.6 }
+        Self {
+            position: position.into(),
+            ambient: 0.4,
+            diffuse: 0.6,
+        }
     }
 
     /// Irradiance `l_a + l_d max(0, n · (l − p)/|l − p|)` at point `p` with unit normal `n`
@@ -56,7 +60,11 @@ pub struct LightRange {
 
 impl Default for LightRange {
     fn default() -> Self {
-        Self { distance: [0.8, 1.5], ambient: [0.25, 0.5], spread: 0.6 }
+        Self {
+            distance: [0.8, 1.5],
+            ambient: [0.25, 0.5],
+            spread: 0.6,
+        }
     }
 }
 
@@ -77,10 +85,18 @@ impl LightRange {
         let mut normal = || -> f32 { StandardNormal.sample(rng) };
         let jitter = Vec3::new(normal(), normal(), normal());
         let towards = (camera.position().normalize() + self.spread * jitter).normalize();
-        let mut between = |[low, high]: [f32; 2]| Uniform::new_inclusive(low, high).expect("a range").sample(rng);
+        let mut between = |[low, high]: [f32; 2]| {
+            Uniform::new_inclusive(low, high)
+                .expect("a range")
+                .sample(rng)
+        };
         let position = camera.distance * between(self.distance) * towards;
         let ambient = between(self.ambient);
-        Light { position: position.into(), ambient, diffuse: 1.0 - ambient }
+        Light {
+            position: position.into(),
+            ambient,
+            diffuse: 1.0 - ambient,
+        }
     }
 }
 
@@ -101,10 +117,18 @@ mod tests {
 
     #[test]
     fn a_surface_facing_the_light_is_lit_fully_and_one_turned_away_keeps_the_ambient_part() {
-        let light = Light { position: [0.0, 0.0, 3.0], ambient: 0.1, diffuse: 0.9 };
-        let shade = |normal| Shading::Lambertian.apply([1.0, 0.5, 0.0], Vec3::zeros(), normal, &light);
+        let light = Light {
+            position: [0.0, 0.0, 3.0],
+            ambient: 0.1,
+            diffuse: 0.9,
+        };
+        let shade =
+            |normal| Shading::Lambertian.apply([1.0, 0.5, 0.0], Vec3::zeros(), normal, &light);
         assert_eq!(shade(Vec3::z()), [1.0, 0.5, 0.0]);
         assert_eq!(shade(-Vec3::z()), [0.1, 0.05, 0.0]);
-        assert_eq!(Shading::Textureless.apply([1.0, 0.5, 0.0], Vec3::zeros(), Vec3::z(), &light), [1.0; 3]);
+        assert_eq!(
+            Shading::Textureless.apply([1.0, 0.5, 0.0], Vec3::zeros(), Vec3::z(), &light),
+            [1.0; 3]
+        );
     }
 }

@@ -48,7 +48,9 @@ mod tests {
 
     #[test]
     fn thresholds_are_those_of_the_design() {
-        let word = |azimuth: f32, elevation: f32| ViewWord::of(azimuth.to_radians(), elevation.to_radians());
+        let word = |azimuth: f32, elevation: f32| {
+            ViewWord::of(azimuth.to_radians(), elevation.to_radians())
+        };
         assert_eq!(word(44.0, 0.0), ViewWord::Front);
         assert_eq!(word(-46.0, 0.0), ViewWord::Side);
         assert_eq!(word(134.0, 30.0), ViewWord::Side);

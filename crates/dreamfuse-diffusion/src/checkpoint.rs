@@ -6,8 +6,8 @@ mod weights;
 use crate::layers::PointwiseShapes;
 use burn::module::Module;
 use burn::store::{
-    ApplyError, BurnToPyTorchAdapter, FloatCastAdapter, ModuleAdapter, ModuleSnapshot, PyTorchToBurnAdapter,
-    SafetensorsStore,
+    ApplyError, BurnToPyTorchAdapter, FloatCastAdapter, ModuleAdapter, ModuleSnapshot,
+    PyTorchToBurnAdapter, SafetensorsStore,
 };
 use burn::tensor::DType;
 use dreamfuse_core::files::{FileError, write_atomically};
@@ -31,7 +31,9 @@ pub enum CheckpointError {
     Unsupported { path: PathBuf, reason: String },
     #[error("{path} is a pickle, which can run code of others; dreamfuse reads safetensors alone")]
     Pickle { path: PathBuf },
-    #[error("{path}: a single file does not hold all of a model; this is missing beside it: {wanted}")]
+    #[error(
+        "{path}: a single file does not hold all of a model; this is missing beside it: {wanted}"
+    )]
     Companion { path: PathBuf, wanted: PathBuf },
     #[error(transparent)]
     Write(#[from] FileError),
@@ -45,7 +47,10 @@ pub type Renaming = (&'static str, &'static str);
 /// # Errors
 /// When the file is missing or does not fit; the message names it.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, CheckpointError> {
-    let text = std::fs::read(path).map_err(|source| CheckpointError::Read { path: path.to_owned(), source })?;
+    let text = std::fs::read(path).map_err(|source| CheckpointError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
     parse_json(path, &text)
 }
 
@@ -58,7 +63,8 @@ pub fn parse_json<T: DeserializeOwned>(path: &Path, text: &[u8]) -> Result<T, Ch
         path: path.to_owned(),
         reason: one_line(&e.to_string()), // begins with the key
     };
-    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(text)).map_err(malformed)
+    serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(text))
+        .map_err(malformed)
 }
 
 /// Where a file of weights and a module may differ.
@@ -82,33 +88,65 @@ pub fn load_weights<M: Module + ModuleSnapshot>(
     leeway: Leeway<'_>,
 ) -> Result<M, CheckpointError> {
     let path = weights.path().to_owned();
-    let adapter = PointwiseShapes.chain(PyTorchToBurnAdapter).chain(FloatCastAdapter::to(DType::F32));
-    let result = module.apply(weights.renamed(renamings), None, Some(Box::new(adapter)), true);
+    let adapter = PointwiseShapes
+        .chain(PyTorchToBurnAdapter)
+        .chain(FloatCastAdapter::to(DType::F32));
+    let result = module.apply(
+        weights.renamed(renamings),
+        None,
+        Some(Box::new(adapter)),
+        true,
+    );
     if let Some(error) = result.errors.first() {
-        return Err(CheckpointError::Malformed { path, reason: in_words(error) });
+        return Err(CheckpointError::Malformed {
+            path,
+            reason: in_words(error),
+        });
     }
     let among = |parts: &[&str], key: &str| parts.iter().any(|part| key.contains(part));
-    if let Some((key, _)) = result.missing.iter().find(|(key, _)| !among(leeway.optional, key)) {
-        return Err(CheckpointError::MissingKey { path, key: in_files(key) });
+    if let Some((key, _)) = result
+        .missing
+        .iter()
+        .find(|(key, _)| !among(leeway.optional, key))
+    {
+        return Err(CheckpointError::MissingKey {
+            path,
+            key: in_files(key),
+        });
     }
     match result.unused.iter().find(|key| !among(leeway.ignored, key)) {
-        Some(key) => Err(CheckpointError::UnknownKey { path, key: key.clone() }),
+        Some(key) => Err(CheckpointError::UnknownKey {
+            path,
+            key: key.clone(),
+        }),
         None => Ok(module),
     }
 }
 
 /// Norms name their parameters otherwise in Burn than in files.
 fn in_files(key: &str) -> String {
-    let renamed = |burn: &str, file: &str| key.strip_suffix(burn).map(|stem| format!("{stem}{file}"));
-    renamed(".gamma", ".weight").or_else(|| renamed(".beta", ".bias")).unwrap_or_else(|| key.to_owned())
+    let renamed =
+        |burn: &str, file: &str| key.strip_suffix(burn).map(|stem| format!("{stem}{file}"));
+    renamed(".gamma", ".weight")
+        .or_else(|| renamed(".beta", ".bias"))
+        .unwrap_or_else(|| key.to_owned())
 }
 
 fn in_words(error: &ApplyError) -> String {
     match error {
-        ApplyError::ShapeMismatch { path, expected, found } => {
-            format!("{} has the shape {found} where {expected} is right", in_files(path))
+        ApplyError::ShapeMismatch {
+            path,
+            expected,
+            found,
+        } => {
+            format!(
+                "{} has the shape {found} where {expected} is right",
+                in_files(path)
+            )
         }
-        ApplyError::DTypeMismatch { path, found, .. } => format!("{} has numbers of type {found:?}", in_files(path)),
+        ApplyError::DTypeMismatch { path, found, .. } => {
+            format!("{} has numbers of type {found:?}", in_files(path))
+        }
         other => one_line(&other.to_string()),
     }
 }
@@ -134,8 +172,13 @@ pub fn save_weights<M: Module + ModuleSnapshot>(
     for (from, to) in renamings {
         store = store.with_key_remapping(*from, *to);
     }
-    let malformed = |reason: String| CheckpointError::Malformed { path: path.to_owned(), reason: one_line(&reason) };
-    module.save_into(&mut store).map_err(|e| malformed(e.to_string()))?;
+    let malformed = |reason: String| CheckpointError::Malformed {
+        path: path.to_owned(),
+        reason: one_line(&reason),
+    };
+    module
+        .save_into(&mut store)
+        .map_err(|e| malformed(e.to_string()))?;
     let bytes = store.get_bytes().map_err(|e| malformed(e.to_string()))?;
     Ok(write_atomically(path, &bytes)?)
 }

@@ -90,14 +90,21 @@ struct FeedForward {
 
 /// Files of transformers before 5 have the prefix, later ones do not.
 const READ: &[Renaming] = &[(r"^text_model\.", "")];
-const LEEWAY: Leeway = Leeway { ignored: &["position_ids"], optional: &[] };
+const LEEWAY: Leeway = Leeway {
+    ignored: &["position_ids"],
+    optional: &[],
+};
 const WRITE: &[Renaming] = &[("^(.*)$", "text_model.$1")];
 
 impl ClipTextModel {
     /// With random weights.
     pub fn new(config: &ClipTextConfig, device: &Device) -> Self {
         let width = config.hidden_size;
-        let norm = || LayerNormConfig::new(width).with_epsilon(config.layer_norm_eps).init(device);
+        let norm = || {
+            LayerNormConfig::new(width)
+                .with_epsilon(config.layer_norm_eps)
+                .init(device)
+        };
         let linear = |from: usize, to: usize| LinearConfig::new(from, to).init(device);
         let layer = |_| Layer {
             self_attn: SelfAttention {
@@ -119,14 +126,18 @@ impl ClipTextModel {
         // residual stream; an encoder that was trained from that start collapsed to one constant output.
         let embedding = |count: usize, std: f64| {
             let normal = burn::module::Initializer::Normal { mean: 0.0, std };
-            EmbeddingConfig::new(count, width).with_initializer(normal).init(device)
+            EmbeddingConfig::new(count, width)
+                .with_initializer(normal)
+                .init(device)
         };
         Self {
             embeddings: Embeddings {
                 token_embedding: embedding(config.vocab_size, 1.0),
                 position_embedding: embedding(config.max_position_embeddings, 0.3),
             },
-            encoder: Encoder { layers: (0..config.num_hidden_layers).map(layer).collect() },
+            encoder: Encoder {
+                layers: (0..config.num_hidden_layers).map(layer).collect(),
+            },
             final_layer_norm: norm(),
             text_projection: None,
         }
@@ -134,7 +145,11 @@ impl ClipTextModel {
 
     /// With a random projection of pooled texts, if the configuration has its width.
     fn with_projection(mut self, config: &ClipTextConfig, device: &Device) -> Self {
-        let linear = |to: usize| LinearConfig::new(config.hidden_size, to).with_bias(false).init(device);
+        let linear = |to: usize| {
+            LinearConfig::new(config.hidden_size, to)
+                .with_bias(false)
+                .init(device)
+        };
         self.text_projection = config.projection_dim.map(linear);
         self
     }
@@ -143,7 +158,11 @@ impl ClipTextModel {
     ///
     /// # Errors
     /// When they do not fit the configuration.
-    pub fn load(config: &ClipTextConfig, weights: Weights, device: &Device) -> Result<Self, CheckpointError> {
+    pub fn load(
+        config: &ClipTextConfig,
+        weights: Weights,
+        device: &Device,
+    ) -> Result<Self, CheckpointError> {
         load_weights(Self::new(config, device), weights, READ, LEEWAY)
     }
 
@@ -156,7 +175,12 @@ impl ClipTextModel {
         weights: Weights,
         device: &Device,
     ) -> Result<Self, CheckpointError> {
-        load_weights(Self::new(config, device).with_projection(config, device), weights, READ, LEEWAY)
+        load_weights(
+            Self::new(config, device).with_projection(config, device),
+            weights,
+            READ,
+            LEEWAY,
+        )
     }
 
     /// The network with another vocabulary: token `i` is this one's token `ids[i]`, and as in `fresh` where there is none.
@@ -170,7 +194,8 @@ impl ClipTextModel {
             Some(id) => own.clone().narrow(0, *id, 1),
             None => fresh.clone().narrow(0, row, 1),
         });
-        self.embeddings.token_embedding.weight = Param::from_tensor(Tensor::cat(rows.collect(), 0).detach());
+        self.embeddings.token_embedding.weight =
+            Param::from_tensor(Tensor::cat(rows.collect(), 0).detach());
         self
     }
 
@@ -185,7 +210,11 @@ impl ClipTextModel {
     /// Ids `[batch, tokens]` to the last hidden state `[batch, tokens, hidden_size]`, normalised.
     pub fn forward(&self, ids: Tensor<2, Int>) -> Tensor<3> {
         let layers = &self.encoder.layers;
-        self.final_layer_norm.forward(layers.iter().fold(self.embed(ids), |x, layer| layer.forward(x)))
+        self.final_layer_norm.forward(
+            layers
+                .iter()
+                .fold(self.embed(ids), |x, layer| layer.forward(x)),
+        )
     }
 
     /// What Stable Diffusion XL takes of ids `[batch, tokens]`: the hidden state before the last layer `[batch, tokens,
@@ -193,16 +222,30 @@ impl ClipTextModel {
     ///
     /// # Panics
     /// When it has no layers, or there are not as many ends as texts.
-    pub fn penultimate(&self, ids: Tensor<2, Int>, ends: &[usize]) -> (Tensor<3>, Option<Tensor<2>>) {
+    pub fn penultimate(
+        &self,
+        ids: Tensor<2, Int>,
+        ends: &[usize],
+    ) -> (Tensor<3>, Option<Tensor<2>>) {
         let (last, others) = self.encoder.layers.split_last().expect("a layer");
-        let before = others.iter().fold(self.embed(ids), |x, layer| layer.forward(x));
+        let before = others
+            .iter()
+            .fold(self.embed(ids), |x, layer| layer.forward(x));
         let pooled = self.text_projection.as_ref().map(|projection| {
             let whole = self.final_layer_norm.forward(last.forward(before.clone()));
             let [batch, _, width] = whole.dims();
             assert_eq!(batch, ends.len(), "one end a text");
-            let at_end =
-                |(row, &end): (usize, &usize)| whole.clone().narrow(0, row, 1).narrow(1, end, 1).reshape([1, width]);
-            projection.forward(Tensor::cat(ends.iter().enumerate().map(at_end).collect(), 0))
+            let at_end = |(row, &end): (usize, &usize)| {
+                whole
+                    .clone()
+                    .narrow(0, row, 1)
+                    .narrow(1, end, 1)
+                    .reshape([1, width])
+            };
+            projection.forward(Tensor::cat(
+                ends.iter().enumerate().map(at_end).collect(),
+                0,
+            ))
         });
         (before, pooled)
     }
@@ -210,7 +253,8 @@ impl ClipTextModel {
     /// Ids to the first hidden state.
     fn embed(&self, ids: Tensor<2, Int>) -> Tensor<3> {
         let [_, tokens] = ids.dims();
-        let positions = Tensor::<1, Int>::arange(0..tokens as i64, &ids.device()).reshape([1, tokens]);
+        let positions =
+            Tensor::<1, Int>::arange(0..tokens as i64, &ids.device()).reshape([1, tokens]);
         let embeddings = &self.embeddings;
         embeddings.token_embedding.forward(ids) + embeddings.position_embedding.forward(positions)
     }
@@ -227,11 +271,21 @@ impl SelfAttention {
     /// Causal: a token sees itself and those before it.
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         let [batch, tokens, width] = x.dims();
-        let split = |x: Tensor<3>| x.reshape([batch, tokens, self.heads, width / self.heads]).swap_dims(1, 2);
-        let [q, k, v] = [&self.q_proj, &self.k_proj, &self.v_proj].map(|linear| split(project(linear, x.clone())));
-        let options = AttentionModuleOptions { is_causal: true, ..Default::default() };
+        let split = |x: Tensor<3>| {
+            x.reshape([batch, tokens, self.heads, width / self.heads])
+                .swap_dims(1, 2)
+        };
+        let [q, k, v] = [&self.q_proj, &self.k_proj, &self.v_proj]
+            .map(|linear| split(project(linear, x.clone())));
+        let options = AttentionModuleOptions {
+            is_causal: true,
+            ..Default::default()
+        };
         let attended = attention(q, k, v, None, None, options);
-        project(&self.out_proj, attended.swap_dims(1, 2).reshape([batch, tokens, width]))
+        project(
+            &self.out_proj,
+            attended.swap_dims(1, 2).reshape([batch, tokens, width]),
+        )
     }
 }
 

@@ -65,7 +65,10 @@ impl Files for Embedded {
 
     fn read(&self, name: &str) -> Result<Vec<u8>, CheckpointError> {
         let asset = ASSETS.iter().find(|(path, _)| *path == name);
-        let missing = || CheckpointError::Read { path: self.root().join(name), source: io::ErrorKind::NotFound.into() };
+        let missing = || CheckpointError::Read {
+            path: self.root().join(name),
+            source: io::ErrorKind::NotFound.into(),
+        };
         asset.map(|(_, bytes)| bytes.to_vec()).ok_or_else(missing)
     }
 

@@ -83,7 +83,11 @@ impl Pipeline {
     ///
     /// # Errors
     /// As there, and when that does not fit.
-    pub fn load_with(path: &Path, additions: &Additions, device: &Device) -> Result<Self, CheckpointError> {
+    pub fn load_with(
+        path: &Path,
+        additions: &Additions,
+        device: &Device,
+    ) -> Result<Self, CheckpointError> {
         Self::assemble(&*open(path)?, additions, device)
     }
 
@@ -91,18 +95,36 @@ impl Pipeline {
     ///
     /// # Errors
     /// As [`Pipeline::load`].
-    pub fn assemble(files: &dyn Files, additions: &Additions, device: &Device) -> Result<Self, CheckpointError> {
+    pub fn assemble(
+        files: &dyn Files,
+        additions: &Additions,
+        device: &Device,
+    ) -> Result<Self, CheckpointError> {
         let plan = Plan::read(files, additions.texts.map(TextPack::open).transpose()?)?;
-        let loras = additions.loras.iter().map(Lora::open).collect::<Result<Vec<_>, _>>()?;
+        let loras = additions
+            .loras
+            .iter()
+            .map(Lora::open)
+            .collect::<Result<Vec<_>, _>>()?;
         if !matches!(plan.text, TextPlan::ClipPair { .. } | TextPlan::Pack(_)) {
-            loras.iter().try_for_each(|lora| lora.check_without(Part::SecondText))?;
+            loras
+                .iter()
+                .try_for_each(|lora| lora.check_without(Part::SecondText))?;
         }
         let adapted = |part: Part, stem: &str| {
-            loras.iter().try_fold(files.weights(stem)?, |weights, lora| lora.merge_into(part, weights))
+            loras
+                .iter()
+                .try_fold(files.weights(stem)?, |weights, lora| {
+                    lora.merge_into(part, weights)
+                })
         };
         let space = match &plan.vae {
             None => Space::Pixels,
-            Some(config) => Space::Latents(Box::new(Vae::load(config, files.weights(VAE_STEM)?, device)?)),
+            Some(config) => Space::Latents(Box::new(Vae::load(
+                config,
+                files.weights(VAE_STEM)?,
+                device,
+            )?)),
         };
         let weights = || adapted(Part::Text, TEXT_STEM);
         let text = match plan.text {
@@ -110,15 +132,24 @@ impl Pipeline {
                 let model = Box::new(ClipTextModel::load(&config, weights()?, device)?);
                 TextEncoder::Clip { tokenizer, model }
             }
-            TextPlan::ClipPair { configs: [first, second], tokenizers, empty_is_zero } => {
+            TextPlan::ClipPair {
+                configs: [first, second],
+                tokenizers,
+                empty_is_zero,
+            } => {
                 let second_weights = adapted(Part::SecondText, SECOND_TEXT_STEM)?;
                 let second = ClipTextModel::load_projecting(&second, second_weights, device)?;
                 let models = Box::new([ClipTextModel::load(&first, weights()?, device)?, second]);
-                TextEncoder::ClipPair(ClipPair { tokenizers, models, empty_is_zero })
+                TextEncoder::ClipPair(ClipPair {
+                    tokenizers,
+                    models,
+                    empty_is_zero,
+                })
             }
-            TextPlan::T5 { config, tokenizer } => {
-                TextEncoder::T5 { model: T5Encoder::open(&config, weights()?, device)?, tokenizer }
-            }
+            TextPlan::T5 { config, tokenizer } => TextEncoder::T5 {
+                model: T5Encoder::open(&config, weights()?, device)?,
+                tokenizer,
+            },
             TextPlan::Pack(pack) => TextEncoder::Pack(pack),
         };
         let unet = UNet::load(&plan.unet, adapted(Part::UNet, UNET_STEM)?, device)?;
@@ -152,11 +183,16 @@ impl Pipeline {
         text: &ReadText,
         cameras: Option<&[Camera]>,
     ) -> Tensor<4> {
-        let (noisy, text) = (noisy.clone().slice_dim(0, range.clone()), text.part(range.clone()));
+        let (noisy, text) = (
+            noisy.clone().slice_dim(0, range.clone()),
+            text.part(range.clone()),
+        );
         let cameras = cameras.map(|cameras| &cameras[range.clone()]);
         let camera = self.camera_tensor(cameras, range.len());
         let channels = self.unet.config().in_channels;
-        self.unet.forward(noisy, &timesteps[range], text, camera).narrow(1, 0, channels)
+        self.unet
+            .forward(noisy, &timesteps[range], text, camera)
+            .narrow(1, 0, channels)
     }
 
     /// Whether it is told where the camera stands.
@@ -174,7 +210,10 @@ impl Pipeline {
             (None, 1) => vec![0.0; count * width],
             (None, _) => return None,
         };
-        Some(Tensor::from_data(TensorData::new(values, [count, width]), &self.device))
+        Some(Tensor::from_data(
+            TensorData::new(values, [count, width]),
+            &self.device,
+        ))
     }
 }
 
@@ -185,11 +224,19 @@ impl Pipeline {
 pub fn open(path: &Path) -> Result<Box<dyn Files + '_>, CheckpointError> {
     match path.extension().and_then(|ending| ending.to_str()) {
         _ if path.is_dir() => Ok(Box::new(Folder(path))),
-        Some("ckpt" | "pt" | "pth" | "bin") if path.is_file() => Err(CheckpointError::Pickle { path: path.to_owned() }),
+        Some("ckpt" | "pt" | "pth" | "bin") if path.is_file() => Err(CheckpointError::Pickle {
+            path: path.to_owned(),
+        }),
         _ if path.is_file() => Ok(Box::new(SingleFile::open(path)?)),
         _ => {
-            let source = std::io::Error::new(std::io::ErrorKind::NotFound, "there is no such file or folder");
-            Err(CheckpointError::Read { path: path.to_owned(), source })
+            let source = std::io::Error::new(
+                std::io::ErrorKind::NotFound,
+                "there is no such file or folder",
+            );
+            Err(CheckpointError::Read {
+                path: path.to_owned(),
+                source,
+            })
         }
     }
 }
@@ -236,11 +283,21 @@ impl FrozenPrior for Pipeline {
         self.space.to_pictures(own)
     }
 
-    fn pull_back(&self, pictures: Tensor<4>, gradient: &mut dyn FnMut(Tensor<4>) -> Tensor<4>) -> Tensor<4> {
+    fn pull_back(
+        &self,
+        pictures: Tensor<4>,
+        gradient: &mut dyn FnMut(Tensor<4>) -> Tensor<4>,
+    ) -> Tensor<4> {
         self.space.pull_back(pictures, self.resolution(), gradient)
     }
 
-    fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], text: ReadText, cameras: Option<&[Camera]>) -> Tensor<4> {
+    fn noise(
+        &self,
+        noisy: Tensor<4>,
+        timesteps: &[usize],
+        text: ReadText,
+        cameras: Option<&[Camera]>,
+    ) -> Tensor<4> {
         let (count, row) = (timesteps.len(), self.views_together());
         // Views that make no whole row are seen one by one.
         let cameras = cameras.filter(|cameras| cameras.len().is_multiple_of(row));
@@ -251,10 +308,17 @@ impl FrozenPrior for Pipeline {
             // Pictures do not depend on each other: threads that have some to themselves wait for each other once,
             // not at every operation.
             Some(workers) => {
-                let part =
-                    |index: usize| index * (count / row) / PARTS * row..(index + 1) * (count / row) / PARTS * row;
-                let parts: Vec<_> = (0..PARTS).map(part).filter(|part| !part.is_empty()).collect();
-                Tensor::cat(workers.map(parts.len(), |index| at(parts[index].clone())), 0)
+                let part = |index: usize| {
+                    index * (count / row) / PARTS * row..(index + 1) * (count / row) / PARTS * row
+                };
+                let parts: Vec<_> = (0..PARTS)
+                    .map(part)
+                    .filter(|part| !part.is_empty())
+                    .collect();
+                Tensor::cat(
+                    workers.map(parts.len(), |index| at(parts[index].clone())),
+                    0,
+                )
             }
         };
         self.schedule.noise_of(noisy, output, timesteps)

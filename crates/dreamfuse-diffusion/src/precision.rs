@@ -39,13 +39,20 @@ impl Precision {
                 Param::from_mapped_value(id, tensor.cast(self.0), mapper)
             }
         }
-        if self == Self::F32 { network } else { network.map(&mut Cast(self.dtype())) }
+        if self == Self::F32 {
+            network
+        } else {
+            network.map(&mut Cast(self.dtype()))
+        }
     }
 }
 
 impl fmt::Display for Precision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = Self::NAMES.iter().find(|(_, precision)| precision == self).map_or("", |(name, _)| name);
+        let name = Self::NAMES
+            .iter()
+            .find(|(_, precision)| precision == self)
+            .map_or("", |(name, _)| name);
         f.write_str(name)
     }
 }
@@ -55,6 +62,8 @@ impl FromStr for Precision {
 
     fn from_str(name: &str) -> Result<Self, String> {
         let found = Self::NAMES.iter().find(|(known, _)| *known == name);
-        found.map(|(_, precision)| *precision).ok_or_else(|| format!("{name} is not f32, f16 or bf16"))
+        found
+            .map(|(_, precision)| *precision)
+            .ok_or_else(|| format!("{name} is not f32, f16 or bf16"))
     }
 }

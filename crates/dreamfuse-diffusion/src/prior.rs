@@ -47,13 +47,23 @@ pub trait FrozenPrior {
 
     /// The gradient of `pictures` when that of [`FrozenPrior::to_own_space`]'s result is what `gradient` says of it. No
     /// gradient passes through the U-Net.
-    fn pull_back(&self, pictures: Tensor<4>, gradient: &mut dyn FnMut(Tensor<4>) -> Tensor<4>) -> Tensor<4> {
+    fn pull_back(
+        &self,
+        pictures: Tensor<4>,
+        gradient: &mut dyn FnMut(Tensor<4>) -> Tensor<4>,
+    ) -> Tensor<4> {
         gradient(self.to_own_space(pictures)) * 2.0
     }
 
     /// The noise that the prior sees in `noisy`, a batch of its own space. Cameras, one
     /// a picture, are told to priors that take one; `None` stands for "unknown".
-    fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], text: ReadText, cameras: Option<&[Camera]>) -> Tensor<4>;
+    fn noise(
+        &self,
+        noisy: Tensor<4>,
+        timesteps: &[usize],
+        text: ReadText,
+        cameras: Option<&[Camera]>,
+    ) -> Tensor<4>;
 }
 
 /// The noise that the prior sees in `noisy` under each of several texts, all as large as the batch: one evaluation.
@@ -68,7 +78,9 @@ pub fn answers(
         noisy.repeat_dim(0, texts.len()),
         &timesteps.repeat(texts.len()),
         ReadText::cat(texts),
-        cameras.map(|cameras| cameras.repeat(texts.len())).as_deref(),
+        cameras
+            .map(|cameras| cameras.repeat(texts.len()))
+            .as_deref(),
     );
     all.chunk(texts.len(), 0)
 }
@@ -84,6 +96,9 @@ pub fn guided_noise(
     scale: f64,
 ) -> Tensor<4> {
     let mut both = answers(prior, noisy, timesteps, &[text, empty], cameras);
-    let (unconditional, conditional) = (both.pop().expect("two answers"), both.pop().expect("two answers"));
+    let (unconditional, conditional) = (
+        both.pop().expect("two answers"),
+        both.pop().expect("two answers"),
+    );
     unconditional.clone() + (conditional - unconditional) * scale
 }

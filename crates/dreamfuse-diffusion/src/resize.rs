@@ -19,7 +19,9 @@ impl Resize {
             weights[low] += (1.0 - part) as f32;
             weights[(low + 1).min(from - 1)] += part as f32;
         }
-        Self { matrix: Tensor::from_data(TensorData::new(values, [to, from]), device) }
+        Self {
+            matrix: Tensor::from_data(TensorData::new(values, [to, from]), device),
+        }
     }
 
     /// `[batch, channels, from, from]` to `[batch, channels, to, to]`.
@@ -47,8 +49,14 @@ mod tests {
     fn twice_as_large_is_what_pytorch_makes() {
         // torch.nn.functional.interpolate(torch.tensor([[[[0., 1.], [2., 4.]]]]), (4, 4), mode="bilinear")
         let small = Tensor::<4>::from_data([[[[0.0, 1.0], [2.0, 4.0]]]], &Device::flex());
-        let right = [0.0, 0.25, 0.75, 1.0, 0.5, 0.8125, 1.4375, 1.75, 1.5, 1.9375, 2.8125, 3.25, 2.0, 2.5, 3.5, 4.0];
-        assert_eq!(numbers(Resize::new(2, 4, &Device::flex()).forward(small)), right);
+        let right = [
+            0.0, 0.25, 0.75, 1.0, 0.5, 0.8125, 1.4375, 1.75, 1.5, 1.9375, 2.8125, 3.25, 2.0, 2.5,
+            3.5, 4.0,
+        ];
+        assert_eq!(
+            numbers(Resize::new(2, 4, &Device::flex()).forward(small)),
+            right
+        );
     }
 
     #[test]
@@ -58,8 +66,13 @@ mod tests {
         let small = crate::sampler::normal([2, 3, 5, 5], 1, 0, &device);
         let large = crate::sampler::normal([2, 3, 12, 12], 2, 0, &device);
         let product = |a: Tensor<4>, b: Tensor<4>| (a * b).sum().into_scalar::<f32>();
-        let (forth, back) =
-            (product(resize.forward(small.clone()), large.clone()), product(small, resize.backward(large)));
-        assert!((forth - back).abs() < 1e-4 * forth.abs().max(1.0), "{forth} and {back}");
+        let (forth, back) = (
+            product(resize.forward(small.clone()), large.clone()),
+            product(small, resize.backward(large)),
+        );
+        assert!(
+            (forth - back).abs() < 1e-4 * forth.abs().max(1.0),
+            "{forth} and {back}"
+        );
     }
 }

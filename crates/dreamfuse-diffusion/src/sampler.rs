@@ -30,7 +30,11 @@ pub struct SampleOptions<'a> {
 ///
 /// # Errors
 /// When a prompt is too long.
-pub fn sample(prior: &dyn FrozenPrior, options: &SampleOptions, device: &Device) -> Result<Vec<Picture>, String> {
+pub fn sample(
+    prior: &dyn FrozenPrior,
+    options: &SampleOptions,
+    device: &Device,
+) -> Result<Vec<Picture>, String> {
     let count = options.prompts.len();
     let text = prior.encode(options.prompts)?;
     let empty = prior.encode(&vec![String::new(); count])?;
@@ -48,24 +52,42 @@ pub fn sample(prior: &dyn FrozenPrior, options: &SampleOptions, device: &Device)
             options.guidance_scale,
         );
         let alpha = prior.schedule().alpha_cumprod(t);
-        let alpha_next = timesteps.get(i + 1).map_or(1.0, |&next| prior.schedule().alpha_cumprod(next));
+        let alpha_next = timesteps
+            .get(i + 1)
+            .map_or(1.0, |&next| prior.schedule().alpha_cumprod(next));
         let z = normal(shape, options.seed, i as u64 + 1, device);
         let clean = prior.keep_clean(prior.schedule().clean_of(x.clone(), noise, &vec![t; count]));
         x = step(options.sampler, x, clean, [alpha, alpha_next], z);
     }
     let size = prior.resolution();
-    let planes = prior.to_pictures(x).clamp(0.0, 1.0).into_data().try_to_vec::<f32>().map_err(|e| format!("{e:?}"))?;
-    Ok(planes.chunks_exact(3 * size * size).map(|planes| Picture::from_planes(size, planes)).collect())
+    let planes = prior
+        .to_pictures(x)
+        .clamp(0.0, 1.0)
+        .into_data()
+        .try_to_vec::<f32>()
+        .map_err(|e| format!("{e:?}"))?;
+    Ok(planes
+        .chunks_exact(3 * size * size)
+        .map(|planes| Picture::from_planes(size, planes))
+        .collect())
 }
 
 /// `count` timesteps from the last one down, evenly spaced ("trailing" in diffusers).
 pub fn spaced(total: usize, count: usize) -> Vec<usize> {
     let count = count.clamp(1, total);
-    (0..count).map(|i| ((count - i) * total).div_ceil(count) - 1).collect()
+    (0..count)
+        .map(|i| ((count - i) * total).div_ceil(count) - 1)
+        .collect()
 }
 
 /// From noise level ᾱ to ᾱ'.
-fn step(sampler: Sampler, x: Tensor<4>, clean: Tensor<4>, [alpha, next]: [f64; 2], z: Tensor<4>) -> Tensor<4> {
+fn step(
+    sampler: Sampler,
+    x: Tensor<4>,
+    clean: Tensor<4>,
+    [alpha, next]: [f64; 2],
+    z: Tensor<4>,
+) -> Tensor<4> {
     match sampler {
         Sampler::Ddim => {
             let noise = (x - clean.clone() * alpha.sqrt()) / (1.0 - alpha).sqrt();
@@ -84,7 +106,10 @@ fn step(sampler: Sampler, x: Tensor<4>, clean: Tensor<4>, [alpha, next]: [f64; 2
 /// Standard normal numbers of stream `index`.
 pub fn normal(shape: [usize; 4], seed: u64, index: u64, device: &Device) -> Tensor<4> {
     let rng = stream(seed, Purpose::Sampling, 0, index);
-    let values: Vec<f32> = rng.sample_iter(StandardNormal).take(shape.iter().product()).collect();
+    let values: Vec<f32> = rng
+        .sample_iter(StandardNormal)
+        .take(shape.iter().product())
+        .collect();
     Tensor::from_data(TensorData::new(values, shape), device)
 }
 
@@ -114,7 +139,13 @@ mod tests {
         fn encode(&self, _: &[String]) -> Result<ReadText, String> {
             Ok(ReadText::none())
         }
-        fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], _: ReadText, _: Option<&[Camera]>) -> Tensor<4> {
+        fn noise(
+            &self,
+            noisy: Tensor<4>,
+            timesteps: &[usize],
+            _: ReadText,
+            _: Option<&[Camera]>,
+        ) -> Tensor<4> {
             let (signal, sigma) = self.0.coefficients(timesteps, &noisy.device());
             (noisy - signal * self.1) / sigma
         }
@@ -125,11 +156,21 @@ mod tests {
         let prior = Grey(NoiseSchedule::new(ScheduleConfig::cosine_v()), 0.5);
         for sampler in [Sampler::Ddim, Sampler::Ddpm] {
             let prompts = vec![String::new(); 2];
-            let options =
-                SampleOptions { prompts: &prompts, cameras: None, steps: 20, sampler, guidance_scale: 3.0, seed: 1 };
+            let options = SampleOptions {
+                prompts: &prompts,
+                cameras: None,
+                steps: 20,
+                sampler,
+                guidance_scale: 3.0,
+                seed: 1,
+            };
             for picture in sample(&prior, &options, &Device::flex()).unwrap() {
                 assert!(
-                    picture.pixels.iter().flatten().all(|v| (v - 0.75).abs() < 0.01),
+                    picture
+                        .pixels
+                        .iter()
+                        .flatten()
+                        .all(|v| (v - 0.75).abs() < 0.01),
                     "{sampler:?}: {:?}",
                     picture.pixels[0]
                 );

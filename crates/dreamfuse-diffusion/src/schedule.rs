@@ -82,12 +82,18 @@ fn default_prediction() -> Prediction {
 impl ScheduleConfig {
     /// Cosine schedule and v-prediction: the embedded prior's.
     pub fn cosine_v() -> Self {
-        Self { beta_schedule: BetaSchedule::SquaredCosine, prediction_type: Prediction::V, ..Self::default() }
+        Self {
+            beta_schedule: BetaSchedule::SquaredCosine,
+            prediction_type: Prediction::V,
+            ..Self::default()
+        }
     }
 
     /// Whether the network predicts variances besides.
     pub fn learns_variance(&self) -> bool {
-        self.variance_type.as_deref().is_some_and(|kind| kind.starts_with("learned"))
+        self.variance_type
+            .as_deref()
+            .is_some_and(|kind| kind.starts_with("learned"))
     }
 
     /// How x̂_0 is kept in its range, if dynamically.
@@ -124,12 +130,22 @@ impl NoiseSchedule {
     /// Tabulates ᾱ.
     pub fn new(config: ScheduleConfig) -> Self {
         let steps = config.num_train_timesteps;
-        let spaced = |low: f64, high: f64, i: usize| low + (high - low) * i as f64 / (steps.max(2) - 1) as f64;
-        let cosine = |t: f64| ((t / steps as f64 + 0.008) / 1.008 * std::f64::consts::FRAC_PI_2).cos().powi(2);
+        let spaced = |low: f64, high: f64, i: usize| {
+            low + (high - low) * i as f64 / (steps.max(2) - 1) as f64
+        };
+        let cosine = |t: f64| {
+            ((t / steps as f64 + 0.008) / 1.008 * std::f64::consts::FRAC_PI_2)
+                .cos()
+                .powi(2)
+        };
         let beta = |i: usize| match config.beta_schedule {
             BetaSchedule::Linear => spaced(config.beta_start, config.beta_end, i),
-            BetaSchedule::ScaledLinear => spaced(config.beta_start.sqrt(), config.beta_end.sqrt(), i).powi(2),
-            BetaSchedule::SquaredCosine => (1.0 - cosine(i as f64 + 1.0) / cosine(i as f64)).min(0.999),
+            BetaSchedule::ScaledLinear => {
+                spaced(config.beta_start.sqrt(), config.beta_end.sqrt(), i).powi(2)
+            }
+            BetaSchedule::SquaredCosine => {
+                (1.0 - cosine(i as f64 + 1.0) / cosine(i as f64)).min(0.999)
+            }
         };
         let mut product = 1.0;
         let alphas_cumprod = (0..steps)
@@ -138,7 +154,10 @@ impl NoiseSchedule {
                 product
             })
             .collect();
-        Self { config, alphas_cumprod }
+        Self {
+            config,
+            alphas_cumprod,
+        }
     }
 
     /// What the schedule was made from.
@@ -169,7 +188,10 @@ impl NoiseSchedule {
     /// `(√ᾱ, √(1 − ᾱ))` of each picture, as tensors `[batch, 1, 1, 1]`.
     pub fn coefficients(&self, timesteps: &[usize], device: &Device) -> (Tensor<4>, Tensor<4>) {
         let column = |f: &dyn Fn(f64) -> f64| {
-            let values: Vec<f32> = timesteps.iter().map(|&t| f(self.alphas_cumprod[t]).sqrt() as f32).collect();
+            let values: Vec<f32> = timesteps
+                .iter()
+                .map(|&t| f(self.alphas_cumprod[t]).sqrt() as f32)
+                .collect();
             Tensor::from_data(TensorData::new(values, [timesteps.len(), 1, 1, 1]), device)
         };
         (column(&|alpha| alpha), column(&|alpha| 1.0 - alpha))
@@ -188,7 +210,12 @@ impl NoiseSchedule {
     }
 
     /// The noise that is in `noisy` beside `clean`: [`NoiseSchedule::clean_of`] the other way round.
-    pub fn noise_beside(&self, noisy: Tensor<4>, clean: Tensor<4>, timesteps: &[usize]) -> Tensor<4> {
+    pub fn noise_beside(
+        &self,
+        noisy: Tensor<4>,
+        clean: Tensor<4>,
+        timesteps: &[usize],
+    ) -> Tensor<4> {
         let (signal, sigma) = self.coefficients(timesteps, &noisy.device());
         (noisy - signal.clamp_min(LEAST_SIGNAL) * clean) / sigma
     }
@@ -239,11 +266,19 @@ mod tests {
         assert_eq!(reference.len(), 3);
         for (name, right) in reference {
             let beta_schedule: BetaSchedule = serde_json::from_value(name.clone().into()).unwrap();
-            let config = ScheduleConfig { beta_schedule, beta_start: 0.00085, beta_end: 0.012, ..Default::default() };
+            let config = ScheduleConfig {
+                beta_schedule,
+                beta_start: 0.00085,
+                beta_end: 0.012,
+                ..Default::default()
+            };
             let schedule = NoiseSchedule::new(config);
             for (timestep, right) in [0, 500, 999].into_iter().zip(right) {
                 let ours = schedule.alpha_cumprod(timestep);
-                assert!((ours - right).abs() < 2e-6, "{name} at {timestep}: {ours} for {right}");
+                assert!(
+                    (ours - right).abs() < 2e-6,
+                    "{name} at {timestep}: {ours} for {right}"
+                );
             }
         }
     }
@@ -256,7 +291,10 @@ mod tests {
             Tensor::<4>::from_data(TensorData::new(values, [2, 3, 2, 2]), &device)
         };
         for prediction_type in [Prediction::Epsilon, Prediction::V] {
-            let schedule = NoiseSchedule::new(ScheduleConfig { prediction_type, ..ScheduleConfig::cosine_v() });
+            let schedule = NoiseSchedule::new(ScheduleConfig {
+                prediction_type,
+                ..ScheduleConfig::cosine_v()
+            });
             let (clean, noise, timesteps) = (tensor(0.7), tensor(1.9), [100, 700]);
             let noisy = schedule.add_noise(clean.clone(), noise.clone(), &timesteps);
             let output = schedule.target(clean, noise.clone(), &timesteps);

@@ -79,9 +79,15 @@ impl T5Config {
             return Err(format!("{key} {size} is not within 1 and {}", 1 << 20));
         }
         if !(1..=1000).contains(&self.num_layers) {
-            return Err(format!("num_layers {} is not within 1 and 1000", self.num_layers));
+            return Err(format!(
+                "num_layers {} is not within 1 and 1000",
+                self.num_layers
+            ));
         }
-        let (buckets, distance) = (self.relative_attention_num_buckets, self.relative_attention_max_distance);
+        let (buckets, distance) = (
+            self.relative_attention_num_buckets,
+            self.relative_attention_max_distance,
+        );
         if buckets < 4 || !buckets.is_multiple_of(4) || distance <= buckets / 4 {
             return Err(format!(
                 "relative_attention_num_buckets {buckets} is no multiple of 4, or relative_attention_max_distance {distance} too small for it"
@@ -101,12 +107,18 @@ impl T5Config {
     fn block_shapes(&self, block: usize) -> Vec<(String, Vec<usize>)> {
         let (width, inner) = (self.d_model, self.d_kv * self.num_heads);
         let key = |rest: &str| format!("encoder.block.{block}.layer.{rest}.weight");
-        let mut shapes: Vec<_> =
-            ["q", "k", "v"].map(|part| (key(&format!("0.SelfAttention.{part}")), vec![inner, width])).into();
+        let mut shapes: Vec<_> = ["q", "k", "v"]
+            .map(|part| (key(&format!("0.SelfAttention.{part}")), vec![inner, width]))
+            .into();
         shapes.push((key("0.SelfAttention.o"), vec![width, inner]));
         shapes.extend(["0.layer_norm", "1.layer_norm"].map(|norm| (key(norm), vec![width])));
         let ways_in = self.feed_forward_keys().iter();
-        shapes.extend(ways_in.map(|part| (key(&format!("1.DenseReluDense.{part}")), vec![self.d_ff, width])));
+        shapes.extend(ways_in.map(|part| {
+            (
+                key(&format!("1.DenseReluDense.{part}")),
+                vec![self.d_ff, width],
+            )
+        }));
         shapes.push((key("1.DenseReluDense.wo"), vec![width, self.d_ff]));
         shapes
     }
@@ -117,8 +129,16 @@ impl T5Encoder {
     ///
     /// # Errors
     /// When they do not fit the configuration.
-    pub fn open(config: &T5Config, weights: Weights, device: &Device) -> Result<Self, CheckpointError> {
-        let model = Self { config: config.clone(), weights: weights.without(&UNUSED), device: device.clone() };
+    pub fn open(
+        config: &T5Config,
+        weights: Weights,
+        device: &Device,
+    ) -> Result<Self, CheckpointError> {
+        let model = Self {
+            config: config.clone(),
+            weights: weights.without(&UNUSED),
+            device: device.clone(),
+        };
         model.check()?;
         Ok(model)
     }
@@ -126,8 +146,13 @@ impl T5Encoder {
     /// Every tensor has to be there with its shape, and nothing else.
     fn check(&self) -> Result<(), CheckpointError> {
         let (config, path) = (&self.config, self.weights.path());
-        let mut expected: Vec<_> = (0..config.num_layers).flat_map(|block| config.block_shapes(block)).collect();
-        expected.push((POSITIONS.into(), vec![config.relative_attention_num_buckets, config.num_heads]));
+        let mut expected: Vec<_> = (0..config.num_layers)
+            .flat_map(|block| config.block_shapes(block))
+            .collect();
+        expected.push((
+            POSITIONS.into(),
+            vec![config.relative_attention_num_buckets, config.num_heads],
+        ));
         expected.push((LAST_NORM.into(), vec![config.d_model]));
         expected.push((self.words().into(), vec![config.vocab_size, config.d_model]));
         for (key, right) in &expected {
@@ -135,31 +160,56 @@ impl T5Encoder {
                 Some(shape) if shape == right => {}
                 Some(shape) => {
                     let reason = format!("{key} has the shape {shape:?} where {right:?} is right");
-                    return Err(CheckpointError::Malformed { path: path.to_owned(), reason });
+                    return Err(CheckpointError::Malformed {
+                        path: path.to_owned(),
+                        reason,
+                    });
                 }
-                None => return Err(CheckpointError::MissingKey { path: path.to_owned(), key: key.clone() }),
+                None => {
+                    return Err(CheckpointError::MissingKey {
+                        path: path.to_owned(),
+                        key: key.clone(),
+                    });
+                }
             }
         }
-        let known: std::collections::HashSet<_> = expected.iter().map(|(key, _)| key.as_str()).chain(WORDS).collect();
+        let known: std::collections::HashSet<_> = expected
+            .iter()
+            .map(|(key, _)| key.as_str())
+            .chain(WORDS)
+            .collect();
         match self.weights.keys().find(|key| !known.contains(key)) {
-            Some(key) => Err(CheckpointError::UnknownKey { path: path.to_owned(), key: key.to_owned() }),
+            Some(key) => Err(CheckpointError::UnknownKey {
+                path: path.to_owned(),
+                key: key.to_owned(),
+            }),
             None => Ok(()),
         }
     }
 
     fn words(&self) -> &'static str {
         let [shared, tied] = WORDS;
-        if self.weights.shape(shared).is_none() && self.weights.shape(tied).is_some() { tied } else { shared }
+        if self.weights.shape(shared).is_none() && self.weights.shape(tied).is_some() {
+            tied
+        } else {
+            shared
+        }
     }
 
     /// Ids `[batch, tokens]`, of which each row's first `lengths` are attended to, to the last hidden state `[batch, tokens, d_model]`.
     ///
     /// # Errors
     /// When the weights can no longer be read.
-    pub fn forward(&self, ids: Tensor<2, Int>, lengths: &[usize]) -> Result<Tensor<3>, CheckpointError> {
+    pub fn forward(
+        &self,
+        ids: Tensor<2, Int>,
+        lengths: &[usize],
+    ) -> Result<Tensor<3>, CheckpointError> {
         let ([batch, tokens], width) = (ids.dims(), self.config.d_model);
         let table = self.weights.tensor::<2>(self.words(), &self.device)?;
-        let mut x = table.select(0, ids.reshape([batch * tokens])).reshape([batch, tokens, width]);
+        let mut x = table
+            .select(0, ids.reshape([batch * tokens]))
+            .reshape([batch, tokens, width]);
         let bias = self.position_bias(tokens)? + mask(lengths, tokens, &self.device);
         for block in 0..self.config.num_layers {
             x = self.block(block, x, &bias)?;
@@ -167,14 +217,21 @@ impl T5Encoder {
         self.normalize(LAST_NORM, x)
     }
 
-    fn block(&self, block: usize, x: Tensor<3>, bias: &Tensor<4>) -> Result<Tensor<3>, CheckpointError> {
+    fn block(
+        &self,
+        block: usize,
+        x: Tensor<3>,
+        bias: &Tensor<4>,
+    ) -> Result<Tensor<3>, CheckpointError> {
         let key = |rest: &str| format!("encoder.block.{block}.layer.{rest}.weight");
         let own = self.normalize(&key("0.layer_norm"), x.clone())?;
-        let project = |part: &str| self.project(&key(&format!("0.SelfAttention.{part}")), own.clone());
+        let project =
+            |part: &str| self.project(&key(&format!("0.SelfAttention.{part}")), own.clone());
         let attended = self.attend([project("q")?, project("k")?, project("v")?], bias);
         let x = x + self.project(&key("0.SelfAttention.o"), attended)?;
         let own = self.normalize(&key("1.layer_norm"), x.clone())?;
-        let dense = |part: &str, x: Tensor<3>| self.project(&key(&format!("1.DenseReluDense.{part}")), x);
+        let dense =
+            |part: &str, x: Tensor<3>| self.project(&key(&format!("1.DenseReluDense.{part}")), x);
         let hidden = match self.config.feed_forward_proj {
             FeedForward::Relu => relu(dense("wi", own)?),
             FeedForward::GatedGelu => gelu_new(dense("wi_0", own.clone())?) * dense("wi_1", own)?,
@@ -185,33 +242,48 @@ impl T5Encoder {
     /// A linear layer without a bias.
     fn project(&self, key: &str, x: Tensor<3>) -> Result<Tensor<3>, CheckpointError> {
         let [batch, tokens, width] = x.dims();
-        let out = x.reshape([batch * tokens, width]).matmul(self.weights.tensor::<2>(key, &self.device)?.transpose());
+        let out = x
+            .reshape([batch * tokens, width])
+            .matmul(self.weights.tensor::<2>(key, &self.device)?.transpose());
         let [_, width] = out.dims();
         Ok(out.reshape([batch, tokens, width]))
     }
 
     /// Divides by the root of the mean square; no mean is taken away.
     fn normalize(&self, key: &str, x: Tensor<3>) -> Result<Tensor<3>, CheckpointError> {
-        let gain = self.weights.tensor::<1>(key, &self.device)?.unsqueeze::<3>();
+        let gain = self
+            .weights
+            .tensor::<1>(key, &self.device)?
+            .unsqueeze::<3>();
         let square = x.clone().powi_scalar(2).mean_dim(2) + self.config.layer_norm_epsilon;
         Ok(x / square.sqrt() * gain)
     }
 
     /// Scores are not divided by the root of the width: T5's weights have learned that.
     fn attend(&self, [q, k, v]: [Tensor<3>; 3], bias: &Tensor<4>) -> Tensor<3> {
-        let ([batch, tokens, _], heads, width) = (q.dims(), self.config.num_heads, self.config.d_kv);
+        let ([batch, tokens, _], heads, width) =
+            (q.dims(), self.config.num_heads, self.config.d_kv);
         let split = |x: Tensor<3>| x.reshape([batch, tokens, heads, width]).swap_dims(1, 2);
         let scores = split(q).matmul(split(k).swap_dims(2, 3)) + bias.clone();
-        softmax(scores, 3).matmul(split(v)).swap_dims(1, 2).reshape([batch, tokens, heads * width])
+        softmax(scores, 3)
+            .matmul(split(v))
+            .swap_dims(1, 2)
+            .reshape([batch, tokens, heads * width])
     }
 
     /// What the distance between two tokens adds to their score: `[1, heads, tokens, tokens]`.
     fn position_bias(&self, tokens: usize) -> Result<Tensor<4>, CheckpointError> {
         let table = self.weights.tensor::<2>(POSITIONS, &self.device)?;
         let at = |query: usize| (0..tokens).map(move |key| key as i64 - query as i64);
-        let buckets: Vec<i64> = (0..tokens).flat_map(at).map(|distance| self.bucket(distance) as i64).collect();
-        let buckets = Tensor::<1, Int>::from_data(TensorData::new(buckets, [tokens * tokens]), &self.device);
-        let rows = table.select(0, buckets).reshape([tokens, tokens, self.config.num_heads]);
+        let buckets: Vec<i64> = (0..tokens)
+            .flat_map(at)
+            .map(|distance| self.bucket(distance) as i64)
+            .collect();
+        let buckets =
+            Tensor::<1, Int>::from_data(TensorData::new(buckets, [tokens * tokens]), &self.device);
+        let rows = table
+            .select(0, buckets)
+            .reshape([tokens, tokens, self.config.num_heads]);
         Ok(rows.permute([2, 0, 1]).unsqueeze())
     }
 
@@ -225,7 +297,8 @@ impl T5Encoder {
             return side + distance;
         }
         // In f32, as in transformers: at a bucket's border the last digit decides.
-        let farthest = (self.config.relative_attention_max_distance as f64 / exact as f64).ln() as f32;
+        let farthest =
+            (self.config.relative_attention_max_distance as f64 / exact as f64).ln() as f32;
         let further = (distance as f32 / exact as f32).ln() / farthest * (half - exact) as f32;
         side + (exact + further as usize).min(half - 1)
     }
@@ -233,7 +306,8 @@ impl T5Encoder {
 
 /// The tanh approximation, which T5 1.1 was trained with.
 fn gelu_new(x: Tensor<3>) -> Tensor<3> {
-    let inner = (x.clone() + x.clone().powi_scalar(3) * 0.044_715) * (2.0 / std::f64::consts::PI).sqrt();
+    let inner =
+        (x.clone() + x.clone().powi_scalar(3) * 0.044_715) * (2.0 / std::f64::consts::PI).sqrt();
     x * 0.5 * (inner.tanh() + 1.0)
 }
 
@@ -244,5 +318,8 @@ fn mask(lengths: &[usize], tokens: usize, device: &Device) -> Tensor<4> {
         (0..tokens).map(move |token| if token < length { 0.0 } else { f32::MIN })
     };
     let values: Vec<f32> = lengths.iter().flat_map(row).collect();
-    Tensor::from_data(TensorData::new(values, [lengths.len(), 1, 1, tokens]), device)
+    Tensor::from_data(
+        TensorData::new(values, [lengths.len(), 1, 1, tokens]),
+        device,
+    )
 }

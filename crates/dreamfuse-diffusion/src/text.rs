@@ -35,7 +35,10 @@ impl EncodedText {
 
 impl From<Tensor<3>> for EncodedText {
     fn from(tokens: Tensor<3>) -> Self {
-        Self { tokens, pooled: None }
+        Self {
+            tokens,
+            pooled: None,
+        }
     }
 }
 
@@ -63,16 +66,26 @@ impl TextEncoder {
     pub fn encode(&self, prompts: &[String], device: &Device) -> Result<EncodedText, String> {
         match self {
             Self::Clip { tokenizer, model } => {
-                let ids = prompts.iter().map(|prompt| tokenizer.encode(prompt)).collect::<Result<Vec<_>, _>>()?;
+                let ids = prompts
+                    .iter()
+                    .map(|prompt| tokenizer.encode(prompt))
+                    .collect::<Result<Vec<_>, _>>()?;
                 Ok(model.forward(rows(&ids, device)).into())
             }
             Self::ClipPair(pair) => pair.encode(prompts, device),
             Self::T5 { tokenizer, model } => {
                 // DeepFloyd IF's own preparation (diffusers' pipeline_if.py, `_text_preprocessing`).
-                let plain = prompts.iter().map(|prompt| prompt.to_lowercase().trim().to_owned());
-                let encoded = plain.map(|prompt| tokenizer.encode(&prompt)).collect::<Result<Vec<_>, _>>()?;
+                let plain = prompts
+                    .iter()
+                    .map(|prompt| prompt.to_lowercase().trim().to_owned());
+                let encoded = plain
+                    .map(|prompt| tokenizer.encode(&prompt))
+                    .collect::<Result<Vec<_>, _>>()?;
                 let (ids, lengths): (Vec<_>, Vec<_>) = encoded.into_iter().unzip();
-                model.forward(rows(&ids, device), &lengths).map(Into::into).map_err(|e| e.to_string())
+                model
+                    .forward(rows(&ids, device), &lengths)
+                    .map(Into::into)
+                    .map_err(|e| e.to_string())
             }
             Self::Pack(pack) => pack.encode(prompts, device),
         }

@@ -15,13 +15,24 @@ impl Thresholding {
     /// `[batch, channels, height, width]` to the same.
     pub fn apply(self, clean: Tensor<4>) -> Tensor<4> {
         let [batch, ..] = clean.dims();
-        let scales = clean.clone().split(1, 0).into_iter().map(|picture| self.scale(picture)).collect::<Vec<_>>();
-        let scales = Tensor::<4>::from_data(TensorData::new(scales, [batch, 1, 1, 1]), &clean.device());
+        let scales = clean
+            .clone()
+            .split(1, 0)
+            .into_iter()
+            .map(|picture| self.scale(picture))
+            .collect::<Vec<_>>();
+        let scales =
+            Tensor::<4>::from_data(TensorData::new(scales, [batch, 1, 1, 1]), &clean.device());
         (clean / scales).clamp(-1.0, 1.0)
     }
 
     fn scale(self, picture: Tensor<4>) -> f32 {
-        let mut sizes = picture.abs().into_data().convert::<f32>().try_to_vec::<f32>().expect("numbers are f32");
+        let mut sizes = picture
+            .abs()
+            .into_data()
+            .convert::<f32>()
+            .try_to_vec::<f32>()
+            .expect("numbers are f32");
         sizes.sort_by(f32::total_cmp);
         let at = self.ratio.clamp(0.0, 1.0) * (sizes.len() - 1) as f64;
         let (low, part) = (at as usize, at.fract());
@@ -38,14 +49,22 @@ mod tests {
 
     #[test]
     fn bright_pictures_are_scaled_and_others_cut() {
-        let pictures = Tensor::<4>::from_data([[[[0.0, -1.0, 2.0, 4.0]]], [[[0.1, -0.2, 0.3, 0.9]]]], &Device::flex());
+        let pictures = Tensor::<4>::from_data(
+            [[[[0.0, -1.0, 2.0, 4.0]]], [[[0.1, -0.2, 0.3, 0.9]]]],
+            &Device::flex(),
+        );
         let numbers = |most: f64| {
             let clean = Thresholding { ratio: 0.5, most }.apply(pictures.clone());
             clean.into_data().try_to_vec::<f32>().unwrap()
         };
         // The median of 0, 1, 2 and 4 is 1.5.
         let right = [0.0, -2.0 / 3.0, 1.0, 1.0, 0.1, -0.2, 0.3, 0.9];
-        assert!(numbers(3.0).iter().zip(right).all(|(ours, right)| (ours - right).abs() < 1e-6));
+        assert!(
+            numbers(3.0)
+                .iter()
+                .zip(right)
+                .all(|(ours, right)| (ours - right).abs() < 1e-6)
+        );
         assert_eq!(numbers(1.0), [0.0, -1.0, 1.0, 1.0, 0.1, -0.2, 0.3, 0.9]);
     }
 }

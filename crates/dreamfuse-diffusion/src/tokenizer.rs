@@ -17,7 +17,8 @@ use tokenizers::{AddedToken, NormalizerWrapper};
 const START: &str = "<|startoftext|>";
 const END: &str = "<|endoftext|>";
 /// What CLIP takes for a word (transformers, tokenization_clip.py).
-const PATTERN: &str = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
+const PATTERN: &str =
+    r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 
 /// A tokenizer and the length that it pads to.
 pub struct Tokenizer {
@@ -49,11 +50,25 @@ impl Tokenizer {
             let path = folder.join(name);
             std::fs::read_to_string(&path).map_err(|source| CheckpointError::Read { path, source })
         };
-        let (vocab, merges, config) = (read("vocab.json")?, read("merges.txt")?, read("tokenizer_config.json")?);
+        let (vocab, merges, config) = (
+            read("vocab.json")?,
+            read("merges.txt")?,
+            read("tokenizer_config.json")?,
+        );
         let has_special = folder.join("special_tokens_map.json").exists();
-        let special = has_special.then(|| read("special_tokens_map.json")).transpose()?;
-        Self::from_texts(&TokenizerTexts { vocab, merges, config, special })
-            .map_err(|reason| CheckpointError::Malformed { path: folder.to_owned(), reason })
+        let special = has_special
+            .then(|| read("special_tokens_map.json"))
+            .transpose()?;
+        Self::from_texts(&TokenizerTexts {
+            vocab,
+            merges,
+            config,
+            special,
+        })
+        .map_err(|reason| CheckpointError::Malformed {
+            path: folder.to_owned(),
+            reason,
+        })
     }
 
     /// From the texts of its files.
@@ -63,22 +78,44 @@ impl Tokenizer {
     pub fn from_texts(texts: &TokenizerTexts) -> Result<Self, String> {
         let vocab: std::collections::HashMap<String, u32> =
             serde_json::from_str(&texts.vocab).map_err(|e| format!("vocab.json: {e}"))?;
-        let end_of =
-            |name: &str| vocab.get(name).map(|&id| i64::from(id)).ok_or_else(|| format!("vocab.json lacks {name}"));
+        let end_of = |name: &str| {
+            vocab
+                .get(name)
+                .map(|&id| i64::from(id))
+                .ok_or_else(|| format!("vocab.json lacks {name}"))
+        };
         let ends = [end_of(START)?, end_of(END)?];
-        let lines = texts.merges.lines().filter(|line| !line.starts_with("#version") && !line.is_empty());
+        let lines = texts
+            .merges
+            .lines()
+            .filter(|line| !line.starts_with("#version") && !line.is_empty());
         let pair = |line: &str| {
-            let split = line.split_once(' ').map(|(a, b)| (a.to_owned(), b.to_owned()));
+            let split = line
+                .split_once(' ')
+                .map(|(a, b)| (a.to_owned(), b.to_owned()));
             split.ok_or_else(|| format!("merges.txt: {line:?} is no pair"))
         };
         let merges = lines.map(pair).collect::<Result<Vec<_>, _>>()?;
-        let config: Value = serde_json::from_str(&texts.config).map_err(|e| format!("tokenizer_config.json: {e}"))?;
-        let special = texts.special.as_deref().map(serde_json::from_str).transpose();
-        let special: Option<Value> = special.map_err(|e| format!("special_tokens_map.json: {e}"))?;
-        let padding =
-            special.as_ref().and_then(padding_token).or_else(|| padding_token(&config)).unwrap_or(END).to_owned();
+        let config: Value = serde_json::from_str(&texts.config)
+            .map_err(|e| format!("tokenizer_config.json: {e}"))?;
+        let special = texts
+            .special
+            .as_deref()
+            .map(serde_json::from_str)
+            .transpose();
+        let special: Option<Value> =
+            special.map_err(|e| format!("special_tokens_map.json: {e}"))?;
+        let padding = special
+            .as_ref()
+            .and_then(padding_token)
+            .or_else(|| padding_token(&config))
+            .unwrap_or(END)
+            .to_owned();
         let padding_id = end_of(&padding)?;
-        let max_length = config["model_max_length"].as_u64().filter(|n| (2..=4096).contains(n)).unwrap_or(77) as usize;
+        let max_length = config["model_max_length"]
+            .as_u64()
+            .filter(|n| (2..=4096).contains(n))
+            .unwrap_or(77) as usize;
         let model = BPE::builder()
             .vocab_and_merges(vocab.into_iter().collect::<ahash::AHashMap<_, _>>(), merges)
             .end_of_word_suffix("</w>".into())
@@ -86,7 +123,12 @@ impl Tokenizer {
             .build()
             .map_err(|e| e.to_string())?;
         let inner = assemble(model, padding).map_err(|e| e.to_string())?;
-        Ok(Self { inner, max_length, ends, padding: padding_id })
+        Ok(Self {
+            inner,
+            max_length,
+            ends,
+            padding: padding_id,
+        })
     }
 
     /// Tokens of a padded text.
@@ -106,13 +148,19 @@ impl Tokenizer {
 
     /// The largest id of a token.
     pub fn largest_id(&self) -> usize {
-        self.inner.get_vocab(true).values().max().map_or(0, |id| *id as usize)
+        self.inner
+            .get_vocab(true)
+            .values()
+            .max()
+            .map_or(0, |id| *id as usize)
     }
 
     /// For every token, its id in another tokenizer that has it too.
     pub fn ids_in(&self, other: &Self) -> Vec<Option<usize>> {
         let id = |token: String| other.inner.token_to_id(&token).map(|id| id as usize);
-        (0..self.vocabulary_size() as u32).map(|own| self.inner.id_to_token(own).and_then(id)).collect()
+        (0..self.vocabulary_size() as u32)
+            .map(|own| self.inner.id_to_token(own).and_then(id))
+            .collect()
     }
 
     /// The ids of a text by itself.
@@ -159,14 +207,23 @@ fn padding_token(config: &Value) -> Option<&str> {
 
 fn assemble(model: BPE, padding: String) -> tokenizers::Result<tokenizers::Tokenizer> {
     let mut inner = tokenizers::Tokenizer::new(model);
-    let spaces = Replace::new(tokenizers::normalizers::replace::ReplacePattern::Regex(r"\s+".into()), " ")?;
+    let spaces = Replace::new(
+        tokenizers::normalizers::replace::ReplacePattern::Regex(r"\s+".into()),
+        " ",
+    )?;
     let steps: Vec<NormalizerWrapper> = vec![NFC.into(), spaces.into(), Lowercase.into()];
     inner.with_normalizer(Some(Normalizers::new(steps)))?;
-    let split = Split::new(SplitPattern::Regex(PATTERN.into()), SplitDelimiterBehavior::Removed, true)?;
+    let split = Split::new(
+        SplitPattern::Regex(PATTERN.into()),
+        SplitDelimiterBehavior::Removed,
+        true,
+    )?;
     let bytes = ByteLevel::new(false, true, true);
     inner.with_pre_tokenizer(Some(PreTokenizers::new(vec![split.into(), bytes.into()])));
     // As in transformers, a special token in a text is that token: with Stable Diffusion 2, every `!` is padding.
-    inner.add_special_tokens([START.to_owned(), END.to_owned(), padding].map(|token| AddedToken::from(token, true)))?;
+    inner.add_special_tokens(
+        [START.to_owned(), END.to_owned(), padding].map(|token| AddedToken::from(token, true)),
+    )?;
     Ok(inner)
 }
 
@@ -186,7 +243,12 @@ impl TokenizerFiles {
     /// As [`Tokenizer::from_texts`].
     pub fn tokenizer(&self) -> Result<Tokenizer, String> {
         let [vocab, merges, config] = [&self.vocab, &self.merges, &self.config].map(Clone::clone);
-        Tokenizer::from_texts(&TokenizerTexts { vocab, merges, config, special: None })
+        Tokenizer::from_texts(&TokenizerTexts {
+            vocab,
+            merges,
+            config,
+            special: None,
+        })
     }
 
     /// For lower-case `words` of letters.
@@ -196,16 +258,26 @@ impl TokenizerFiles {
         let mut merges = Merges::default();
         let mut seen: std::collections::HashSet<String> = tokens.iter().cloned().collect();
         for word in words {
-            tokens.extend(merges.add_word(word).into_iter().filter(|token| seen.insert(token.clone())));
+            tokens.extend(
+                merges
+                    .add_word(word)
+                    .into_iter()
+                    .filter(|token| seen.insert(token.clone())),
+            );
         }
         tokens.extend([START.to_owned(), END.to_owned()]);
-        let vocab: serde_json::Map<_, _> =
-            tokens.iter().enumerate().map(|(id, token)| (token.clone(), id.into())).collect();
+        let vocab: serde_json::Map<_, _> = tokens
+            .iter()
+            .enumerate()
+            .map(|(id, token)| (token.clone(), id.into()))
+            .collect();
         let config = serde_json::json!({
             "tokenizer_class": "CLIPTokenizer", "model_max_length": max_length, "bos_token": START,
             "eos_token": END, "pad_token": END, "unk_token": END,
         });
-        let text = |value: &serde_json::Value| serde_json::to_string_pretty(value).expect("JSON values serialize");
+        let text = |value: &serde_json::Value| {
+            serde_json::to_string_pretty(value).expect("JSON values serialize")
+        };
         Self {
             vocab: text(&vocab.into()),
             merges: format!("#version: 0.2\n{}\n", merges.lines.join("\n")),
@@ -230,7 +302,12 @@ impl Merges {
             last.push_str("</w>");
         }
         let rank = |pair: &[String]| self.ranks.get(&(pair[0].clone(), pair[1].clone())).copied();
-        while let Some((_, at)) = pieces.windows(2).enumerate().filter_map(|(at, pair)| Some((rank(pair)?, at))).min() {
+        while let Some((_, at)) = pieces
+            .windows(2)
+            .enumerate()
+            .filter_map(|(at, pair)| Some((rank(pair)?, at)))
+            .min()
+        {
             let right = pieces.remove(at + 1);
             pieces[at].push_str(&right);
         }
@@ -241,10 +318,13 @@ impl Merges {
     /// stay whole: until they are, one of their own pairs has a lower rank than any new one.
     fn add_word(&mut self, word: &str) -> Vec<String> {
         let mut pieces = self.pieces(word).into_iter();
-        let Some(mut left) = pieces.next() else { return Vec::new() };
+        let Some(mut left) = pieces.next() else {
+            return Vec::new();
+        };
         let join = |right: String| {
             self.lines.push(format!("{left} {right}"));
-            self.ranks.insert((left.clone(), right.clone()), self.ranks.len());
+            self.ranks
+                .insert((left.clone(), right.clone()), self.ranks.len());
             left.push_str(&right);
             left.clone()
         };
@@ -254,7 +334,8 @@ impl Merges {
 
 /// The printable stand-ins for the 256 bytes that GPT-2's vocabulary is written in.
 fn byte_units() -> impl Iterator<Item = char> {
-    let is_kept = |b: &u32| (33..=126).contains(b) || (161..=172).contains(b) || (174..=255).contains(b);
+    let is_kept =
+        |b: &u32| (33..=126).contains(b) || (161..=172).contains(b) || (174..=255).contains(b);
     let kept = (0..256u32).filter(is_kept);
     let moved = (256..256 + (0..256u32).filter(|b| !is_kept(b)).count() as u32).collect::<Vec<_>>();
     kept.chain(moved).filter_map(char::from_u32)
@@ -286,6 +367,11 @@ mod tests {
 
     #[test]
     fn too_long_a_text_is_refused_with_its_length() {
-        assert!(tokenizer().encode("a a a a a a a a a a a").unwrap_err().contains("11 tokens"));
+        assert!(
+            tokenizer()
+                .encode("a a a a a a a a a a a")
+                .unwrap_err()
+                .contains("11 tokens")
+        );
     }
 }

@@ -40,8 +40,14 @@ pub struct UNet {
     config: UNetConfig,
 }
 
-const READ: &[Renaming] = &[(r"\.ff\.net\.0\.proj\.", ".ff.proj_in."), (r"\.ff\.net\.2\.", ".ff.proj_out.")];
-const WRITE: &[Renaming] = &[(r"\.ff\.proj_in\.", ".ff.net.0.proj."), (r"\.ff\.proj_out\.", ".ff.net.2.")];
+const READ: &[Renaming] = &[
+    (r"\.ff\.net\.0\.proj\.", ".ff.proj_in."),
+    (r"\.ff\.net\.2\.", ".ff.proj_out."),
+];
+const WRITE: &[Renaming] = &[
+    (r"\.ff\.proj_in\.", ".ff.net.0.proj."),
+    (r"\.ff\.proj_out\.", ".ff.net.2."),
+];
 
 impl UNet {
     /// With random weights; the last convolution starts at zero, and so do those that blocks of attention end with.
@@ -57,9 +63,13 @@ impl UNet {
             encoder_hid_proj: config
                 .encoder_hid_dim
                 .map(|width| LinearConfig::new(width, config.cross_attention_dim).init(device)),
-            down_blocks: (0..channels.len()).map(|level| DownBlock::new(config, level, device)).collect(),
+            down_blocks: (0..channels.len())
+                .map(|level| DownBlock::new(config, level, device))
+                .collect(),
             mid_block: MidBlock::new(config, last, device),
-            up_blocks: (0..channels.len()).map(|step| UpBlock::new(config, step, device)).collect(),
+            up_blocks: (0..channels.len())
+                .map(|step| UpBlock::new(config, step, device))
+                .collect(),
             conv_norm_out: config.norms().over(first, device),
             conv_out: Convolution::new([first, config.out_channels], 3, 1, device).zeroed(),
             config: config.clone(),
@@ -72,7 +82,9 @@ impl UNet {
     /// # Panics
     /// When the gains are not as many as the numbers of a class label.
     pub fn with_class_gains(mut self, gains: &[f32], device: &Device) -> Self {
-        self.class_embedding = self.class_embedding.map(|embedding| embedding.with_gains(gains, device));
+        self.class_embedding = self
+            .class_embedding
+            .map(|embedding| embedding.with_gains(gains, device));
         self
     }
 
@@ -80,7 +92,11 @@ impl UNet {
     ///
     /// # Errors
     /// When they do not fit the configuration.
-    pub fn load(config: &UNetConfig, weights: Weights, device: &Device) -> Result<Self, CheckpointError> {
+    pub fn load(
+        config: &UNetConfig,
+        weights: Weights,
+        device: &Device,
+    ) -> Result<Self, CheckpointError> {
         load_weights(Self::new(config, device), weights, READ, Leeway::default())
     }
 
@@ -89,8 +105,15 @@ impl UNet {
     ///
     /// # Errors
     /// When the rest does not fit the configuration.
-    pub fn grow(config: &UNetConfig, weights: Weights, device: &Device) -> Result<Self, CheckpointError> {
-        let leeway = Leeway { optional: &["attentions"], ..Leeway::default() };
+    pub fn grow(
+        config: &UNetConfig,
+        weights: Weights,
+        device: &Device,
+    ) -> Result<Self, CheckpointError> {
+        let leeway = Leeway {
+            optional: &["attentions"],
+            ..Leeway::default()
+        };
         load_weights(Self::new(config, device), weights, READ, leeway)
     }
 
@@ -121,11 +144,19 @@ impl UNet {
     /// When it takes them pooled too: then [`UNet::read_pooled`] is for it.
     pub fn read(&self, text: &Tensor<3>) -> ReadText {
         let whole = text.clone().cast(self.conv_in.numbers());
-        let pooled = self.add_embedding.as_ref().map(|embedding| match embedding {
-            Addition::Text(embedding) => embedding.forward(whole.clone()),
-            Addition::TextTime(_) => panic!("this U-Net takes pooled texts, and none were given"),
-        });
-        ReadText { keys_values: self.keys_values(whole), pooled }
+        let pooled = self
+            .add_embedding
+            .as_ref()
+            .map(|embedding| match embedding {
+                Addition::Text(embedding) => embedding.forward(whole.clone()),
+                Addition::TextTime(_) => {
+                    panic!("this U-Net takes pooled texts, and none were given")
+                }
+            });
+        ReadText {
+            keys_values: self.keys_values(whole),
+            pooled,
+        }
     }
 
     /// As [`UNet::read`], with the texts pooled too, `[batch, pooled_width]`, for whole pictures with sides of `size` pixels that were
@@ -139,20 +170,33 @@ impl UNet {
         };
         let (numbers, [batch, _]) = (self.conv_in.numbers(), pooled.dims());
         let width = self.config.addition_time_embed_dim.unwrap_or_default();
-        let sizes = embeddings::sinusoidal(&[size, size, 0, 0, size, size], width, &pooled.device());
-        let sizes = sizes.reshape([1, config::SIZES * width]).repeat_dim(0, batch);
+        let sizes =
+            embeddings::sinusoidal(&[size, size, 0, 0, size, size], width, &pooled.device());
+        let sizes = sizes
+            .reshape([1, config::SIZES * width])
+            .repeat_dim(0, batch);
         let all = Tensor::cat(vec![pooled.clone(), sizes], 1).cast(numbers);
         let pooled = embedding.forward(all, Nonlinearity::Silu);
-        ReadText { keys_values: self.keys_values(text.clone().cast(numbers)), pooled: Some(pooled) }
+        ReadText {
+            keys_values: self.keys_values(text.clone().cast(numbers)),
+            pooled: Some(pooled),
+        }
     }
 
     /// Of each cross-attention, in the order of the network.
     fn keys_values(&self, whole: Tensor<3>) -> Vec<[Tensor<3>; 2]> {
-        let text = &self.encoder_hid_proj.iter().fold(whole, |text, layer| project(layer, text));
+        let text = &self
+            .encoder_hid_proj
+            .iter()
+            .fold(whole, |text, layer| project(layer, text));
         let down = self.down_blocks.iter().map(DownBlock::attentions);
         let up = self.up_blocks.iter().map(UpBlock::attentions);
-        let all = down.chain([self.mid_block.attentions()]).chain(up).flatten();
-        all.flat_map(|attention| attention.keys_values(text)).collect()
+        let all = down
+            .chain([self.mid_block.attentions()])
+            .chain(up)
+            .flatten();
+        all.flat_map(|attention| attention.keys_values(text))
+            .collect()
     }
 
     /// # Shapes
@@ -173,9 +217,19 @@ impl UNet {
         camera: Option<Tensor<2>>,
     ) -> Tensor<4> {
         let numbers = self.conv_in.numbers();
-        let sines = embeddings::sinusoidal(timesteps, self.config.block_out_channels[0], &sample.device());
-        let mut time = self.time_embedding.forward(sines.cast(numbers), self.config.act_fn);
-        let views = if camera.is_some() { self.config.num_views } else { 1 };
+        let sines = embeddings::sinusoidal(
+            timesteps,
+            self.config.block_out_channels[0],
+            &sample.device(),
+        );
+        let mut time = self
+            .time_embedding
+            .forward(sines.cast(numbers), self.config.act_fn);
+        let views = if camera.is_some() {
+            self.config.num_views
+        } else {
+            1
+        };
         match (&self.class_embedding, camera) {
             (Some(embedding), Some(camera)) => {
                 time = time + embedding.forward(camera.cast(numbers), Nonlinearity::Silu);
@@ -188,7 +242,12 @@ impl UNet {
         if let Some(pooled) = &text.pooled {
             time = time + pooled.clone();
         }
-        let context = Attend { time: self.config.act_fn.apply(time), text, views, used: Cell::new(0) };
+        let context = Attend {
+            time: self.config.act_fn.apply(time),
+            text,
+            views,
+            used: Cell::new(0),
+        };
         let mut x = self.conv_in.forward(sample.cast(numbers));
         let mut skips = vec![x.clone()];
         for block in &self.down_blocks {
@@ -198,6 +257,8 @@ impl UNet {
         for block in &self.up_blocks {
             x = block.forward(x, &context, &mut skips);
         }
-        self.conv_out.forward(normalize(&self.conv_norm_out, x, Some(self.config.act_fn))).cast(FloatDType::F32)
+        self.conv_out
+            .forward(normalize(&self.conv_norm_out, x, Some(self.config.act_fn)))
+            .cast(FloatDType::F32)
     }
 }

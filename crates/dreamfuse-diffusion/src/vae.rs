@@ -52,7 +52,11 @@ impl Vae {
     ///
     /// # Errors
     /// When they do not fit the configuration.
-    pub fn load(config: &VaeConfig, weights: Weights, device: &Device) -> Result<Self, CheckpointError> {
+    pub fn load(
+        config: &VaeConfig,
+        weights: Weights,
+        device: &Device,
+    ) -> Result<Self, CheckpointError> {
         load_weights(Self::new(config, device), weights, READ, Default::default())
     }
 
@@ -64,13 +68,17 @@ impl Vae {
     /// Mean and logarithm of the variance of the latents of `pictures` `[batch, 3, size, size]` in `[−1, 1]`:
     /// `[batch, 2 · latent_channels, size / factor, …]`, not scaled.
     pub fn moments(&self, pictures: Tensor<4>) -> Tensor<4> {
-        self.stages().into_iter().fold(pictures, |x, stage| stage(x))
+        self.stages()
+            .into_iter()
+            .fold(pictures, |x, stage| stage(x))
     }
 
     /// Scaled latents `[batch, latent_channels, size / factor, …]` of `pictures` `[batch, 3, size, size]` in `[−1, 1]`:
     /// the mean of their distribution, whose deviation is far below the noise that diffusion adds.
     pub fn encode(&self, pictures: Tensor<4>) -> Tensor<4> {
-        self.moments(pictures).narrow(1, 0, self.config.latent_channels) * self.config.scaling_factor
+        self.moments(pictures)
+            .narrow(1, 0, self.config.latent_channels)
+            * self.config.scaling_factor
     }
 
     /// Pictures in about `[−1, 1]` from scaled latents.

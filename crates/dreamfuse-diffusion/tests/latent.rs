@@ -5,7 +5,9 @@
 mod common;
 
 use burn::tensor::{Device, Tensor};
-use common::{Reference, assert_halves_are_as_near_as_pytorchs, copy_folder, folder, relative_error};
+use common::{
+    Reference, assert_halves_are_as_near_as_pytorchs, copy_folder, folder, relative_error,
+};
 use dreamfuse_diffusion::checkpoint::read_json;
 use dreamfuse_diffusion::text::TextEncoder;
 use dreamfuse_diffusion::vae::{Vae, VaeConfig};
@@ -24,7 +26,9 @@ fn models() -> Vec<(PathBuf, Pipeline, Reference)> {
         let reference = Reference::load(&path.with_extension(""));
         (path, pipeline, reference)
     };
-    ["sd15", "sd21", "sd15.safetensors", "sd21.safetensors"].map(model).into()
+    ["sd15", "sd21", "sd15.safetensors", "sd21.safetensors"]
+        .map(model)
+        .into()
 }
 
 fn load_vae(folder: &Path) -> Vae {
@@ -36,17 +40,35 @@ fn load_vae(folder: &Path) -> Vae {
 #[track_caller]
 fn assert_close<const D: usize>(ours: Tensor<D>, right: Tensor<D>, what: &str, folder: &Path) {
     let error = relative_error(ours, right);
-    assert!(error <= 1e-4, "{what} of {}: relative error {error:.2e}", folder.display());
+    assert!(
+        error <= 1e-4,
+        "{what} of {}: relative error {error:.2e}",
+        folder.display()
+    );
 }
 
 #[test]
 fn tokens_and_texts_are_those_of_transformers() {
     for (folder, pipeline, reference) in models() {
-        let TextEncoder::Clip { tokenizer, .. } = &pipeline.text else { panic!("a CLIP text encoder") };
-        let ids: Vec<i64> = TEXTS.iter().flat_map(|text| tokenizer.encode(text).unwrap()).collect();
+        let TextEncoder::Clip { tokenizer, .. } = &pipeline.text else {
+            panic!("a CLIP text encoder")
+        };
+        let ids: Vec<i64> = TEXTS
+            .iter()
+            .flat_map(|text| tokenizer.encode(text).unwrap())
+            .collect();
         assert_eq!(ids, reference.integers("input_ids"), "{}", folder.display());
-        let ours = pipeline.text.encode(&TEXTS.map(String::from), &Device::flex()).unwrap().tokens;
-        assert_close(ours, reference.floats::<3>("text_embeddings"), "texts", &folder);
+        let ours = pipeline
+            .text
+            .encode(&TEXTS.map(String::from), &Device::flex())
+            .unwrap()
+            .tokens;
+        assert_close(
+            ours,
+            reference.floats::<3>("text_embeddings"),
+            "texts",
+            &folder,
+        );
     }
 }
 
@@ -54,24 +76,36 @@ fn tokens_and_texts_are_those_of_transformers() {
 fn the_unets_compute_what_diffusers_computes() {
     for (folder, pipeline, reference) in models() {
         let text = pipeline.unet.read(&reference.floats("text_embeddings"));
-        let ours = pipeline.unet.forward(reference.floats("sample"), &[37, 801], text, None);
+        let ours = pipeline
+            .unet
+            .forward(reference.floats("sample"), &[37, 801], text, None);
         assert_close(ours, reference.floats("output"), "output", &folder);
     }
 }
 
 #[test]
 fn halves_are_as_near_as_pytorchs() {
-    ["sd15", "sd21"].iter().for_each(|name| assert_halves_are_as_near_as_pytorchs(name));
+    ["sd15", "sd21"]
+        .iter()
+        .for_each(|name| assert_halves_are_as_near_as_pytorchs(name));
 }
 
 #[test]
 fn pictures_become_latents_and_pictures_again() {
     for (folder, pipeline, reference) in models() {
-        assert_eq!((pipeline.resolution(), pipeline.sample_shape()), (16, [4, 8, 8]));
+        assert_eq!(
+            (pipeline.resolution(), pipeline.sample_shape()),
+            (16, [4, 8, 8])
+        );
         let latents = pipeline.to_own_space(reference.floats("picture"));
         assert_close(latents, reference.floats("latents"), "latents", &folder);
         let decoded = pipeline.to_pictures(reference.floats("latents"));
-        assert_close(decoded, reference.floats("decoded"), "decoded pictures", &folder);
+        assert_close(
+            decoded,
+            reference.floats("decoded"),
+            "decoded pictures",
+            &folder,
+        );
     }
 }
 
@@ -79,10 +113,20 @@ fn pictures_become_latents_and_pictures_again() {
 fn gradients_go_back_through_the_encoder() {
     for (folder, pipeline, reference) in models() {
         let ours = pipeline.pull_back(reference.floats("picture"), &mut |latents| {
-            assert_close(latents, reference.floats("latents"), "latents on the way", &folder);
+            assert_close(
+                latents,
+                reference.floats("latents"),
+                "latents on the way",
+                &folder,
+            );
             reference.floats("latents_gradient")
         });
-        assert_close(ours, reference.floats("picture_gradient"), "gradient", &folder);
+        assert_close(
+            ours,
+            reference.floats("picture_gradient"),
+            "gradient",
+            &folder,
+        );
     }
 }
 
@@ -107,20 +151,52 @@ fn the_gradient_of_the_encoder_is_the_slope() {
 #[test]
 fn adaptations_are_merged() {
     let reference = Reference::load(&folder().join("sd15"));
-    for (model, file) in [("sd15", "kohya"), ("sd15", "peft"), ("sd15.safetensors", "kohya")] {
+    for (model, file) in [
+        ("sd15", "kohya"),
+        ("sd15", "peft"),
+        ("sd15.safetensors", "kohya"),
+    ] {
         let path = folder().join(format!("sd15/lora-{file}.safetensors"));
         let lora: LoraSource = format!("{}:0.7", path.display()).parse().unwrap();
-        let pipeline =
-            Pipeline::load_with(&folder().join(model), &Additions { loras: &[lora], texts: None }, &Device::flex())
-                .unwrap();
+        let pipeline = Pipeline::load_with(
+            &folder().join(model),
+            &Additions {
+                loras: &[lora],
+                texts: None,
+            },
+            &Device::flex(),
+        )
+        .unwrap();
         let text = pipeline.unet.read(&reference.floats("text_embeddings"));
-        let ours = pipeline.unet.forward(reference.floats("sample"), &[37, 801], text, None);
-        assert_close(ours, reference.floats("output_lora"), "adapted output", &path);
-        let ours = pipeline.text.encode(&TEXTS.map(String::from), &Device::flex()).unwrap().tokens;
-        assert_close(ours, reference.floats::<3>("text_embeddings_lora"), "adapted texts", &path);
+        let ours = pipeline
+            .unet
+            .forward(reference.floats("sample"), &[37, 801], text, None);
+        assert_close(
+            ours,
+            reference.floats("output_lora"),
+            "adapted output",
+            &path,
+        );
+        let ours = pipeline
+            .text
+            .encode(&TEXTS.map(String::from), &Device::flex())
+            .unwrap()
+            .tokens;
+        assert_close(
+            ours,
+            reference.floats::<3>("text_embeddings_lora"),
+            "adapted texts",
+            &path,
+        );
     }
-    let difference = relative_error(reference.floats::<4>("output_lora"), reference.floats("output"));
-    assert!(difference > 0.01, "the adaptation changes next to nothing: {difference}");
+    let difference = relative_error(
+        reference.floats::<4>("output_lora"),
+        reference.floats("output"),
+    );
+    assert!(
+        difference > 0.01,
+        "the adaptation changes next to nothing: {difference}"
+    );
 }
 
 /// Files of before diffusers 0.17, and those of latent diffusion itself, name the parts of attention otherwise; the latter
@@ -134,8 +210,15 @@ fn older_names_of_attention_are_read() {
     let bytes = std::fs::read(&path).unwrap();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
     let renamed = |key: &str| {
-        let pairs = [(".to_q.", ".query."), (".to_k.", ".key."), (".to_v.", ".value."), (".to_out.0.", ".proj_attn.")];
-        pairs.iter().fold(key.to_owned(), |key, (new, old)| key.replace(new, old))
+        let pairs = [
+            (".to_q.", ".query."),
+            (".to_k.", ".key."),
+            (".to_v.", ".value."),
+            (".to_out.0.", ".proj_attn."),
+        ];
+        pairs
+            .iter()
+            .fold(key.to_owned(), |key, (new, old)| key.replace(new, old))
     };
     let old: Vec<_> = tensors
         .tensors()
@@ -145,13 +228,23 @@ fn older_names_of_attention_are_read() {
             if renamed(&key) != key && shape.len() == 2 {
                 shape.extend([1, 1]);
             }
-            (renamed(&key), TensorView::new(view.dtype(), shape, view.data()).unwrap())
+            (
+                renamed(&key),
+                TensorView::new(view.dtype(), shape, view.data()).unwrap(),
+            )
         })
         .collect();
-    assert_eq!(old.iter().filter(|(key, _)| key.contains(".query.")).count(), 4);
+    assert_eq!(
+        old.iter()
+            .filter(|(key, _)| key.contains(".query."))
+            .count(),
+        4
+    );
     serialize_to_file(old, None, &path).unwrap();
     let picture = Reference::load(&folder).floats("decoded");
-    let (old, new) =
-        (load_vae(copy.path()).encode(picture), load_vae(&folder).encode(Reference::load(&folder).floats("decoded")));
+    let (old, new) = (
+        load_vae(copy.path()).encode(picture),
+        load_vae(&folder).encode(Reference::load(&folder).floats("decoded")),
+    );
     assert!(relative_error(old, new) == 0.0);
 }

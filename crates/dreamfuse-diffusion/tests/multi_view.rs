@@ -13,12 +13,20 @@ const TIMESTEPS: [usize; 8] = [37, 37, 37, 37, 801, 801, 801, 801];
 
 fn model() -> (Pipeline, Reference) {
     let path = folder().join("mvdream.safetensors");
-    (Pipeline::load(&path, &Device::flex()).unwrap(), Reference::load(&folder().join("mvdream")))
+    (
+        Pipeline::load(&path, &Device::flex()).unwrap(),
+        Reference::load(&folder().join("mvdream")),
+    )
 }
 
 /// As `get_camera(4, elevation=15, azimuth_start=30)`, twice.
 fn cameras() -> Vec<Camera> {
-    let camera = |index: u16| Camera::orbit((30.0 + 90.0 * f32::from(index)).to_radians(), 15f32.to_radians());
+    let camera = |index: u16| {
+        Camera::orbit(
+            (30.0 + 90.0 * f32::from(index)).to_radians(),
+            15f32.to_radians(),
+        )
+    };
     (0..8).map(|index| camera(index % 4)).collect()
 }
 
@@ -29,7 +37,10 @@ fn text(pipeline: &Pipeline, reference: &Reference) -> ReadText {
 #[test]
 fn cameras_are_told_as_mvdream_tells_them() {
     let values: Vec<f32> = cameras()[..4].iter().flat_map(Camera::matrix).collect();
-    let ours = Tensor::<2>::from_data(TensorData::new(values, [4, Camera::MATRIX]), &Device::flex());
+    let ours = Tensor::<2>::from_data(
+        TensorData::new(values, [4, Camera::MATRIX]),
+        &Device::flex(),
+    );
     assert_close(ours, model().1.floats("cameras"));
 }
 
@@ -39,7 +50,12 @@ fn four_views_are_answered_together() {
     assert!(pipeline.takes_camera());
     assert_eq!(pipeline.views_together(), 4);
     let text = text(&pipeline, &reference);
-    let ours = pipeline.noise(reference.floats("sample"), &TIMESTEPS, text, Some(&cameras()));
+    let ours = pipeline.noise(
+        reference.floats("sample"),
+        &TIMESTEPS,
+        text,
+        Some(&cameras()),
+    );
     assert_close(ours, reference.floats("output"));
 }
 
@@ -53,19 +69,32 @@ fn without_cameras_each_picture_is_by_itself() {
     };
     assert_close(answer(None, 8), reference.floats("output_single"));
     // Three views are no row of four.
-    assert_close(answer(Some(&cameras()[..3]), 3), reference.floats::<4>("output_single").narrow(0, 0, 3));
+    assert_close(
+        answer(Some(&cameras()[..3]), 3),
+        reference.floats::<4>("output_single").narrow(0, 0, 3),
+    );
 }
 
 #[test]
 fn views_in_another_order_are_the_same_views() {
     let (pipeline, reference) = model();
     let order = [2, 0, 3, 1, 5, 4, 7, 6];
-    let pick = |x: Tensor<4>| Tensor::cat(order.iter().map(|&i| x.clone().narrow(0, i, 1)).collect(), 0);
+    let pick = |x: Tensor<4>| {
+        Tensor::cat(
+            order.iter().map(|&i| x.clone().narrow(0, i, 1)).collect(),
+            0,
+        )
+    };
     let cameras = cameras();
     let moved: Vec<Camera> = order.iter().map(|&index| cameras[index]).collect();
     let texts = text(&pipeline, &reference);
     let text = ReadText::cat(&order.map(|index| texts.part(index..index + 1)));
-    let ours = pipeline.noise(pick(reference.floats("sample")), &TIMESTEPS, text, Some(&moved));
+    let ours = pipeline.noise(
+        pick(reference.floats("sample")),
+        &TIMESTEPS,
+        text,
+        Some(&moved),
+    );
     assert_close(ours, pick(reference.floats("output")));
     // Another camera, by contrast, is another view.
     let ours = pipeline.noise(reference.floats("sample"), &TIMESTEPS, texts, Some(&moved));

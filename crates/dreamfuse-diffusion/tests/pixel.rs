@@ -23,16 +23,25 @@ const TRICKY: [&str; 8] = [
 
 fn model() -> (Pipeline, Reference) {
     let path = folder().join("deepfloyd");
-    (Pipeline::load(&path, &Device::flex()).unwrap(), Reference::load(&path))
+    (
+        Pipeline::load(&path, &Device::flex()).unwrap(),
+        Reference::load(&path),
+    )
 }
 
 #[test]
 fn tokens_are_those_of_transformers() {
     let (pipeline, reference) = model();
-    let TextEncoder::T5 { tokenizer, .. } = &pipeline.text else { panic!("a T5 text encoder") };
+    let TextEncoder::T5 { tokenizer, .. } = &pipeline.text else {
+        panic!("a T5 text encoder")
+    };
     let ids = |texts: &[&str]| {
-        let plain = texts.iter().map(|text| text.to_lowercase().trim().to_owned());
-        plain.flat_map(|text| tokenizer.encode(&text).unwrap().0).collect::<Vec<_>>()
+        let plain = texts
+            .iter()
+            .map(|text| text.to_lowercase().trim().to_owned());
+        plain
+            .flat_map(|text| tokenizer.encode(&text).unwrap().0)
+            .collect::<Vec<_>>()
     };
     assert_eq!(ids(&TEXTS), reference.integers("input_ids"));
     let right = reference.integers("tricky_ids");
@@ -45,7 +54,11 @@ fn tokens_are_those_of_transformers() {
 #[test]
 fn texts_are_encoded_with_their_masks() {
     let (pipeline, reference) = model();
-    let ours = pipeline.text.encode(&TEXTS.map(String::from), &Device::flex()).unwrap().tokens;
+    let ours = pipeline
+        .text
+        .encode(&TEXTS.map(String::from), &Device::flex())
+        .unwrap()
+        .tokens;
     assert_close(ours, reference.floats::<3>("text_embeddings"));
 }
 
@@ -53,7 +66,9 @@ fn texts_are_encoded_with_their_masks() {
 fn the_unet_computes_what_diffusers_computes() {
     let (pipeline, reference) = model();
     let text = pipeline.unet.read(&reference.floats("text_embeddings"));
-    let ours = pipeline.unet.forward(reference.floats("sample"), &[37, 801], text, None);
+    let ours = pipeline
+        .unet
+        .forward(reference.floats("sample"), &[37, 801], text, None);
     assert_eq!(ours.dims(), [2, 6, 16, 16]);
     assert_close(ours, reference.floats("output"));
 }
@@ -67,7 +82,10 @@ fn halves_are_as_near_as_pytorchs() {
 #[test]
 fn as_a_prior_it_answers_with_the_noise() {
     let (pipeline, reference) = model();
-    assert_eq!((pipeline.resolution(), pipeline.sample_shape()), (16, [3, 16, 16]));
+    assert_eq!(
+        (pipeline.resolution(), pipeline.sample_shape()),
+        (16, [3, 16, 16])
+    );
     let text = pipeline.encode(&TEXTS.map(String::from)).unwrap();
     let ours = pipeline.noise(reference.floats("sample"), &[37, 801], text, None);
     assert_close(ours, reference.floats::<4>("output").narrow(1, 0, 3));
@@ -76,7 +94,10 @@ fn as_a_prior_it_answers_with_the_noise() {
 #[test]
 fn estimates_are_thresholded_as_in_diffusers() {
     let (pipeline, reference) = model();
-    assert_close(pipeline.keep_clean(reference.floats("sample")), reference.floats("thresholded"));
+    assert_close(
+        pipeline.keep_clean(reference.floats("sample")),
+        reference.floats("thresholded"),
+    );
 }
 
 /// A model without its text encoder and tokenizer reads a pack of texts all the same.
@@ -86,17 +107,37 @@ fn texts_that_were_encoded_before_need_no_text_encoder() {
     let copy = tempfile::tempdir().unwrap();
     let path = copy.path().join("texts.safetensors");
     let texts = TEXTS.map(String::from);
-    TextPack::write(&path, &texts, pipeline.text.encode(&texts, &Device::flex()).unwrap()).unwrap();
+    TextPack::write(
+        &path,
+        &texts,
+        pipeline.text.encode(&texts, &Device::flex()).unwrap(),
+    )
+    .unwrap();
     for part in ["unet", "scheduler"] {
-        copy_folder(&folder().join("deepfloyd").join(part), &copy.path().join(part));
+        copy_folder(
+            &folder().join("deepfloyd").join(part),
+            &copy.path().join(part),
+        );
     }
-    let load = |texts| Pipeline::load_with(copy.path(), &Additions { loras: &[], texts }, &Device::flex());
+    let load = |texts| {
+        Pipeline::load_with(
+            copy.path(),
+            &Additions { loras: &[], texts },
+            &Device::flex(),
+        )
+    };
     let error = load(None).err().unwrap().to_string();
     assert!(error.contains("text_encoder/config.json"), "{error}");
     let packed = load(Some(&path)).unwrap();
-    assert_close(packed.text.encode(&texts, &Device::flex()).unwrap().tokens, reference.floats::<3>("text_embeddings"));
+    assert_close(
+        packed.text.encode(&texts, &Device::flex()).unwrap().tokens,
+        reference.floats::<3>("text_embeddings"),
+    );
     let error = packed.encode(&["a robot".into()]).err().unwrap();
-    assert!(error.contains("texts.safetensors") && error.contains("\"a robot\""), "{error}");
+    assert!(
+        error.contains("texts.safetensors") && error.contains("\"a robot\""),
+        "{error}"
+    );
     let unet = folder().join("deepfloyd/unet/diffusion_pytorch_model.safetensors");
     let error = load(Some(&unet)).err().unwrap().to_string();
     assert!(error.contains("no pack of texts"), "{error}");

@@ -53,7 +53,13 @@ pub struct GuidanceConfig {
 
 impl Default for GuidanceConfig {
     fn default() -> Self {
-        Self { method: Method::default(), threshold: true, rescale: 0.0, perp_neg: false, clip: 0.05 }
+        Self {
+            method: Method::default(),
+            threshold: true,
+            rescale: 0.0,
+            perp_neg: false,
+            clip: 0.05,
+        }
     }
 }
 
@@ -64,13 +70,19 @@ impl GuidanceConfig {
     /// The message names the key.
     pub fn check(&self) -> Result<(), String> {
         if !(0.0..=1.0).contains(&self.rescale) {
-            return Err(format!("guidance.rescale = {} is not within 0 and 1", self.rescale));
+            return Err(format!(
+                "guidance.rescale = {} is not within 0 and 1",
+                self.rescale
+            ));
         }
         if self.method == Method::Csd && self.rescale > 0.0 {
             return Err("guidance.rescale does not go with guidance.method = \"csd\"".into());
         }
         if self.clip.is_nan() || self.clip <= 0.0 {
-            return Err(format!("guidance.clip = {} has to be more than zero (inf for no bound)", self.clip));
+            return Err(format!(
+                "guidance.clip = {} has to be more than zero (inf for no bound)",
+                self.clip
+            ));
         }
         Ok(())
     }
@@ -99,7 +111,12 @@ pub struct Against {
 impl Texts {
     /// Two texts a view, for guidance alone.
     pub fn of(positive: ReadText, empty: ReadText) -> Self {
-        Self { positive, negative: empty.clone(), empty, against: Vec::new() }
+        Self {
+            positive,
+            negative: empty.clone(),
+            empty,
+            against: Vec::new(),
+        }
     }
 }
 
@@ -122,18 +139,25 @@ pub(crate) fn direction(
     let mut wanted = own.clone();
     for against in &texts.against {
         let [batch, ..] = own.dims();
-        let weights = Tensor::<1>::from_floats(against.weights.as_slice(), &own.device()).reshape([batch, 1, 1, 1]);
+        let weights = Tensor::<1>::from_floats(against.weights.as_slice(), &own.device())
+            .reshape([batch, 1, 1, 1]);
         wanted = wanted + perpendicular(next() - unconditional.clone(), &own) * weights;
     }
     let mut guided = unconditional.clone() + wanted * scale;
     if config.rescale > 0.0 {
         let (schedule, phi) = (prior.schedule(), config.rescale);
         let output = |noise: Tensor<4>| schedule.output_of(noisy.clone(), noise, timesteps);
-        guided = schedule.noise_of(noisy.clone(), rescaled(output(guided), &output(conditional), phi), timesteps);
+        guided = schedule.noise_of(
+            noisy.clone(),
+            rescaled(output(guided), &output(conditional), phi),
+            timesteps,
+        );
     }
     match config.method {
         Method::Csd => guided - unconditional,
-        Method::Sds if config.threshold => thresholded(prior, &noisy, guided, timesteps) - noise.clone(),
+        Method::Sds if config.threshold => {
+            thresholded(prior, &noisy, guided, timesteps) - noise.clone()
+        }
         // Here the noise too is the prior's, and stands for an x̂_0 that may not be where pictures are.
         Method::Ism if config.threshold => {
             let kept = |noise: Tensor<4>| thresholded(prior, &noisy, noise, timesteps);
@@ -144,14 +168,22 @@ pub(crate) fn direction(
 }
 
 /// The noise that is in `noisy` beside the x̂_0 that `noise` stands for, once that is kept where clean samples are.
-fn thresholded(prior: &dyn FrozenPrior, noisy: &Tensor<4>, noise: Tensor<4>, timesteps: &[usize]) -> Tensor<4> {
+fn thresholded(
+    prior: &dyn FrozenPrior,
+    noisy: &Tensor<4>,
+    noise: Tensor<4>,
+    timesteps: &[usize],
+) -> Tensor<4> {
     let clean = prior.keep_clean(prior.schedule().clean_of(noisy.clone(), noise, timesteps));
-    prior.schedule().noise_beside(noisy.clone(), clean, timesteps)
+    prior
+        .schedule()
+        .noise_beside(noisy.clone(), clean, timesteps)
 }
 
 /// The part of each of `x` that is perpendicular to its `y`.
 fn perpendicular(x: Tensor<4>, y: &Tensor<4>) -> Tensor<4> {
-    let along = sum_of_each(x.clone() * y.clone()) / sum_of_each(y.clone() * y.clone()).clamp_min(1e-6);
+    let along =
+        sum_of_each(x.clone() * y.clone()) / sum_of_each(y.clone() * y.clone()).clamp_min(1e-6);
     x - y.clone() * along
 }
 

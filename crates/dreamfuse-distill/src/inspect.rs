@@ -42,7 +42,9 @@ impl Level {
     /// The lowest frequency at which the noise is stronger than the picture; one past the last if there is none.
     pub fn drowned_from(&self) -> usize {
         let drowned = |k: &usize| self.noise[*k] > self.signal[*k];
-        (1..self.signal.len()).find(drowned).unwrap_or(self.signal.len())
+        (1..self.signal.len())
+            .find(drowned)
+            .unwrap_or(self.signal.len())
     }
 }
 
@@ -50,13 +52,20 @@ impl Level {
 ///
 /// # Errors
 /// When the prompt is too long for the prior.
-pub fn inspect(prior: &dyn FrozenPrior, inspected: &Inspected, ts: &[f64]) -> Result<Vec<Level>, String> {
+pub fn inspect(
+    prior: &dyn FrozenPrior,
+    inspected: &Inspected,
+    ts: &[f64],
+) -> Result<Vec<Level>, String> {
     let device = burn::tensor::Device::flex();
     let size = prior.resolution();
     let mut planes = Vec::new();
     inspected.picture.push_planes(&mut planes);
     let picture = Tensor::<1>::from_floats(planes.as_slice(), &device).reshape([1, 3, size, size]);
-    let text = (prior.encode(std::slice::from_ref(&inspected.prompt))?, prior.encode(&[String::new()])?);
+    let text = (
+        prior.encode(std::slice::from_ref(&inspected.prompt))?,
+        prior.encode(&[String::new()])?,
+    );
     let cameras = inspected.camera.map(|camera| [camera]);
     let cameras = cameras.as_ref().map(|cameras| &cameras[..]);
     let [channels, height, width] = prior.sample_shape();
@@ -65,8 +74,17 @@ pub fn inspect(prior: &dyn FrozenPrior, inspected: &Inspected, ts: &[f64]) -> Re
         let timesteps = [prior.schedule().timestep(*t)];
         let (signal, sigma) = prior.schedule().coefficients(&timesteps, &device);
         let clean = prior.to_own_space(picture.clone());
-        let noisy = prior.schedule().add_noise(clean.clone(), noise.clone(), &timesteps);
-        let guided = guided_noise(prior, noisy.clone(), &timesteps, text.clone(), cameras, inspected.guidance_scale);
+        let noisy = prior
+            .schedule()
+            .add_noise(clean.clone(), noise.clone(), &timesteps);
+        let guided = guided_noise(
+            prior,
+            noisy.clone(),
+            &timesteps,
+            text.clone(),
+            cameras,
+            inspected.guidance_scale,
+        );
         let estimate = prior.schedule().clean_of(noisy.clone(), guided, &timesteps);
         let ask = Ask {
             timesteps: &timesteps,
@@ -74,11 +92,19 @@ pub fn inspect(prior: &dyn FrozenPrior, inspected: &Inspected, ts: &[f64]) -> Re
             texts: Texts::of(text.0.clone(), text.1.clone()),
             cameras,
             guidance_scale: inspected.guidance_scale,
-            guidance: &GuidanceConfig { clip: f64::INFINITY, ..GuidanceConfig::default() },
+            guidance: &GuidanceConfig {
+                clip: f64::INFINITY,
+                ..GuidanceConfig::default()
+            },
         };
         let gradient = numbers(score_distillation(prior, picture.clone(), ask));
-        let largest = gradient.iter().fold(f32::MIN_POSITIVE, |most, value| most.max(value.abs()));
-        let push: Vec<f32> = gradient.iter().map(|value| 0.5 - 0.5 * value / largest).collect();
+        let largest = gradient
+            .iter()
+            .fold(f32::MIN_POSITIVE, |most, value| most.max(value.abs()));
+        let push: Vec<f32> = gradient
+            .iter()
+            .map(|value| 0.5 - 0.5 * value / largest)
+            .collect();
         let squares: f64 = gradient.iter().map(|value| f64::from(*value).powi(2)).sum();
         Level {
             t: *t,
@@ -94,12 +120,18 @@ pub fn inspect(prior: &dyn FrozenPrior, inspected: &Inspected, ts: &[f64]) -> Re
 }
 
 fn numbers(tensor: Tensor<4>) -> Vec<f32> {
-    tensor.into_data().try_to_vec::<f32>().expect("pictures are f32")
+    tensor
+        .into_data()
+        .try_to_vec::<f32>()
+        .expect("pictures are f32")
 }
 
 /// A sample of the prior's, as a picture.
 fn shown(prior: &dyn FrozenPrior, own: Tensor<4>) -> Picture {
-    Picture::from_planes(prior.resolution(), &numbers(prior.to_pictures(own).clamp(0.0, 1.0)))
+    Picture::from_planes(
+        prior.resolution(),
+        &numbers(prior.to_pictures(own).clamp(0.0, 1.0)),
+    )
 }
 
 #[cfg(test)]
@@ -112,16 +144,32 @@ mod tests {
         let prior = Constant::new(16, 0.5);
         let mut picture = Picture::filled(16, 16, [0.25; 3]);
         picture.pixels[16 * 6 + 4..16 * 6 + 11].fill([0.9; 3]);
-        let inspected =
-            Inspected { picture: &picture, prompt: String::new(), camera: None, guidance_scale: 1.0, seed: 0 };
+        let inspected = Inspected {
+            picture: &picture,
+            prompt: String::new(),
+            camera: None,
+            guidance_scale: 1.0,
+            seed: 0,
+        };
         let levels = inspect(&prior, &inspected, &[0.1, 0.5, 0.9]).unwrap();
         for level in &levels {
-            assert!(level.estimate.pixels.iter().all(|pixel| (pixel[0] - 0.75).abs() < 1e-3), "at {}", level.t);
+            assert!(
+                level
+                    .estimate
+                    .pixels
+                    .iter()
+                    .all(|pixel| (pixel[0] - 0.75).abs() < 1e-3),
+                "at {}",
+                level.t
+            );
             // Up where the picture is darker than the answer, down where it is brighter.
             assert!(level.push.pixels[0][0] > 0.6 && level.push.pixels[16 * 6 + 6][0] < 0.5);
             assert!(level.gradient > 0.0);
         }
         let drowned: Vec<usize> = levels.iter().map(Level::drowned_from).collect();
-        assert!(drowned[0] > drowned[1] && drowned[1] >= drowned[2] && drowned[2] <= 2, "{drowned:?}");
+        assert!(
+            drowned[0] > drowned[1] && drowned[1] >= drowned[2] && drowned[2] <= 2,
+            "{drowned:?}"
+        );
     }
 }

@@ -21,9 +21,15 @@ pub(crate) fn inverted(
 ) -> (Tensor<4>, Tensor<4>) {
     let schedule = prior.schedule();
     let steps = |part: f64| (part * schedule.steps() as f64).max(1.0) as usize;
-    let ends: Vec<usize> = timesteps.iter().map(|t| t.saturating_sub(steps(INTERVAL))).collect();
+    let ends: Vec<usize> = timesteps
+        .iter()
+        .map(|t| t.saturating_sub(steps(INTERVAL)))
+        .collect();
     // All of the batch take as many strides, so that none waits for the others.
-    let strides = ends.iter().max().map_or(0, |end| end.div_ceil(steps(STRIDE)));
+    let strides = ends
+        .iter()
+        .max()
+        .map_or(0, |end| end.div_ceil(steps(STRIDE)));
     let mut at = vec![0; ends.len()];
     let mut x = schedule.add_noise(own, noise, &at);
     for stride in 1..=strides {
@@ -33,7 +39,14 @@ pub(crate) fn inverted(
         at = next;
     }
     let seen = prior.noise(x.clone(), &at, empty.clone(), cameras);
-    (schedule.add_noise(schedule.clean_of(x, seen.clone(), &at), seen.clone(), timesteps), seen)
+    (
+        schedule.add_noise(
+            schedule.clean_of(x, seen.clone(), &at),
+            seen.clone(),
+            timesteps,
+        ),
+        seen,
+    )
 }
 
 /// Evaluations of one text that [`inverted`] asks for at most, for each picture of the batch.
@@ -61,7 +74,13 @@ mod tests {
         fn encode(&self, _: &[String]) -> Result<ReadText, String> {
             Ok(ReadText::none())
         }
-        fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], _: ReadText, _: Option<&[Camera]>) -> Tensor<4> {
+        fn noise(
+            &self,
+            noisy: Tensor<4>,
+            timesteps: &[usize],
+            _: ReadText,
+            _: Option<&[Camera]>,
+        ) -> Tensor<4> {
             self.1.borrow_mut().push(timesteps.to_vec());
             noisy.zeros_like()
         }
@@ -70,13 +89,25 @@ mod tests {
     #[test]
     fn the_path_leads_to_an_interval_before_each_timestep() {
         let asked = |timesteps: &[usize]| {
-            let prior = Asked(NoiseSchedule::new(ScheduleConfig::cosine_v()), RefCell::default());
+            let prior = Asked(
+                NoiseSchedule::new(ScheduleConfig::cosine_v()),
+                RefCell::default(),
+            );
             let own = Tensor::zeros([timesteps.len(), 3, 2, 2], &Device::flex());
-            inverted(&prior, (own.clone(), own), timesteps, &ReadText::none(), None);
+            inverted(
+                &prior,
+                (own.clone(), own),
+                timesteps,
+                &ReadText::none(),
+                None,
+            );
             prior.1.into_inner()
         };
         assert_eq!(asked(&[30]), [[0]]);
-        assert_eq!(asked(&[470, 650, 20]), [[0, 0, 0], [140, 200, 0], [280, 400, 0], [420, 600, 0]]);
+        assert_eq!(
+            asked(&[470, 650, 20]),
+            [[0, 0, 0], [140, 200, 0], [280, 400, 0], [420, 600, 0]]
+        );
         assert_eq!(asked(&[999]).len(), most_evaluations());
     }
 }

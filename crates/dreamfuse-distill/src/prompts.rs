@@ -18,31 +18,49 @@ impl ViewPrompts {
     ///
     /// # Errors
     /// When a prompt is too long for the prior.
-    pub fn encode(prior: &dyn FrozenPrior, [prompt, negative]: [&str; 2], with_words: bool) -> Result<Self, String> {
+    pub fn encode(
+        prior: &dyn FrozenPrior,
+        [prompt, negative]: [&str; 2],
+        with_words: bool,
+    ) -> Result<Self, String> {
         let texts = Self::texts([prompt, negative], with_words);
         // All at once: a large text encoder is read from the disk for every batch.
         let all = prior.encode(&texts)?;
-        let mut each: Vec<ReadText> = (0..texts.len()).map(|index| all.part(index..index + 1)).collect();
+        let mut each: Vec<ReadText> = (0..texts.len())
+            .map(|index| all.part(index..index + 1))
+            .collect();
         let empty = each.pop().expect("the empty text is the last");
         let negative = each.pop().expect("the negative prompt is before it");
-        Ok(Self { views: each, negative, empty })
+        Ok(Self {
+            views: each,
+            negative,
+            empty,
+        })
     }
 
     /// The texts of a run: the prompt for each of [`ViewWord::ALL`], then the negative one, then the empty one.
     pub fn texts([prompt, negative]: [&str; 2], with_words: bool) -> Vec<String> {
         let suffix = |view: &ViewWord| if with_words { view.suffix() } else { "" };
-        let views = ViewWord::ALL.iter().map(|view| format!("{prompt}{}", suffix(view)));
+        let views = ViewWord::ALL
+            .iter()
+            .map(|view| format!("{prompt}{}", suffix(view)));
         views.chain([negative.to_owned(), String::new()]).collect()
     }
 
     fn view(&self, word: ViewWord) -> &ReadText {
-        let index = ViewWord::ALL.iter().position(|view| *view == word).expect("ALL has every view word");
+        let index = ViewWord::ALL
+            .iter()
+            .position(|view| *view == word)
+            .expect("ALL has every view word");
         &self.views[index]
     }
 
     /// The prompt for views from the cameras, and the negative one as many times.
     pub fn for_cameras(&self, cameras: &[Camera]) -> Texts {
-        let of = |camera: &Camera| self.view(ViewWord::of(camera.azimuth, camera.elevation)).clone();
+        let of = |camera: &Camera| {
+            self.view(ViewWord::of(camera.azimuth, camera.elevation))
+                .clone()
+        };
         let positive: Vec<ReadText> = cameras.iter().map(of).collect();
         self.against_negatives(ReadText::cat(&positive), cameras.len())
     }
@@ -57,15 +75,29 @@ impl ViewPrompts {
         });
         let positive: Vec<ReadText> = positive.collect();
         let against = [0, 1].map(|index| Against {
-            text: ReadText::cat(&views.iter().map(|view| self.view(view.against[index].0).clone()).collect::<Vec<_>>()),
+            text: ReadText::cat(
+                &views
+                    .iter()
+                    .map(|view| self.view(view.against[index].0).clone())
+                    .collect::<Vec<_>>(),
+            ),
             weights: views.iter().map(|view| view.against[index].1).collect(),
         });
-        Texts { against: against.into(), ..self.against_negatives(ReadText::cat(&positive), cameras.len()) }
+        Texts {
+            against: against.into(),
+            ..self.against_negatives(ReadText::cat(&positive), cameras.len())
+        }
     }
 
     fn against_negatives(&self, positive: ReadText, count: usize) -> Texts {
-        let [negative, empty] = [&self.negative, &self.empty].map(|text| ReadText::cat(&vec![text.clone(); count]));
-        Texts { positive, negative, empty, against: Vec::new() }
+        let [negative, empty] =
+            [&self.negative, &self.empty].map(|text| ReadText::cat(&vec![text.clone(); count]));
+        Texts {
+            positive,
+            negative,
+            empty,
+            against: Vec::new(),
+        }
     }
 }
 
@@ -86,18 +118,33 @@ impl View {
     fn of(camera: &Camera) -> Self {
         use ViewWord::{Back, Front, Overhead, Side};
         if ViewWord::of(camera.azimuth, camera.elevation) == Overhead {
-            return Self { own: [(Overhead, 1.0), (Overhead, 0.0)], against: [(Front, 0.0), (Side, 0.0)] };
+            return Self {
+                own: [(Overhead, 1.0), (Overhead, 0.0)],
+                against: [(Front, 0.0), (Side, 0.0)],
+            };
         }
         let weight = |[a, b, c]: [f32; 3], r: f32| -(a * (-b * r).exp() + c);
         let turned = ((camera.azimuth + PI).rem_euclid(TAU) - PI).abs();
         if turned < FRAC_PI_2 {
             let front = 1.0 - turned / FRAC_PI_2;
-            let against = [(Front, weight(FRONT_OF_FRONT, front)), (Side, weight(SIDE_OF_FRONT, 1.0 - front))];
-            Self { own: [(Front, front), (Side, 1.0 - front)], against }
+            let against = [
+                (Front, weight(FRONT_OF_FRONT, front)),
+                (Side, weight(SIDE_OF_FRONT, 1.0 - front)),
+            ];
+            Self {
+                own: [(Front, front), (Side, 1.0 - front)],
+                against,
+            }
         } else {
             let side = 2.0 - turned / FRAC_PI_2;
-            let against = [(Side, weight(SIDE_OF_BACK, side)), (Front, weight(FRONT_OF_BACK, side))];
-            Self { own: [(Side, side), (Back, 1.0 - side)], against }
+            let against = [
+                (Side, weight(SIDE_OF_BACK, side)),
+                (Front, weight(FRONT_OF_BACK, side)),
+            ];
+            Self {
+                own: [(Side, side), (Back, 1.0 - side)],
+                against,
+            }
         }
     }
 }
@@ -112,7 +159,10 @@ mod tests {
         let front = view(0.0);
         assert_eq!(front.own, [(ViewWord::Front, 1.0), (ViewWord::Side, 0.0)]);
         // threestudio: −(4 e^(−0.5) − 2.426) and −(4 − 2.426).
-        assert!((front.against[0].1 + 0.000_12).abs() < 1e-4 && (front.against[1].1 + 1.574).abs() < 1e-4);
+        assert!(
+            (front.against[0].1 + 0.000_12).abs() < 1e-4
+                && (front.against[1].1 + 1.574).abs() < 1e-4
+        );
         for degrees in [45.0, -45.0, 315.0] {
             let [(first, a), (second, b)] = view(degrees).own;
             assert_eq!((first, second), (ViewWord::Front, ViewWord::Side));
@@ -121,7 +171,14 @@ mod tests {
         let back = view(180.0);
         assert!(back.own[1].0 == ViewWord::Back && (back.own[1].1 - 1.0).abs() < 1e-5);
         // −(1 − 0.606) and −(1 + 0.967).
-        assert!((back.against[0].1 + 0.394).abs() < 1e-4 && (back.against[1].1 + 1.967).abs() < 1e-4);
-        assert!(View::of(&Camera::orbit(0.0, 1.4)).against.iter().all(|(_, weight)| *weight == 0.0));
+        assert!(
+            (back.against[0].1 + 0.394).abs() < 1e-4 && (back.against[1].1 + 1.967).abs() < 1e-4
+        );
+        assert!(
+            View::of(&Camera::orbit(0.0, 1.4))
+                .against
+                .iter()
+                .all(|(_, weight)| *weight == 0.0)
+        );
     }
 }

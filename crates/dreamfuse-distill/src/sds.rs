@@ -30,15 +30,32 @@ pub fn score_distillation(prior: &dyn FrozenPrior, pictures: Tensor<4>, ask: Ask
 /// The same for z itself: `w(t) (ε̂(z_t; y, t) − ε)`, a mean over its numbers.
 fn gradient_of_sample(prior: &dyn FrozenPrior, own: Tensor<4>, ask: &Ask) -> Tensor<4> {
     let (schedule, [batch, channels, height, width]) = (prior.schedule(), own.dims());
-    let weights: Vec<f32> = ask.timesteps.iter().map(|&t| schedule.variance(t) as f32).collect();
+    let weights: Vec<f32> = ask
+        .timesteps
+        .iter()
+        .map(|&t| schedule.variance(t) as f32)
+        .collect();
     let weights = Tensor::<4>::from_data(TensorData::new(weights, [batch, 1, 1, 1]), &own.device());
     let noise = ask.noise.clone();
     let (noisy, noise) = match ask.guidance.method {
-        Method::Ism => inverted(prior, (own, noise), ask.timesteps, &ask.texts.empty, ask.cameras),
+        Method::Ism => inverted(
+            prior,
+            (own, noise),
+            ask.timesteps,
+            &ask.texts.empty,
+            ask.cameras,
+        ),
         Method::Sds | Method::Csd => (schedule.add_noise(own, noise.clone(), ask.timesteps), noise),
     };
     let guidance = (ask.guidance_scale, ask.guidance);
-    let direction = direction(prior, (noisy, &noise), ask.timesteps, &ask.texts, ask.cameras, guidance);
+    let direction = direction(
+        prior,
+        (noisy, &noise),
+        ask.timesteps,
+        &ask.texts,
+        ask.cameras,
+        guidance,
+    );
     let mut weighted = direction * weights;
     let most = ask.guidance.clip;
     if most.is_finite() {
@@ -54,8 +71,13 @@ mod tests {
     use burn::tensor::Device;
     use dreamfuse_diffusion::ReadText;
 
-    const UNBOUND: GuidanceConfig =
-        GuidanceConfig { method: Method::Sds, threshold: true, rescale: 0.0, perp_neg: false, clip: f64::INFINITY };
+    const UNBOUND: GuidanceConfig = GuidanceConfig {
+        method: Method::Sds,
+        threshold: true,
+        rescale: 0.0,
+        perp_neg: false,
+        clip: f64::INFINITY,
+    };
 
     /// The gradient of two pictures of the value 0.2 under a prior of the value `known`, beside the formula with `kept` in its place.
     fn assert_formula(known: f32, kept: f64, guidance: &GuidanceConfig) {
@@ -72,13 +94,22 @@ mod tests {
             guidance_scale: 5.0,
             guidance,
         };
-        let gradient = score_distillation(&prior, pictures, ask).into_data().try_to_vec::<f32>().unwrap();
+        let gradient = score_distillation(&prior, pictures, ask)
+            .into_data()
+            .try_to_vec::<f32>()
+            .unwrap();
         for (i, t) in timesteps.into_iter().enumerate() {
             // ε̂ − ε = √ᾱ/σ (x − x_0), in the prior's range; here x = −0.6.
-            let (alpha, variance) = (prior.schedule().alpha_cumprod(t), prior.schedule().variance(t));
+            let (alpha, variance) = (
+                prior.schedule().alpha_cumprod(t),
+                prior.schedule().variance(t),
+            );
             let right = variance * (alpha / variance).sqrt() * (-0.6 - kept) * 2.0 / 96.0;
             for value in &gradient[48 * i..48 * (i + 1)] {
-                assert!((f64::from(*value) / right - 1.0).abs() < 1e-3, "{value} for {right} at {t}");
+                assert!(
+                    (f64::from(*value) / right - 1.0).abs() < 1e-3,
+                    "{value} for {right} at {t}"
+                );
             }
         }
     }
@@ -100,9 +131,13 @@ mod tests {
                 texts: Texts::of(ReadText::none(), ReadText::none()),
                 cameras: None,
                 guidance_scale: 5.0,
-                guidance: &GuidanceConfig { method, ..GuidanceConfig::default() },
+                guidance: &GuidanceConfig {
+                    method,
+                    ..GuidanceConfig::default()
+                },
             };
-            let gradient = score_distillation(&prior, Tensor::full([2, 3, 4, 4], 0.2, &device), ask);
+            let gradient =
+                score_distillation(&prior, Tensor::full([2, 3, 4, 4], 0.2, &device), ask);
             let largest = gradient.abs().max().into_scalar::<f32>();
             assert!(largest < 1e-6, "{method:?}: {largest}");
         }
@@ -111,6 +146,13 @@ mod tests {
     #[test]
     fn a_picture_beyond_the_range_is_asked_for_only_without_a_threshold() {
         assert_formula(3.0, 1.0, &UNBOUND);
-        assert_formula(3.0, 3.0, &GuidanceConfig { threshold: false, ..UNBOUND });
+        assert_formula(
+            3.0,
+            3.0,
+            &GuidanceConfig {
+                threshold: false,
+                ..UNBOUND
+            },
+        );
     }
 }

@@ -9,11 +9,22 @@ pub fn power_spectrum(planes: &[f32], size: usize) -> Vec<f64> {
     let forward = FftPlanner::new().plan_fft_forward(size);
     let (mut sums, mut counts) = (vec![0.0; size / 2 + 1], vec![0usize; size / 2 + 1]);
     for plane in planes.chunks_exact(size * size) {
-        let mut waves: Vec<Complex<f64>> = plane.iter().map(|value| Complex::new(f64::from(*value), 0.0)).collect();
+        let mut waves: Vec<Complex<f64>> = plane
+            .iter()
+            .map(|value| Complex::new(f64::from(*value), 0.0))
+            .collect();
         forward.process(&mut waves); // all rows, one after the other
-        let mut columns: Vec<Complex<f64>> = (0..size * size).map(|i| waves[i % size * size + i / size]).collect();
+        let mut columns: Vec<Complex<f64>> = (0..size * size)
+            .map(|i| waves[i % size * size + i / size])
+            .collect();
         forward.process(&mut columns);
-        let signed = |i: usize| if i > size / 2 { i as f64 - size as f64 } else { i as f64 };
+        let signed = |i: usize| {
+            if i > size / 2 {
+                i as f64 - size as f64
+            } else {
+                i as f64
+            }
+        };
         for (i, wave) in columns.iter().enumerate() {
             let frequency = signed(i % size).hypot(signed(i / size)).round() as usize;
             if frequency < sums.len() {
@@ -22,7 +33,10 @@ pub fn power_spectrum(planes: &[f32], size: usize) -> Vec<f64> {
             }
         }
     }
-    sums.iter().zip(counts).map(|(sum, count)| sum / count.max(1) as f64).collect()
+    sums.iter()
+        .zip(counts)
+        .map(|(sum, count)| sum / count.max(1) as f64)
+        .collect()
 }
 
 #[cfg(test)]
@@ -42,7 +56,12 @@ mod tests {
 
     #[test]
     fn white_noise_has_power_one_everywhere() {
-        let noise = dreamfuse_diffusion::sampler::normal([1, 3, 64, 64], 1, 0, &burn::tensor::Device::flex());
+        let noise = dreamfuse_diffusion::sampler::normal(
+            [1, 3, 64, 64],
+            1,
+            0,
+            &burn::tensor::Device::flex(),
+        );
         let planes = noise.into_data().try_to_vec::<f32>().unwrap();
         for (k, power) in power_spectrum(&planes, 64).into_iter().enumerate().skip(2) {
             assert!((power - 1.0).abs() < 0.35, "{power} at {k}");

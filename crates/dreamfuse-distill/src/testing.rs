@@ -13,7 +13,11 @@ pub struct Constant {
 
 impl Constant {
     pub fn new(side: usize, value: f32) -> Self {
-        Self { schedule: NoiseSchedule::new(ScheduleConfig::cosine_v()), side, value }
+        Self {
+            schedule: NoiseSchedule::new(ScheduleConfig::cosine_v()),
+            side,
+            value,
+        }
     }
 }
 
@@ -27,7 +31,13 @@ impl FrozenPrior for Constant {
     fn encode(&self, _: &[String]) -> Result<ReadText, String> {
         Ok(ReadText::none())
     }
-    fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], _: ReadText, _: Option<&[Camera]>) -> Tensor<4> {
+    fn noise(
+        &self,
+        noisy: Tensor<4>,
+        timesteps: &[usize],
+        _: ReadText,
+        _: Option<&[Camera]>,
+    ) -> Tensor<4> {
         let (signal, sigma) = self.schedule.coefficients(timesteps, &noisy.device());
         (noisy - signal * self.value) / sigma
     }

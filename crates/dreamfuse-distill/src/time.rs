@@ -18,7 +18,11 @@ pub struct TimeSchedule {
 
 impl Default for TimeSchedule {
     fn default() -> Self {
-        Self { min: [0.85, 0.2], max: [0.98, 0.9], anneal: 0.8 }
+        Self {
+            min: [0.85, 0.2],
+            max: [0.98, 0.9],
+            anneal: 0.8,
+        }
     }
 }
 
@@ -34,8 +38,13 @@ impl TimeSchedule {
     /// # Errors
     /// The message names the keys.
     pub fn check(&self) -> Result<(), String> {
-        let ordered = (0..2).all(|i| 0.0 < self.min[i] && self.min[i] < self.max[i] && self.max[i] < 1.0);
-        if ordered { Ok(()) } else { Err("time.min and time.max have to be in order and within 0 and 1".into()) }
+        let ordered =
+            (0..2).all(|i| 0.0 < self.min[i] && self.min[i] < self.max[i] && self.max[i] < 1.0);
+        if ordered {
+            Ok(())
+        } else {
+            Err("time.min and time.max have to be in order and within 0 and 1".into())
+        }
     }
 }
 
@@ -45,7 +54,11 @@ mod tests {
 
     #[test]
     fn bounds_move_and_then_stay() {
-        let time = TimeSchedule { min: [0.4, 0.1], max: [0.9, 0.5], anneal: 0.5 };
+        let time = TimeSchedule {
+            min: [0.4, 0.1],
+            max: [0.9, 0.5],
+            anneal: 0.5,
+        };
         assert_eq!(time.bounds(0.0), [0.4, 0.9]);
         let [low, high] = time.bounds(0.25);
         assert!((low - 0.25).abs() < 1e-12 && (high - 0.7).abs() < 1e-12);

@@ -11,35 +11,86 @@ use dreamfuse_distill::{Against, Ask, GuidanceConfig, Method, Texts, score_disti
 
 #[test]
 fn the_gradients_of_small_pictures_are_pytorchs() {
-    let plain = GuidanceConfig { clip: f64::INFINITY, ..GuidanceConfig::default() };
+    let plain = GuidanceConfig {
+        clip: f64::INFINITY,
+        ..GuidanceConfig::default()
+    };
     let cases = [
         ("sds_gradient", plain.clone()),
-        ("perp_neg_gradient", GuidanceConfig { perp_neg: true, ..plain.clone() }),
-        ("csd_gradient", GuidanceConfig { method: Method::Csd, ..plain.clone() }),
-        ("ism_gradient", GuidanceConfig { method: Method::Ism, ..plain.clone() }),
-        ("rescaled_gradient", GuidanceConfig { rescale: 0.7, ..plain.clone() }),
+        (
+            "perp_neg_gradient",
+            GuidanceConfig {
+                perp_neg: true,
+                ..plain.clone()
+            },
+        ),
+        (
+            "csd_gradient",
+            GuidanceConfig {
+                method: Method::Csd,
+                ..plain.clone()
+            },
+        ),
+        (
+            "ism_gradient",
+            GuidanceConfig {
+                method: Method::Ism,
+                ..plain.clone()
+            },
+        ),
+        (
+            "rescaled_gradient",
+            GuidanceConfig {
+                rescale: 0.7,
+                ..plain.clone()
+            },
+        ),
         ("clipped_gradient", GuidanceConfig { clip: 0.5, ..plain }),
     ];
-    let models = [("sd15", ["a robot", "a tower"]), ("sd21", ["a robot", "a tower"]), ("sdxl", ["two robots"; 2])];
+    let models = [
+        ("sd15", ["a robot", "a tower"]),
+        ("sd21", ["a robot", "a tower"]),
+        ("sdxl", ["two robots"; 2]),
+    ];
     for (name, others) in models {
         let folder = folder().join(name);
-        let (prior, reference) = (Pipeline::load(&folder, &Device::flex()).unwrap(), Reference::load(&folder));
+        let (prior, reference) = (
+            Pipeline::load(&folder, &Device::flex()).unwrap(),
+            Reference::load(&folder),
+        );
         let twice = |text: &str| -> ReadText { prior.encode(&[text.into(), text.into()]).unwrap() };
         let weights = reference.floats::<2>("perp_neg_weights");
-        let against = others.into_iter().enumerate().map(|(column, text)| Against {
-            text: twice(text),
-            weights: weights.clone().narrow(1, column, 1).into_data().try_to_vec().unwrap(),
-        });
+        let against = others
+            .into_iter()
+            .enumerate()
+            .map(|(column, text)| Against {
+                text: twice(text),
+                weights: weights
+                    .clone()
+                    .narrow(1, column, 1)
+                    .into_data()
+                    .try_to_vec()
+                    .unwrap(),
+            });
         let texts = Texts::of(twice("a squirrel at an easel!"), twice(""));
-        let held = Texts { negative: twice(others[0]), ..texts.clone() };
-        let away = Texts { against: against.collect(), ..texts.clone() };
+        let held = Texts {
+            negative: twice(others[0]),
+            ..texts.clone()
+        };
+        let away = Texts {
+            against: against.collect(),
+            ..texts.clone()
+        };
         for (gradient, guidance) in &cases {
             let ask = Ask {
                 timesteps: &[37, 801],
                 noise: reference.floats("noise"),
                 texts: match guidance {
                     GuidanceConfig { perp_neg: true, .. } => away.clone(),
-                    GuidanceConfig { method: Method::Ism, .. } => held.clone(),
+                    GuidanceConfig {
+                        method: Method::Ism,
+                        ..
+                    } => held.clone(),
                     _ => texts.clone(),
                 },
                 cameras: None,
@@ -48,7 +99,10 @@ fn the_gradients_of_small_pictures_are_pytorchs() {
             };
             let ours = score_distillation(&prior, reference.floats("picture"), ask);
             let error = relative_error(ours, reference.floats(gradient));
-            assert!(error <= 1e-4, "{gradient} of {name}: relative error {error:.2e}");
+            assert!(
+                error <= 1e-4,
+                "{gradient} of {name}: relative error {error:.2e}"
+            );
         }
     }
 }

@@ -109,7 +109,10 @@ impl RunConfig {
     /// # Errors
     /// When the file is missing, is no TOML, or has an unknown key; the message names it.
     pub fn load(path: &Path) -> Result<Self, EngineError> {
-        let bad = |reason: String| EngineError::ConfigFile { path: path.to_owned(), reason };
+        let bad = |reason: String| EngineError::ConfigFile {
+            path: path.to_owned(),
+            reason,
+        };
         let text = std::fs::read_to_string(path).map_err(|e| bad(e.to_string()))?;
         toml::from_str(&text).map_err(|e| bad(e.message().replace('\n', " ")))
     }
@@ -139,7 +142,9 @@ impl RunConfig {
     /// The message names the key and what would be right.
     pub fn check(&self) -> Result<(), EngineError> {
         if self.prompt.trim().is_empty() {
-            return Err(EngineError::Prompt("the prompt is empty; try: dreamfuse \"a squirrel at an easel\"".into()));
+            return Err(EngineError::Prompt(
+                "the prompt is empty; try: dreamfuse \"a squirrel at an easel\"".into(),
+            ));
         }
         if !DEVICES.contains(&self.device.as_str()) {
             return Err(EngineError::Device(self.device.clone()));
@@ -152,13 +157,27 @@ impl RunConfig {
             ("checkpoint_every", self.checkpoint_every, 1..=1_000_000),
             ("preview_every", self.preview_every, 1..=1_000_000),
             ("mesh_cells", self.mesh_cells as u64, 8..=512),
-            ("render_size", self.render_size.unwrap_or(LEAST_PICTURE) as u64, LEAST_PICTURE as u64..=1024),
+            (
+                "render_size",
+                self.render_size.unwrap_or(LEAST_PICTURE) as u64,
+                LEAST_PICTURE as u64..=1024,
+            ),
         ];
-        if let Some((key, value, range)) = counts.iter().find(|(_, value, range)| !range.contains(value)) {
-            return config(format!("{key} = {value} is not within {} and {}", range.start(), range.end()));
+        if let Some((key, value, range)) = counts
+            .iter()
+            .find(|(_, value, range)| !range.contains(value))
+        {
+            return config(format!(
+                "{key} = {value} is not within {} and {}",
+                range.start(),
+                range.end()
+            ));
         }
         if !(self.guidance_scale.is_finite() && self.guidance_scale >= 0.0) {
-            return config(format!("guidance_scale = {} has to be zero or more", self.guidance_scale));
+            return config(format!(
+                "guidance_scale = {} has to be zero or more",
+                self.guidance_scale
+            ));
         }
         self.check_parts().map_err(EngineError::Config)
     }
@@ -195,17 +214,34 @@ mod tests {
 
     #[test]
     fn a_saved_configuration_reads_back_and_a_partial_one_has_defaults() {
-        let config = RunConfig { prompt: "a \"red\" car".into(), seed: 7, ..Default::default() };
-        assert_eq!(toml::from_str::<RunConfig>(&config.to_toml()).unwrap(), config);
+        let config = RunConfig {
+            prompt: "a \"red\" car".into(),
+            seed: 7,
+            ..Default::default()
+        };
+        assert_eq!(
+            toml::from_str::<RunConfig>(&config.to_toml()).unwrap(),
+            config
+        );
         let partial: RunConfig = toml::from_str("steps = 9\n[scene]\nhidden = 16").unwrap();
-        assert_eq!((partial.steps, partial.scene.hidden, partial.scene.levels), (9, 16, SceneConfig::default().levels));
+        assert_eq!(
+            (partial.steps, partial.scene.hidden, partial.scene.levels),
+            (9, 16, SceneConfig::default().levels)
+        );
     }
 
     #[test]
     fn files_are_named_from_the_root() {
-        let lora = LoraSource { path: "b.safetensors".into(), scale: 0.5 };
-        let mut config =
-            RunConfig { prior: "models/a".into(), loras: vec![lora], texts: Some("c".into()), ..RunConfig::default() };
+        let lora = LoraSource {
+            path: "b.safetensors".into(),
+            scale: 0.5,
+        };
+        let mut config = RunConfig {
+            prior: "models/a".into(),
+            loras: vec![lora],
+            texts: Some("c".into()),
+            ..RunConfig::default()
+        };
         config.name_files_absolutely();
         let here = std::env::current_dir().unwrap();
         assert_eq!(Path::new(&config.prior), here.join("models/a"));
@@ -218,19 +254,72 @@ mod tests {
 
     #[test]
     fn wrong_values_are_named() {
-        let good = RunConfig { prompt: "a car".into(), ..Default::default() };
+        let good = RunConfig {
+            prompt: "a car".into(),
+            ..Default::default()
+        };
         assert!(good.check().is_ok());
         let message = |config: RunConfig| config.check().unwrap_err().to_string();
-        assert!(message(RunConfig { prompt: "  ".into(), ..good.clone() }).contains("empty"));
-        assert!(message(RunConfig { steps: 0, ..good.clone() }).contains("steps = 0"));
-        assert!(message(RunConfig { device: "abacus".into(), ..good.clone() }).contains("abacus"));
-        let scene = SceneConfig { step: f32::NAN, ..Default::default() };
-        assert!(message(RunConfig { scene, ..good.clone() }).contains("scene.step"));
-        assert!(message(RunConfig { table_rate: f32::NAN, ..good.clone() }).contains("table_rate"));
-        let cameras = CameraRange { distance: [f32::NAN; 2], ..Default::default() };
-        assert!(message(RunConfig { cameras, ..good.clone() }).contains("cameras.distance"));
-        let lights = LightRange { ambient: [0.5, 0.2], ..Default::default() };
+        assert!(
+            message(RunConfig {
+                prompt: "  ".into(),
+                ..good.clone()
+            })
+            .contains("empty")
+        );
+        assert!(
+            message(RunConfig {
+                steps: 0,
+                ..good.clone()
+            })
+            .contains("steps = 0")
+        );
+        assert!(
+            message(RunConfig {
+                device: "abacus".into(),
+                ..good.clone()
+            })
+            .contains("abacus")
+        );
+        let scene = SceneConfig {
+            step: f32::NAN,
+            ..Default::default()
+        };
+        assert!(
+            message(RunConfig {
+                scene,
+                ..good.clone()
+            })
+            .contains("scene.step")
+        );
+        assert!(
+            message(RunConfig {
+                table_rate: f32::NAN,
+                ..good.clone()
+            })
+            .contains("table_rate")
+        );
+        let cameras = CameraRange {
+            distance: [f32::NAN; 2],
+            ..Default::default()
+        };
+        assert!(
+            message(RunConfig {
+                cameras,
+                ..good.clone()
+            })
+            .contains("cameras.distance")
+        );
+        let lights = LightRange {
+            ambient: [0.5, 0.2],
+            ..Default::default()
+        };
         assert!(message(RunConfig { lights, ..good }).contains("lights.ambient"));
-        assert!(toml::from_str::<RunConfig>("stepz = 3").unwrap_err().message().contains("stepz"));
+        assert!(
+            toml::from_str::<RunConfig>("stepz = 3")
+                .unwrap_err()
+                .message()
+                .contains("stepz")
+        );
     }
 }

@@ -22,7 +22,9 @@ pub fn device(name: &str, precision: Precision) -> Result<Device, EngineError> {
     if device.supports_dtype(precision.dtype()) {
         Ok(device)
     } else {
-        Err(EngineError::Config(format!("precision = {precision}: the device {name} has no such numbers; f32 works")))
+        Err(EngineError::Config(format!(
+            "precision = {precision}: the device {name} has no such numbers; f32 works"
+        )))
     }
 }
 
@@ -46,14 +48,23 @@ fn wgpu() -> Result<Device, EngineError> {
         return Ok(Device::wgpu(DeviceKind::DefaultDevice));
     }
     let found = Device::enumerate(DeviceType::Wgpu).into_vec();
-    let kinds = [DeviceKind::DiscreteGpu(0), DeviceKind::IntegratedGpu(0), DeviceKind::VirtualGpu(0)];
+    let kinds = [
+        DeviceKind::DiscreteGpu(0),
+        DeviceKind::IntegratedGpu(0),
+        DeviceKind::VirtualGpu(0),
+    ];
     let mut wanted = kinds.into_iter().map(Device::wgpu);
-    wanted.find(|device| found.contains(device)).ok_or_else(|| EngineError::NoDevice("wgpu".into()))
+    wanted
+        .find(|device| found.contains(device))
+        .ok_or_else(|| EngineError::NoDevice("wgpu".into()))
 }
 
 /// Asked for before anything is computed: a missing driver shows itself as a panic at the first operation.
 #[cfg(feature = "cuda")]
 fn cuda() -> Result<Device, EngineError> {
     let found = Device::enumerate(burn::tensor::DeviceType::Cuda).into_vec();
-    found.into_iter().next().ok_or_else(|| EngineError::NoDevice("cuda".into()))
+    found
+        .into_iter()
+        .next()
+        .ok_or_else(|| EngineError::NoDevice("cuda".into()))
 }

@@ -66,6 +66,11 @@ pub enum Event {
 impl Event {
     /// What was found after a step, and where the run went back to, if it did.
     pub(crate) fn health(step: u64, ailment: Ailment, rolled_back_to: Option<u64>) -> Self {
-        Self::Health { step, ailment, remedy: ailment.remedy().into(), rolled_back_to }
+        Self::Health {
+            step,
+            ailment,
+            remedy: ailment.remedy().into(),
+            rolled_back_to,
+        }
     }
 }

@@ -5,7 +5,9 @@ use crate::config::RunConfig;
 use crate::run::Run;
 use burn::tensor::Tensor;
 use dreamfuse_core::{Camera, Crop, Picture, Vec3, picture};
-use dreamfuse_mesh::{DensityGrid, Mesh, Silhouette, choose_iso, draw, extract, keep_largest, smoothed};
+use dreamfuse_mesh::{
+    DensityGrid, Mesh, Silhouette, choose_iso, draw, extract, keep_largest, smoothed,
+};
 use dreamfuse_scene::{Rendered, ViewSettings};
 use rayon::prelude::*;
 use std::path::Path;
@@ -29,7 +31,10 @@ const SMOOTHING: usize = 50;
 impl ExportOptions {
     /// As a run's configuration says.
     pub fn of(config: &RunConfig) -> Self {
-        Self { cells: config.mesh_cells, least_component: LEAST_COMPONENT }
+        Self {
+            cells: config.mesh_cells,
+            least_component: LEAST_COMPONENT,
+        }
     }
 }
 
@@ -47,7 +52,10 @@ const MARGIN: f32 = 1.08;
 pub fn export_mesh(run: &Run, options: ExportOptions) -> Result<(Mesh, f32, f32), EngineError> {
     let grid = DensityGrid::sample(options.cells, |points| densities(run, points));
     let (iso, agreement) = choose_iso(&grid, &silhouettes(run));
-    let mut mesh = smoothed(keep_largest(&extract(&grid, iso)?, options.least_component), SMOOTHING);
+    let mut mesh = smoothed(
+        keep_largest(&extract(&grid, iso)?, options.least_component),
+        SMOOTHING,
+    );
     mesh.colors = run.field().albedos(&mesh.positions);
     Ok((mesh, iso, agreement))
 }
@@ -56,43 +64,66 @@ pub fn export_mesh(run: &Run, options: ExportOptions) -> Result<(Mesh, f32, f32)
 fn densities(run: &Run, points: &[[f32; 3]]) -> Vec<f32> {
     let is_inside = |[x, y, z]: &[f32; 3]| x * x + y * y + z * z < 1.0;
     let all = run.field().densities(points).into_iter().zip(points);
-    all.map(|(density, point)| if is_inside(point) { density } else { 0.0 }).collect()
+    all.map(|(density, point)| if is_inside(point) { density } else { 0.0 })
+        .collect()
 }
 
 fn silhouettes(run: &Run) -> Vec<Silhouette> {
     const SIZE: usize = 64;
-    let cameras = Camera::ring(6, ELEVATION).into_iter().chain(Camera::ring(2, -0.1));
+    let cameras = Camera::ring(6, ELEVATION)
+        .into_iter()
+        .chain(Camera::ring(2, -0.1));
     cameras
         .map(|camera| {
             let opacity = numbers(views(run, &[ViewSettings::preview(camera)], SIZE).opacity);
-            Silhouette { camera, size: SIZE, opacity }
+            Silhouette {
+                camera,
+                size: SIZE,
+                opacity,
+            }
         })
         .collect()
 }
 
 fn views(run: &Run, settings: &[ViewSettings], size: usize) -> Rendered {
     let field = run.field().frozen();
-    dreamfuse_scene::Renderer { field: &field, ..run.renderer() }.render(settings, size, None)
+    dreamfuse_scene::Renderer {
+        field: &field,
+        ..run.renderer()
+    }
+    .render(settings, size, None)
 }
 
 fn numbers(tensor: Tensor<4>) -> Vec<f32> {
-    tensor.into_data().try_to_vec::<f32>().expect("pictures are f32")
+    tensor
+        .into_data()
+        .try_to_vec::<f32>()
+        .expect("pictures are f32")
 }
 
 /// Renders one view: its picture, and how opaque the scene is at each pixel.
 pub fn picture_and_opacity(run: &Run, settings: &ViewSettings, size: usize) -> (Picture, Vec<f32>) {
     let rendered = views(run, std::slice::from_ref(settings), size);
-    (Picture::from_planes(size, &numbers(rendered.color)), numbers(rendered.opacity))
+    (
+        Picture::from_planes(size, &numbers(rendered.color)),
+        numbers(rendered.opacity),
+    )
 }
 
 /// Renders one picture a view, one after the other.
 pub fn pictures(run: &Run, settings: &[ViewSettings], size: usize) -> Vec<Picture> {
-    settings.iter().map(|settings| picture_and_opacity(run, settings, size).0).collect()
+    settings
+        .iter()
+        .map(|settings| picture_and_opacity(run, settings, size).0)
+        .collect()
 }
 
 /// Four small views in a row.
 pub fn preview_sheet(run: &Run) -> Picture {
-    let views: Vec<_> = Camera::ring(4, ELEVATION).into_iter().map(ViewSettings::preview).collect();
+    let views: Vec<_> = Camera::ring(4, ELEVATION)
+        .into_iter()
+        .map(ViewSettings::preview)
+        .collect();
     Picture::sheet(&pictures(run, &views, 64), 4)
 }
 
@@ -120,16 +151,31 @@ fn around(mesh: &Mesh, count: usize, size: usize) -> Vec<Picture> {
 /// The window, centred on the axis, that holds the mesh from all cameras with a margin.
 fn framing(mesh: &Mesh, cameras: &[Camera]) -> Crop {
     let from = |camera: &Camera| {
-        let places = mesh.positions.iter().filter_map(|position| camera.project(Vec3::from(*position)));
-        places.fold([0.0f32, f32::INFINITY, f32::NEG_INFINITY], |[wide, top, bottom], [x, y, _]| {
-            [wide.max((2.0 * x - 1.0).abs()), top.min(2.0 * y - 1.0), bottom.max(2.0 * y - 1.0)]
-        })
+        let places = mesh
+            .positions
+            .iter()
+            .filter_map(|position| camera.project(Vec3::from(*position)));
+        places.fold(
+            [0.0f32, f32::INFINITY, f32::NEG_INFINITY],
+            |[wide, top, bottom], [x, y, _]| {
+                [
+                    wide.max((2.0 * x - 1.0).abs()),
+                    top.min(2.0 * y - 1.0),
+                    bottom.max(2.0 * y - 1.0),
+                ]
+            },
+        )
     };
     let [wide, top, bottom] = cameras
         .iter()
         .map(from)
-        .fold([0.0f32, f32::INFINITY, f32::NEG_INFINITY], |a, b| [a[0].max(b[0]), a[1].min(b[1]), a[2].max(b[2])]);
-    Crop { center: [0.0, 0.5 * (top + bottom)], scale: MARGIN * wide.max(0.5 * (bottom - top)) }
+        .fold([0.0f32, f32::INFINITY, f32::NEG_INFINITY], |a, b| {
+            [a[0].max(b[0]), a[1].min(b[1]), a[2].max(b[2])]
+        });
+    Crop {
+        center: [0.0, 0.5 * (top + bottom)],
+        scale: MARGIN * wide.max(0.5 * (bottom - top)),
+    }
 }
 
 #[cfg(test)]
@@ -138,10 +184,20 @@ mod tests {
 
     /// A tetrahedron that stands to one side, as a closed surface.
     fn aside() -> Mesh {
-        let positions = vec![[0.1, 0.1, 0.2], [0.5, 0.1, 0.2], [0.1, 0.5, 0.2], [0.1, 0.1, 0.6]];
+        let positions = vec![
+            [0.1, 0.1, 0.2],
+            [0.5, 0.1, 0.2],
+            [0.1, 0.5, 0.2],
+            [0.1, 0.1, 0.6],
+        ];
         let normals = vec![[0.0, 0.0, 1.0]; positions.len()];
         let colors = vec![[1.0, 0.0, 0.0]; positions.len()];
-        Mesh { positions, triangles: vec![[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]], normals, colors }
+        Mesh {
+            positions,
+            triangles: vec![[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]],
+            normals,
+            colors,
+        }
     }
 
     #[test]
@@ -157,6 +213,9 @@ mod tests {
                 nearest = nearest.min(x).min(y).min(SIZE - 1 - x).min(SIZE - 1 - y);
             }
         }
-        assert!((1..=3).contains(&nearest), "{nearest} pixels from the border");
+        assert!(
+            (1..=3).contains(&nearest),
+            "{nearest} pixels from the border"
+        );
     }
 }

@@ -23,9 +23,15 @@ impl RunFolder {
     /// # Errors
     /// When it is a file, or a folder with anything in it but what a killed start left.
     pub fn check_free(root: &Path) -> Result<(), EngineError> {
-        let is_taken = std::fs::read_dir(root)
-            .map_or_else(|_| root.exists(), |entries| entries.flatten().any(|entry| !is_remnant(&entry.path())));
-        if is_taken { Err(EngineError::FolderTaken(root.to_owned())) } else { Ok(()) }
+        let is_taken = std::fs::read_dir(root).map_or_else(
+            |_| root.exists(),
+            |entries| entries.flatten().any(|entry| !is_remnant(&entry.path())),
+        );
+        if is_taken {
+            Err(EngineError::FolderTaken(root.to_owned()))
+        } else {
+            Ok(())
+        }
     }
 
     /// A new folder with the run's configuration in it.
@@ -34,7 +40,9 @@ impl RunFolder {
     /// When it is a file or a folder that is not empty, or cannot be written.
     pub fn create(root: &Path, config: &RunConfig) -> Result<Self, EngineError> {
         Self::check_free(root)?;
-        let folder = Self { root: root.to_owned() };
+        let folder = Self {
+            root: root.to_owned(),
+        };
         create_folder(&folder.checkpoints())?;
         create_folder(&folder.previews())?;
         folder.save_config(config)?;
@@ -62,7 +70,9 @@ impl RunFolder {
     /// # Errors
     /// When there is none, or its configuration cannot be read.
     pub fn open(root: &Path) -> Result<(Self, RunConfig), EngineError> {
-        let folder = Self { root: root.to_owned() };
+        let folder = Self {
+            root: root.to_owned(),
+        };
         if !folder.config_path().is_file() {
             return Err(EngineError::NoRun(root.to_owned()));
         }
@@ -84,7 +94,10 @@ impl RunFolder {
     /// # Errors
     /// When the folder cannot be written.
     pub fn save_config(&self, config: &RunConfig) -> Result<(), EngineError> {
-        Ok(write_atomically(&self.config_path(), config.to_toml().as_bytes())?)
+        Ok(write_atomically(
+            &self.config_path(),
+            config.to_toml().as_bytes(),
+        )?)
     }
 
     fn checkpoints(&self) -> PathBuf {
@@ -97,7 +110,8 @@ impl RunFolder {
 
     /// Where the checkpoint of a step goes.
     pub(crate) fn checkpoint_path(&self, step: u64) -> PathBuf {
-        self.checkpoints().join(format!("step-{step:07}.checkpoint"))
+        self.checkpoints()
+            .join(format!("step-{step:07}.checkpoint"))
     }
 
     /// Where the preview of a step goes.
@@ -107,9 +121,15 @@ impl RunFolder {
 
     /// Checkpoints, newest first.
     pub(crate) fn list_checkpoints(&self) -> Vec<PathBuf> {
-        let entries = std::fs::read_dir(self.checkpoints()).into_iter().flatten().flatten();
+        let entries = std::fs::read_dir(self.checkpoints())
+            .into_iter()
+            .flatten()
+            .flatten();
         let is_checkpoint = |path: &PathBuf| path.extension().is_some_and(|e| e == "checkpoint");
-        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_checkpoint).collect();
+        let mut paths: Vec<PathBuf> = entries
+            .map(|entry| entry.path())
+            .filter(is_checkpoint)
+            .collect();
         paths.sort();
         paths.reverse();
         paths
@@ -117,16 +137,30 @@ impl RunFolder {
 
     /// Checkpoints of every `every`-th step, newest first: not those of interruptions.
     pub(crate) fn regular_checkpoints(&self, every: u64) -> Vec<PathBuf> {
-        let step = |path: &PathBuf| path.file_stem()?.to_str()?.strip_prefix("step-")?.parse::<u64>().ok();
+        let step = |path: &PathBuf| {
+            path.file_stem()?
+                .to_str()?
+                .strip_prefix("step-")?
+                .parse::<u64>()
+                .ok()
+        };
         let is_regular = |path: &PathBuf| step(path).is_some_and(|step| step.is_multiple_of(every));
-        self.list_checkpoints().into_iter().filter(is_regular).collect()
+        self.list_checkpoints()
+            .into_iter()
+            .filter(is_regular)
+            .collect()
     }
 
     /// Removes checkpoints that are no longer needed: all but the newest, and the newest regular ones.
     pub(crate) fn prune_checkpoints(&self, every: u64) {
         let regular = self.regular_checkpoints(every);
         let is_kept = |path: &PathBuf| regular.iter().take(KEPT).any(|kept| kept == path);
-        for path in self.list_checkpoints().into_iter().skip(1).filter(|path| !is_kept(path)) {
+        for path in self
+            .list_checkpoints()
+            .into_iter()
+            .skip(1)
+            .filter(|path| !is_kept(path))
+        {
             let _ = std::fs::remove_file(path); // a stale checkpoint does no harm
         }
     }
@@ -138,8 +172,20 @@ impl RunFolder {
     pub(crate) fn log(&self, event: &Event) -> Result<(), EngineError> {
         let path = self.root.join("events.jsonl");
         let line = serde_json::to_string(event).expect("events are plain data") + "\n";
-        let append = || OpenOptions::new().create(true).append(true).open(&path)?.write_all(line.as_bytes());
-        append().map_err(|source| FileError::Write { path: path.clone(), source }.into())
+        let append = || {
+            OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(&path)?
+                .write_all(line.as_bytes())
+        };
+        append().map_err(|source| {
+            FileError::Write {
+                path: path.clone(),
+                source,
+            }
+            .into()
+        })
     }
 }
 
@@ -153,8 +199,15 @@ fn is_remnant(path: &Path) -> bool {
 /// A prompt as a folder name: lower-case letters and digits with hyphens.
 fn slug(prompt: &str) -> String {
     let words = prompt.to_lowercase();
-    let words = words.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-    let slug: String = words.collect::<Vec<_>>().join("-").chars().take(60).collect();
+    let words = words
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty());
+    let slug: String = words
+        .collect::<Vec<_>>()
+        .join("-")
+        .chars()
+        .take(60)
+        .collect();
     if slug.is_empty() { "run".into() } else { slug }
 }
 
@@ -165,14 +218,23 @@ mod tests {
     #[test]
     fn folders_are_named_for_the_prompt_and_never_taken_over() {
         let parent = tempfile::tempdir().unwrap();
-        let config = RunConfig { prompt: "A Squirrel, at an easel!".into(), ..Default::default() };
+        let config = RunConfig {
+            prompt: "A Squirrel, at an easel!".into(),
+            ..Default::default()
+        };
         let first = RunFolder::create_under(parent.path(), &config).unwrap();
         assert!(first.root().ends_with("a-squirrel-at-an-easel"));
         let second = RunFolder::create_under(parent.path(), &config).unwrap();
         assert!(second.root().ends_with("a-squirrel-at-an-easel-2"));
-        assert!(matches!(RunFolder::create(first.root(), &config), Err(EngineError::FolderTaken(_))));
+        assert!(matches!(
+            RunFolder::create(first.root(), &config),
+            Err(EngineError::FolderTaken(_))
+        ));
         assert_eq!(RunFolder::open(first.root()).unwrap().1, config);
-        assert!(matches!(RunFolder::open(parent.path()), Err(EngineError::NoRun(_))));
+        assert!(matches!(
+            RunFolder::open(parent.path()),
+            Err(EngineError::NoRun(_))
+        ));
     }
 
     #[test]
@@ -186,6 +248,9 @@ mod tests {
         assert!(RunFolder::open(&root).is_ok());
         let other = parent.path().join("other");
         std::fs::create_dir_all(other.join("checkpoints/kept")).unwrap();
-        assert!(matches!(RunFolder::create(&other, &RunConfig::default()), Err(EngineError::FolderTaken(_))));
+        assert!(matches!(
+            RunFolder::create(&other, &RunConfig::default()),
+            Err(EngineError::FolderTaken(_))
+        ));
     }
 }

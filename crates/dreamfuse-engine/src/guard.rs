@@ -28,7 +28,11 @@ impl Guard {
         folder: &RunFolder,
         emit: &mut dyn FnMut(&Event) -> Result<(), EngineError>,
     ) -> Result<bool, EngineError> {
-        let found = if is_due(run) { examine(run, prior) } else { Vec::new() };
+        let found = if is_due(run) {
+            examine(run, prior)
+        } else {
+            Vec::new()
+        };
         for ailment in found {
             if ailment.is_fatal() {
                 return roll_back(run, ailment, folder, emit).map(|()| true);
@@ -56,7 +60,11 @@ pub(crate) fn roll_back(
     let step = run.step_count();
     if run.salt >= MOST_ROLL_BACKS {
         emit(&Event::health(step, ailment, None))?;
-        return Err(EngineError::Unhealthy { step, ailment, roll_backs: run.salt });
+        return Err(EngineError::Unhealthy {
+            step,
+            ailment,
+            roll_backs: run.salt,
+        });
     }
     run.roll_back(folder);
     emit(&Event::health(step, ailment, Some(run.step_count())))

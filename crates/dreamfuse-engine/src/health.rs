@@ -49,7 +49,9 @@ impl Ailment {
             Self::Billboard => "widen cameras.azimuth and cameras.elevation, or try another --seed",
             Self::Saturation => "lower --guidance-scale",
             Self::NotFinite => "lower table_rate and mlp_rate",
-            Self::Janus => "keep camera_aware and view_prompts on, lower --guidance-scale, or try another --seed",
+            Self::Janus => {
+                "keep camera_aware and view_prompts on, lower --guidance-scale, or try another --seed"
+            }
         }
     }
 
@@ -68,18 +70,24 @@ const MATURE: f64 = 0.5;
 /// Whether a run is to be examined after its last step: regularly, and before anything is kept.
 pub(crate) fn is_due(run: &Run) -> bool {
     let step = run.step_count();
-    step.is_multiple_of(EVERY) || step.is_multiple_of(run.config.checkpoint_every) || step == run.config.steps
+    step.is_multiple_of(EVERY)
+        || step.is_multiple_of(run.config.checkpoint_every)
+        || step == run.config.steps
 }
 
 /// What is wrong with the run's scene. The same for the same scene: nothing is remembered and nothing drawn at random.
 pub(crate) fn examine(run: &Run, prior: &dyn FrozenPrior) -> Vec<Ailment> {
     let signs = Signs::of(run);
     let is_mature = run.step_count() as f64 >= MATURE * run.config.steps as f64;
-    let found = signs.ailments().into_iter().filter(|ailment| ailment.is_fatal() || is_mature);
+    let found = signs
+        .ailments()
+        .into_iter()
+        .filter(|ailment| ailment.is_fatal() || is_mature);
     let mut found: Vec<Ailment> = found.collect();
     // Asking the prior costs as much as some steps.
     let is_asked = is_mature
-        && (run.step_count().is_multiple_of(run.config.checkpoint_every) || run.step_count() == run.config.steps);
+        && (run.step_count().is_multiple_of(run.config.checkpoint_every)
+            || run.step_count() == run.config.steps);
     if is_asked && !found.contains(&Ailment::Empty) && janus::is_seen(run, prior) {
         found.push(Ailment::Janus);
     }

@@ -18,7 +18,9 @@ mod session;
 pub use config::{EMBEDDED, RunConfig};
 pub use device::{DEVICES, device};
 pub use event::{Event, Report};
-pub use export::{ExportOptions, export_mesh, picture_and_opacity, pictures, preview_sheet, save_pictures};
+pub use export::{
+    ExportOptions, export_mesh, picture_and_opacity, pictures, preview_sheet, save_pictures,
+};
 pub use folder::RunFolder;
 pub use health::{Ailment, Opinion, Signs};
 pub use regularizers::LossWeights;
@@ -43,20 +45,30 @@ pub enum EngineError {
     NoRun(PathBuf),
     #[error("{0} has no checkpoint yet; start the run again with its config.toml")]
     NoCheckpoint(PathBuf),
-    #[error("{0} is a file, or a folder that is not empty; choose another folder, or go on with `dreamfuse resume`")]
+    #[error(
+        "{0} is a file, or a folder that is not empty; choose another folder, or go on with `dreamfuse resume`"
+    )]
     FolderTaken(PathBuf),
     #[error("{path}: {reason}")]
     BadCheckpoint { path: PathBuf, reason: String },
-    #[error("the gradient of step {0} is not finite; lower table_rate and mlp_rate, then resume or start again")]
+    #[error(
+        "the gradient of step {0} is not finite; lower table_rate and mlp_rate, then resume or start again"
+    )]
     NotFinite(u64),
     #[error(
         "{name} at step {step}, {roll_backs} roll-backs with other random numbers did not help: {remedy}",
         name = .ailment.name(), remedy = .ailment.remedy()
     )]
-    Unhealthy { step: u64, ailment: Ailment, roll_backs: u64 },
+    Unhealthy {
+        step: u64,
+        ailment: Ailment,
+        roll_backs: u64,
+    },
     #[error("device {0:?} is not in this binary; it has: {list}", list = DEVICES.join(", "))]
     Device(String),
-    #[error("there is no device of the kind {0:?} on this machine, or no driver for it; --device cpu always works")]
+    #[error(
+        "there is no device of the kind {0:?} on this machine, or no driver for it; --device cpu always works"
+    )]
     NoDevice(String),
     #[error(transparent)]
     File(#[from] FileError),

@@ -5,7 +5,12 @@ use burn::tensor::Tensor;
 use dreamfuse_kernels::adam::{Adam, Parameters};
 
 /// instant-ngp's settings: a larger epsilon drowns the small gradients of the table.
-const ADAM: Adam = Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-15, weight_decay: 0.0 };
+const ADAM: Adam = Adam {
+    beta1: 0.9,
+    beta2: 0.99,
+    epsilon: 1e-15,
+    weight_decay: 0.0,
+};
 
 /// Parameters with their moments: first the table, then the network.
 pub(crate) struct Optimizer {
@@ -14,7 +19,9 @@ pub(crate) struct Optimizer {
 
 impl Optimizer {
     pub(crate) fn new(values: [Tensor<1>; 2]) -> Self {
-        Self { parameters: values.map(Parameters::new) }
+        Self {
+            parameters: values.map(Parameters::new),
+        }
     }
 
     /// Step number `step`, from 1.
@@ -28,7 +35,9 @@ impl Optimizer {
 
     /// Table and network.
     pub(crate) fn values(&self) -> [Tensor<1>; 2] {
-        self.parameters.each_ref().map(|parameters| parameters.values.clone())
+        self.parameters
+            .each_ref()
+            .map(|parameters| parameters.values.clone())
     }
 }
 

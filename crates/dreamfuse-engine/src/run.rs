@@ -52,11 +52,23 @@ impl Run {
             )));
         }
         let device = device(&config.device, config.precision)?.autodiff();
-        let prompts = ViewPrompts::encode(prior, [&config.prompt, &config.negative_prompt], config.view_prompts);
+        let prompts = ViewPrompts::encode(
+            prior,
+            [&config.prompt, &config.negative_prompt],
+            config.view_prompts,
+        );
         let prompts = prompts.map_err(EngineError::Prompt)?;
         let field = SceneField::random(&config.scene, config.seed, &device);
         let occupancy = OccupancyGrid::full(&config.scene);
-        Ok(Self { optimizer: Optimizer::new(field.parameters()), step: 0, salt: 0, field, occupancy, prompts, config })
+        Ok(Self {
+            optimizer: Optimizer::new(field.parameters()),
+            step: 0,
+            salt: 0,
+            field,
+            occupancy,
+            prompts,
+            config,
+        })
     }
 
     /// Steps done.
@@ -71,19 +83,34 @@ impl Run {
     /// When the gradient is not finite; the scene is then as before the step.
     pub fn step(&mut self, prior: &dyn FrozenPrior) -> Result<Report, EngineError> {
         if self.step.is_multiple_of(self.config.occupancy_every) {
-            self.occupancy.update(&self.field, &self.config.scene, self.config.seed, self.salt, self.step);
+            self.occupancy.update(
+                &self.field,
+                &self.config.scene,
+                self.config.seed,
+                self.salt,
+                self.step,
+            );
         }
         let views = self.draw_views(self.views_together(prior));
-        let rendered =
-            self.renderer().render(&views, self.picture_size(prior), Some(&mut self.random(Purpose::Jitter)));
+        let rendered = self.renderer().render(
+            &views,
+            self.picture_size(prior),
+            Some(&mut self.random(Purpose::Jitter)),
+        );
         let gradient = self.ask(prior, &views, rendered.color.clone().without_autodiff());
         let opacity = rendered.opacity.clone().mean();
         // The gradient enters as a constant: the derivative of the sum is its product with ∂x/∂θ.
-        let loss =
-            (rendered.color.clone() * gradient).sum().reshape([1]) + regularizers(&self.config.losses, &rendered);
+        let loss = (rendered.color.clone() * gradient).sum().reshape([1])
+            + regularizers(&self.config.losses, &rendered);
         let grads = self.gradients(&loss.backward());
-        let squares = grads.clone().map(squares).into_iter().reduce(|a, b| a + b).expect("there are two");
-        let seen = Tensor::cat(vec![squares, opacity.without_autodiff().reshape([1])], 0).into_data();
+        let squares = grads
+            .clone()
+            .map(squares)
+            .into_iter()
+            .reduce(|a, b| a + b)
+            .expect("there are two");
+        let seen =
+            Tensor::cat(vec![squares, opacity.without_autodiff().reshape([1])], 0).into_data();
         let seen = seen.try_to_vec::<f32>().expect("sums are f32");
         let (squares, opacity) = (seen[0], seen[1]);
         if !squares.is_finite() {
@@ -103,12 +130,18 @@ impl Run {
 
     /// Side of the pictures that the prior is shown; it enlarges them to its own resolution.
     pub(crate) fn picture_size(&self, prior: &dyn FrozenPrior) -> usize {
-        self.config.render_size.unwrap_or_else(|| prior.resolution().min(LARGEST_PICTURE))
+        self.config
+            .render_size
+            .unwrap_or_else(|| prior.resolution().min(LARGEST_PICTURE))
     }
 
     /// The renderer of the scene as it is now.
     pub fn renderer(&self) -> Renderer<'_> {
-        Renderer { field: &self.field, occupancy: &self.occupancy, config: &self.config.scene }
+        Renderer {
+            field: &self.field,
+            occupancy: &self.occupancy,
+            config: &self.config.scene,
+        }
     }
 
     pub(crate) fn prompts(&self) -> &ViewPrompts {
@@ -117,7 +150,11 @@ impl Run {
 
     /// Brings the scene to its state before the first step.
     pub(crate) fn start_over(&mut self) {
-        self.field = SceneField::random(&self.config.scene, self.config.seed, &self.field.table.device());
+        self.field = SceneField::random(
+            &self.config.scene,
+            self.config.seed,
+            &self.field.table.device(),
+        );
         self.optimizer = Optimizer::new(self.field.parameters());
         self.occupancy = OccupancyGrid::full(&self.config.scene);
         self.step = 0;
@@ -139,7 +176,11 @@ impl Run {
 
     /// Views of a row that the prior sees together.
     fn views_together(&self, prior: &dyn FrozenPrior) -> usize {
-        if self.config.camera_aware { prior.views_together() } else { 1 }
+        if self.config.camera_aware {
+            prior.views_together()
+        } else {
+            1
+        }
     }
 
     fn draw_views(&self, together: usize) -> Vec<ViewSettings> {
@@ -147,7 +188,10 @@ impl Run {
         let mut lights = self.random(Purpose::Light);
         let mut shadings = self.random(Purpose::Shading);
         let mut backgrounds = self.random(Purpose::Background);
-        let cameras = self.config.cameras.sample_rows(self.config.views, together, &mut cameras);
+        let cameras = self
+            .config
+            .cameras
+            .sample_rows(self.config.views, together, &mut cameras);
         let view = |camera: Camera| {
             let light = self.config.lights.sample(&camera, &mut lights);
             ViewSettings {
@@ -163,23 +207,36 @@ impl Run {
     fn shading(&self, rng: &mut impl Rng) -> Shading {
         let (lit, textureless) = (rng.random::<f64>(), rng.random::<f64>());
         match () {
-            () if self.progress() < self.config.albedo_only || lit >= self.config.lit => Shading::Albedo,
+            () if self.progress() < self.config.albedo_only || lit >= self.config.lit => {
+                Shading::Albedo
+            }
             () if textureless < self.config.textureless => Shading::Textureless,
             () => Shading::Lambertian,
         }
     }
 
     /// The gradient of the pictures `[views, 3, size, size]`.
-    fn ask(&self, prior: &dyn FrozenPrior, views: &[ViewSettings], pictures: Tensor<4>) -> Tensor<4> {
+    fn ask(
+        &self,
+        prior: &dyn FrozenPrior,
+        views: &[ViewSettings],
+        pictures: Tensor<4>,
+    ) -> Tensor<4> {
         let [low, high] = self.config.time.bounds(self.progress());
         let mut times = self.random(Purpose::Timestep);
         let together = self.views_together(prior);
-        let rows = (0..views.len() / together).map(|_| prior.schedule().timestep(times.random_range(low..=high)));
-        let timesteps: Vec<usize> = rows.flat_map(|timestep| std::iter::repeat_n(timestep, together)).collect();
+        let rows = (0..views.len() / together)
+            .map(|_| prior.schedule().timestep(times.random_range(low..=high)));
+        let timesteps: Vec<usize> = rows
+            .flat_map(|timestep| std::iter::repeat_n(timestep, together))
+            .collect();
         let [channels, height, width] = prior.sample_shape();
         let shape = [views.len(), channels, height, width];
-        let noise: Vec<f32> =
-            self.random(Purpose::Noise).sample_iter(StandardNormal).take(shape.iter().product()).collect();
+        let noise: Vec<f32> = self
+            .random(Purpose::Noise)
+            .sample_iter(StandardNormal)
+            .take(shape.iter().product())
+            .collect();
         let cameras: Vec<Camera> = views.iter().map(|view| view.camera).collect();
         let ask = Ask {
             timesteps: &timesteps,
@@ -199,8 +256,14 @@ impl Run {
     fn gradients(&self, grads: &Gradients) -> [Tensor<1>; 2] {
         let [table, mlp] = self.optimizer.values();
         [
-            self.field.table.grad(grads).map_or_else(|| table.zeros_like(), |grad| grad.reshape([-1])),
-            self.field.mlp.grad(grads).unwrap_or_else(|| mlp.zeros_like()),
+            self.field
+                .table
+                .grad(grads)
+                .map_or_else(|| table.zeros_like(), |grad| grad.reshape([-1])),
+            self.field
+                .mlp
+                .grad(grads)
+                .unwrap_or_else(|| mlp.zeros_like()),
         ]
     }
 

@@ -32,7 +32,10 @@ const LOG_EVERY: u64 = 10;
 /// When its files are missing or damaged.
 pub fn load_prior(config: &RunConfig) -> Result<Pipeline, EngineError> {
     let device = device(&config.device, config.precision)?;
-    let additions = Additions { loras: &config.loras, texts: config.texts.as_deref() };
+    let additions = Additions {
+        loras: &config.loras,
+        texts: config.texts.as_deref(),
+    };
     let prior = named_prior(&config.prior, &additions, &device)?;
     Ok(prior.with_precision(config.precision))
 }
@@ -41,7 +44,11 @@ pub fn load_prior(config: &RunConfig) -> Result<Pipeline, EngineError> {
 ///
 /// # Errors
 /// When its files are missing or damaged, or what is added does not fit.
-pub fn named_prior(name: &str, additions: &Additions, device: &Device) -> Result<Pipeline, EngineError> {
+pub fn named_prior(
+    name: &str,
+    additions: &Additions,
+    device: &Device,
+) -> Result<Pipeline, EngineError> {
     Ok(match name {
         EMBEDDED => embedded::load_with(additions, device)?,
         path => Pipeline::load_with(Path::new(path), additions, device)?,
@@ -64,14 +71,21 @@ impl Run {
         for path in folder.list_checkpoints() {
             match checkpoint::restore(&mut run, &path) {
                 Ok(warning) => {
-                    failures.iter().map(EngineError::to_string).chain(warning).for_each(warn);
+                    failures
+                        .iter()
+                        .map(EngineError::to_string)
+                        .chain(warning)
+                        .for_each(warn);
                     return Ok(run);
                 }
                 Err(error) => failures.push(error),
             }
         }
         // The newest checkpoint's trouble is what the user has to know.
-        Err(failures.into_iter().next().unwrap_or_else(|| EngineError::NoCheckpoint(folder.root().to_owned())))
+        Err(failures
+            .into_iter()
+            .next()
+            .unwrap_or_else(|| EngineError::NoCheckpoint(folder.root().to_owned())))
     }
 }
 
@@ -81,7 +95,10 @@ impl Run {
     pub(crate) fn roll_back(&mut self, folder: &RunFolder) {
         let salt = self.salt + 1;
         let regular = folder.regular_checkpoints(self.config.checkpoint_every);
-        if !regular.iter().any(|path| checkpoint::restore(self, path).is_ok()) {
+        if !regular
+            .iter()
+            .any(|path| checkpoint::restore(self, path).is_ok())
+        {
             self.start_over();
         }
         self.salt = salt;
@@ -104,10 +121,22 @@ pub fn optimize(
     let run_end = run.config.steps;
     let mut emit = |event: &Event| {
         listener(event);
-        if is_logged(event, run_end) { folder.log(event) } else { Ok(()) }
+        if is_logged(event, run_end) {
+            folder.log(event)
+        } else {
+            Ok(())
+        }
     };
-    let (prompt, from_step, to_step) = (run.config.prompt.clone(), run.step_count(), run.config.steps);
-    emit(&Event::Started { prompt, from_step, to_step })?;
+    let (prompt, from_step, to_step) = (
+        run.config.prompt.clone(),
+        run.step_count(),
+        run.config.steps,
+    );
+    emit(&Event::Started {
+        prompt,
+        from_step,
+        to_step,
+    })?;
     let mut guard = Guard::default();
     while run.step_count() < to_step {
         let report = match run.step(prior) {
@@ -130,7 +159,10 @@ pub fn optimize(
     }
     save_checkpoint(run, folder, &mut emit)?;
     export(run, folder, &[Format::Glb, Format::Ply], &mut emit)?;
-    emit(&Event::Finished { step: run.step_count(), seconds: start.elapsed().as_secs_f64() })?;
+    emit(&Event::Finished {
+        step: run.step_count(),
+        seconds: start.elapsed().as_secs_f64(),
+    })?;
     Ok(Outcome::Finished)
 }
 
@@ -144,7 +176,12 @@ fn is_logged(event: &Event, last_step: u64) -> bool {
 
 type Emit<'a> = dyn FnMut(&Event) -> Result<(), EngineError> + 'a;
 
-fn keep_records(run: &Run, folder: &RunFolder, report: Report, emit: &mut Emit) -> Result<(), EngineError> {
+fn keep_records(
+    run: &Run,
+    folder: &RunFolder,
+    report: Report,
+    emit: &mut Emit,
+) -> Result<(), EngineError> {
     let (step, config) = (report.step, &run.config);
     if step.is_multiple_of(config.preview_every) {
         let path = folder.preview_path(step);
@@ -169,13 +206,27 @@ fn save_checkpoint(run: &Run, folder: &RunFolder, emit: &mut Emit) -> Result<(),
 ///
 /// # Errors
 /// When the scene is empty or a file cannot be written.
-pub fn export(run: &Run, folder: &RunFolder, formats: &[Format], emit: &mut Emit) -> Result<(), EngineError> {
+pub fn export(
+    run: &Run,
+    folder: &RunFolder,
+    formats: &[Format],
+    emit: &mut Emit,
+) -> Result<(), EngineError> {
     let (mesh, iso, silhouette_agreement) = export_mesh(run, ExportOptions::of(&run.config))?;
     for format in formats {
-        let path = folder.root().join("mesh").with_extension(format.extension());
+        let path = folder
+            .root()
+            .join("mesh")
+            .with_extension(format.extension());
         mesh.save(&path, *format)?;
         let (vertices, triangles) = (mesh.positions.len(), mesh.triangles.len());
-        emit(&Event::Mesh { path, vertices, triangles, iso, silhouette_agreement })?;
+        emit(&Event::Mesh {
+            path,
+            vertices,
+            triangles,
+            iso,
+            silhouette_agreement,
+        })?;
     }
     save_pictures(&mesh, folder.root())
 }

@@ -15,9 +15,18 @@ fn a_step_on_a_gpu_is_the_step_on_the_cpu() {
 
 #[test]
 fn a_prior_in_half_precision_is_near_or_refused() {
-    let half = RunConfig { precision: Precision::F16, ..config("wgpu") };
+    let half = RunConfig {
+        precision: Precision::F16,
+        ..config("wgpu")
+    };
     match device("wgpu", Precision::F16) {
         Ok(_) => assert_near(two_steps(config("wgpu")), two_steps(half), 5e-2),
-        Err(_) => assert!(load_prior(&half).err().unwrap().to_string().contains("precision = f16")),
+        Err(_) => assert!(
+            load_prior(&half)
+                .err()
+                .unwrap()
+                .to_string()
+                .contains("precision = f16")
+        ),
     }
 }

@@ -10,8 +10,14 @@ use dreamfuse_engine::RunConfig;
 fn a_run_in_half_precision_is_near() {
     let right = two_steps(config("cpu"));
     for (precision, most) in [(Precision::F16, 2e-2), (Precision::Bf16, 1e-1)] {
-        let half = two_steps(RunConfig { precision, ..config("cpu") });
-        assert_ne!(half.0[0].gradient_norm, right.0[0].gradient_norm, "{precision} is not computed with");
+        let half = two_steps(RunConfig {
+            precision,
+            ..config("cpu")
+        });
+        assert_ne!(
+            half.0[0].gradient_norm, right.0[0].gradient_norm,
+            "{precision} is not computed with"
+        );
         assert_near(right.clone(), half, most);
     }
 }

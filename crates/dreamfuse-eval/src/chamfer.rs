@@ -43,7 +43,9 @@ fn points(mesh: &Mesh, salt: u64) -> Vec<Vec3> {
     let mut rng = stream(0, Purpose::Evaluation, salt, 0);
     let point = |_| {
         let chosen = rng.random::<f64>() * total;
-        let index = sums.partition_point(|sum| *sum <= chosen).min(mesh.triangles.len() - 1);
+        let index = sums
+            .partition_point(|sum| *sum <= chosen)
+            .min(mesh.triangles.len() - 1);
         let [a, b, c] = corners(&mesh.triangles[index]);
         let (u, v) = (rng.random::<f32>().sqrt(), rng.random::<f32>());
         a * (1.0 - u) + b * (u * (1.0 - v)) + c * (u * v)
@@ -52,8 +54,19 @@ fn points(mesh: &Mesh, salt: u64) -> Vec<Vec3> {
 }
 
 fn mean_distance(from: &[Vec3], to: &[Vec3]) -> f64 {
-    let nearest = |point: &Vec3| to.iter().map(|other| (other - point).norm_squared()).fold(f32::MAX, f32::min).sqrt();
-    from.par_iter().map(nearest).collect::<Vec<_>>().into_iter().map(f64::from).sum::<f64>() / from.len() as f64
+    let nearest = |point: &Vec3| {
+        to.iter()
+            .map(|other| (other - point).norm_squared())
+            .fold(f32::MAX, f32::min)
+            .sqrt()
+    };
+    from.par_iter()
+        .map(nearest)
+        .collect::<Vec<_>>()
+        .into_iter()
+        .map(f64::from)
+        .sum::<f64>()
+        / from.len() as f64
 }
 
 /// The mean of both directions' mean distances, in units of the world, whose scenes have a radius of 0.85. An empty
@@ -71,7 +84,9 @@ mod tests {
     #[test]
     fn the_distance_is_that_of_shifted_spheres_and_small_between_equal_ones() {
         let sphere = |center: f32, radius: f32| {
-            let density = |p: &[f32; 3]| (1.0 - (Vec3::from(*p) - Vec3::new(center, 0.0, 0.0)).norm()).max(0.0);
+            let density = |p: &[f32; 3]| {
+                (1.0 - (Vec3::from(*p) - Vec3::new(center, 0.0, 0.0)).norm()).max(0.0)
+            };
             let grid = DensityGrid::sample(48, |points| points.iter().map(density).collect());
             extract(&grid, 1.0 - radius).unwrap()
         };

@@ -24,7 +24,11 @@ impl GroundTruthPrior {
 
     /// The prior of any scene.
     pub fn of_scene(scene: Scene, size: usize) -> Self {
-        Self { scene, size, schedule: NoiseSchedule::new(ScheduleConfig::cosine_v()) }
+        Self {
+            scene,
+            size,
+            schedule: NoiseSchedule::new(ScheduleConfig::cosine_v()),
+        }
     }
 
     /// Planes of the true picture in `[−1, 1]`, before the background that shows through the noise: the mean of
@@ -32,16 +36,28 @@ impl GroundTruthPrior {
     fn clean(&self, noisy: &[f32], signal: f32, camera: &Camera) -> Vec<f32> {
         let area = self.size * self.size;
         let look = Look::albedo(camera);
-        let empty = render(&self.scene, camera, &Look { background: [0.0; 3], ..look }, self.size);
+        let empty = render(
+            &self.scene,
+            camera,
+            &Look {
+                background: [0.0; 3],
+                ..look
+            },
+            self.size,
+        );
         let seen = |channel: usize| {
             let pixels = noisy[channel * area..][..area].iter().zip(&empty.opacity);
-            let (sum, count) = pixels.filter(|(_, a)| **a == 0.0).fold((0.0, 0), |(s, n), (v, _)| (s + v, n + 1));
+            let (sum, count) = pixels
+                .filter(|(_, a)| **a == 0.0)
+                .fold((0.0, 0), |(s, n), (v, _)| (s + v, n + 1));
             (sum / signal / count.max(1) as f32 + 1.0) / 2.0
         };
         let background = [0, 1, 2].map(seen);
         let plane = |channel: usize| {
             let pixels = empty.picture.pixels.iter().zip(&empty.opacity);
-            pixels.map(move |(pixel, a)| 2.0 * (pixel[channel] + (1.0 - a) * background[channel]) - 1.0)
+            pixels.map(move |(pixel, a)| {
+                2.0 * (pixel[channel] + (1.0 - a) * background[channel]) - 1.0
+            })
         };
         (0..3).flat_map(plane).collect()
     }
@@ -61,15 +77,35 @@ impl FrozenPrior for GroundTruthPrior {
     }
 
     /// Where no cameras are told it has no opinion, and sees no noise.
-    fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], _: ReadText, cameras: Option<&[Camera]>) -> Tensor<4> {
+    fn noise(
+        &self,
+        noisy: Tensor<4>,
+        timesteps: &[usize],
+        _: ReadText,
+        cameras: Option<&[Camera]>,
+    ) -> Tensor<4> {
         let (shape, device) = (noisy.dims(), noisy.device());
         let (signal, sigma) = self.schedule.coefficients(timesteps, &device);
-        let Some(cameras) = cameras else { return noisy.zeros_like() };
-        let values = noisy.clone().into_data().try_to_vec::<f32>().expect("pictures are f32");
+        let Some(cameras) = cameras else {
+            return noisy.zeros_like();
+        };
+        let values = noisy
+            .clone()
+            .into_data()
+            .try_to_vec::<f32>()
+            .expect("pictures are f32");
         let pictures = values.chunks_exact(3 * self.size * self.size);
-        let clean = pictures.zip(cameras).zip(timesteps).flat_map(|((picture, camera), timestep)| {
-            self.clean(picture, self.schedule.alpha_cumprod(*timestep).sqrt() as f32, camera)
-        });
+        let clean =
+            pictures
+                .zip(cameras)
+                .zip(timesteps)
+                .flat_map(|((picture, camera), timestep)| {
+                    self.clean(
+                        picture,
+                        self.schedule.alpha_cumprod(*timestep).sqrt() as f32,
+                        camera,
+                    )
+                });
         let clean = Tensor::<4>::from_data(TensorData::new(clean.collect(), shape), &device);
         (noisy - signal * clean) / sigma
     }

@@ -18,7 +18,10 @@ fn front_to_back(level: &[Image]) -> f64 {
 /// the truth is alike from both sides.
 pub fn janus(ours: &dyn Subject, truth: &dyn Subject) -> Option<f64> {
     let level = |subject: &dyn Subject| -> Vec<Image> {
-        cameras()[..RING].iter().map(|camera| subject.image(camera, Mode::Albedo)).collect()
+        cameras()[..RING]
+            .iter()
+            .map(|camera| subject.image(camera, Mode::Albedo))
+            .collect()
     };
     let truth = front_to_back(&level(truth));
     (truth > LEAST).then(|| (1.0 - front_to_back(&level(ours)) / truth).clamp(0.0, 1.0))
@@ -42,8 +45,14 @@ mod tests {
             color,
             material: None,
         };
-        let faces = faces.iter().map(|y| slab(*y, [0.45, 0.02, 0.45], [0.9, 0.1, 0.1]));
-        Scene { parts: std::iter::once(slab(0.0, [0.45, 0.4, 0.45], [0.1, 0.2, 0.8])).chain(faces).collect() }
+        let faces = faces
+            .iter()
+            .map(|y| slab(*y, [0.45, 0.02, 0.45], [0.9, 0.1, 0.1]));
+        Scene {
+            parts: std::iter::once(slab(0.0, [0.45, 0.4, 0.45], [0.1, 0.2, 0.8]))
+                .chain(faces)
+                .collect(),
+        }
     }
 
     #[test]

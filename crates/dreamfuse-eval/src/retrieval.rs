@@ -9,10 +9,15 @@ use rayon::prelude::*;
 pub fn distances(subjects: &[&dyn Subject], scenes: &[Scene], mode: Mode) -> Vec<Vec<f64>> {
     let zeros = vec![vec![0.0; scenes.len()]; subjects.len()];
     cameras().iter().fold(zeros, |mut sums, camera| {
-        let truths: Vec<Image> = scenes.par_iter().map(|scene| scene.image(camera, mode)).collect();
+        let truths: Vec<Image> = scenes
+            .par_iter()
+            .map(|scene| scene.image(camera, mode))
+            .collect();
         for (row, subject) in sums.iter_mut().zip(subjects) {
             let image = subject.image(camera, mode);
-            row.par_iter_mut().zip(&truths).for_each(|(sum, truth)| *sum += difference(&image, truth) / VIEWS as f64);
+            row.par_iter_mut()
+                .zip(&truths)
+                .for_each(|(sum, truth)| *sum += difference(&image, truth) / VIEWS as f64);
         }
         sums
     })
@@ -21,5 +26,6 @@ pub fn distances(subjects: &[&dyn Subject], scenes: &[Scene], mode: Mode) -> Vec
 /// The number of the nearest scene.
 pub fn nearest(distances: &[f64]) -> usize {
     let all = distances.iter().enumerate();
-    all.min_by(|(_, a), (_, b)| a.total_cmp(b)).map_or(0, |(index, _)| index)
+    all.min_by(|(_, a), (_, b)| a.total_cmp(b))
+        .map_or(0, |(index, _)| index)
 }

@@ -23,7 +23,11 @@ pub enum EvalError {
 
 /// The prompts of a list: its lines without comments.
 fn lines(list: &str) -> Vec<String> {
-    list.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).map(Into::into).collect()
+    list.lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(Into::into)
+        .collect()
 }
 
 /// All prompts.
@@ -80,11 +84,23 @@ impl Bench {
     /// When one has no ground truth.
     pub fn load() -> Result<Self, EvalError> {
         let prompts = prompts();
-        let sentence =
-            |prompt: &String| parse(prompt).map_err(|reason| EvalError::NoTruth { prompt: prompt.clone(), reason });
-        let sentences = prompts.iter().map(sentence).collect::<Result<Vec<_>, _>>()?;
+        let sentence = |prompt: &String| {
+            parse(prompt).map_err(|reason| EvalError::NoTruth {
+                prompt: prompt.clone(),
+                reason,
+            })
+        };
+        let sentences = prompts
+            .iter()
+            .map(sentence)
+            .collect::<Result<Vec<_>, _>>()?;
         let scenes = sentences.iter().map(Scene::canonical).collect();
-        Ok(Self { prompts, sentences, scenes, captions: CaptionSampler::new(CaptionShares::default()) })
+        Ok(Self {
+            prompts,
+            sentences,
+            scenes,
+            captions: CaptionSampler::new(CaptionShares::default()),
+        })
     }
 
     /// The scenes, in the order of the prompts.
@@ -115,10 +131,14 @@ impl Bench {
     ) -> Result<Score, EvalError> {
         let index = self.index_of(prompt)?;
         let truth = &self.scenes[index];
-        let agreements = cameras()
-            .into_iter()
-            .map(|camera| agreement(&run.image(&camera, Mode::Albedo), &truth.image(&camera, Mode::Albedo)));
-        let (iou, psnr) = agreements.fold((0.0, 0.0), |sum, (iou, psnr)| (sum.0 + iou, sum.1 + psnr));
+        let agreements = cameras().into_iter().map(|camera| {
+            agreement(
+                &run.image(&camera, Mode::Albedo),
+                &truth.image(&camera, Mode::Albedo),
+            )
+        });
+        let (iou, psnr) =
+            agreements.fold((0.0, 0.0), |sum, (iou, psnr)| (sum.0 + iou, sum.1 + psnr));
         let from_all = |mode| distances(&[run], &self.scenes, mode).swap_remove(0);
         Ok(Score {
             prompt: prompt.into(),
@@ -142,7 +162,10 @@ impl Bench {
         let truth = &self.scenes[self.index_of(prompt)?];
         let shown = cameras().into_iter().skip(RING).step_by(2).take(RING / 2);
         let views = |subject: &dyn Subject| -> Vec<Picture> {
-            shown.clone().map(|camera| subject.image(&camera, Mode::Albedo).picture()).collect()
+            shown
+                .clone()
+                .map(|camera| subject.image(&camera, Mode::Albedo).picture())
+                .collect()
         };
         Ok([views(run), views(truth)].concat())
     }
@@ -161,8 +184,16 @@ mod tests {
     fn the_lists_are_whole_and_a_quarter_is_held_out() {
         let bench = Bench::load().unwrap();
         assert_eq!((bench.prompts.len(), quick_prompts().len()), (40, 6));
-        assert!(quick_prompts().iter().all(|prompt| bench.index_of(prompt).is_ok()));
-        let held_out = bench.sentences.iter().filter(|sentence| bench.captions.is_held_out(sentence)).count();
+        assert!(
+            quick_prompts()
+                .iter()
+                .all(|prompt| bench.index_of(prompt).is_ok())
+        );
+        let held_out = bench
+            .sentences
+            .iter()
+            .filter(|sentence| bench.captions.is_held_out(sentence))
+            .count();
         assert_eq!(held_out, 10);
         assert!(bench.index_of("a unicorn").is_err());
     }
@@ -170,13 +201,31 @@ mod tests {
     #[test]
     fn the_truth_is_perfect_and_another_scene_is_not() {
         let bench = Bench::load().unwrap();
-        let cost = Measured { seconds: 0.0, peak_mib: None };
-        let score = |scene: &Scene| bench.score("a red car", 0, scene, &surface(scene).unwrap(), cost).unwrap();
+        let cost = Measured {
+            seconds: 0.0,
+            peak_mib: None,
+        };
+        let score = |scene: &Scene| {
+            bench
+                .score("a red car", 0, scene, &surface(scene).unwrap(), cost)
+                .unwrap()
+        };
         let truth = score(&bench.scenes[bench.index_of("a red car").unwrap()]);
-        assert!(truth.iou == 1.0 && truth.psnr > 90.0 && truth.chamfer < 0.03 && truth.janus == Some(0.0), "{truth:?}");
+        assert!(
+            truth.iou == 1.0
+                && truth.psnr > 90.0
+                && truth.chamfer < 0.03
+                && truth.janus == Some(0.0),
+            "{truth:?}"
+        );
         let other = score(&bench.scenes[bench.index_of("a blue umbrella").unwrap()]);
-        assert!(other.iou < 0.6 && other.psnr < 15.0 && other.chamfer > 0.08, "{other:?}");
+        assert!(
+            other.iou < 0.6 && other.psnr < 15.0 && other.chamfer > 0.08,
+            "{other:?}"
+        );
         let index = bench.index_of("a red car").unwrap();
-        assert!(Bench::is_found(index, &truth.distances) && !Bench::is_found(index, &other.distances));
+        assert!(
+            Bench::is_found(index, &truth.distances) && !Bench::is_found(index, &other.distances)
+        );
     }
 }

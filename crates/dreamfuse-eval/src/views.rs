@@ -44,12 +44,20 @@ impl Image {
             let behind = (1.0 - a) * BACKGROUND;
             [r - behind, g - behind, b - behind, *a]
         };
-        Self { pixels: picture.pixels.iter().zip(opacity).map(pixel).collect() }
+        Self {
+            pixels: picture.pixels.iter().zip(opacity).map(pixel).collect(),
+        }
     }
 
     /// Left and right exchanged.
     pub(crate) fn mirrored(&self) -> Self {
-        Self { pixels: self.pixels.chunks_exact(SIZE).flat_map(|row| row.iter().rev().copied()).collect() }
+        Self {
+            pixels: self
+                .pixels
+                .chunks_exact(SIZE)
+                .flat_map(|row| row.iter().rev().copied())
+                .collect(),
+        }
     }
 
     /// On neutral grey.
@@ -69,7 +77,11 @@ pub(crate) fn is_covered(pixel: &[f32; 4]) -> bool {
 
 /// Mean squared difference of colour and opacity where either picture shows something.
 pub(crate) fn difference(one: &Image, other: &Image) -> f64 {
-    let either = one.pixels.iter().zip(&other.pixels).filter(|(a, b)| is_covered(a) || is_covered(b));
+    let either = one
+        .pixels
+        .iter()
+        .zip(&other.pixels)
+        .filter(|(a, b)| is_covered(a) || is_covered(b));
     let (sum, count) = either.fold((0.0, 0usize), |(sum, count), (a, b)| {
         let squares: f32 = (0..4).map(|i| (a[i] - b[i]).powi(2)).sum();
         (sum + f64::from(squares) / 4.0, count + 1)
@@ -79,7 +91,10 @@ pub(crate) fn difference(one: &Image, other: &Image) -> f64 {
 
 /// The cameras, ring by ring.
 pub fn cameras() -> Vec<Camera> {
-    ELEVATIONS.iter().flat_map(|elevation| Camera::ring(RING, *elevation)).collect()
+    ELEVATIONS
+        .iter()
+        .flat_map(|elevation| Camera::ring(RING, *elevation))
+        .collect()
 }
 
 /// Something that cameras can see.
@@ -89,7 +104,11 @@ pub trait Subject {
 
 impl Subject for Scene {
     fn image(&self, camera: &Camera, mode: Mode) -> Image {
-        let look = Look { shading: mode.shading(), background: [BACKGROUND; 3], ..Look::albedo(camera) };
+        let look = Look {
+            shading: mode.shading(),
+            background: [BACKGROUND; 3],
+            ..Look::albedo(camera)
+        };
         let view = render(self, camera, &look, SIZE);
         Image::new(&view.picture, &view.opacity)
     }

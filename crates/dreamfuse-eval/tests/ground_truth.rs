@@ -7,8 +7,16 @@ use dreamfuse_toybox::{Scene, parse};
 
 /// Mean IoU and PSNR over all views.
 fn compare(run: &Run, truth: &Scene) -> (f64, f64) {
-    let of = |camera| agreement(&run.image(camera, Mode::Albedo), &truth.image(camera, Mode::Albedo));
-    let sum = cameras().iter().map(of).fold((0.0, 0.0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
+    let of = |camera| {
+        agreement(
+            &run.image(camera, Mode::Albedo),
+            &truth.image(camera, Mode::Albedo),
+        )
+    };
+    let sum = cameras()
+        .iter()
+        .map(of)
+        .fold((0.0, 0.0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
     (sum.0 / VIEWS as f64, sum.1 / VIEWS as f64)
 }
 
@@ -32,6 +40,9 @@ fn a_perfect_prior_is_distilled_into_its_scene() {
         run.step(&prior).unwrap();
     }
     let (iou, psnr) = compare(&run, &truth);
-    assert!(before < 0.5, "the start is already the answer: IoU {before}");
+    assert!(
+        before < 0.5,
+        "the start is already the answer: IoU {before}"
+    );
     assert!(iou > 0.8 && psnr > 18.0, "IoU {iou}, PSNR {psnr} dB");
 }

@@ -44,7 +44,13 @@ fn found_from(mut run: Run, prior: &dyn FrozenPrior) -> (Vec<Found>, Result<Outc
     let folder = RunFolder::create(&folder.path().join("run"), &run.config).unwrap();
     let mut found = Vec::new();
     let mut listen = |event: &Event| {
-        if let Event::Health { step, ailment, rolled_back_to, remedy } = event {
+        if let Event::Health {
+            step,
+            ailment,
+            rolled_back_to,
+            remedy,
+        } = event
+        {
             assert!(!remedy.is_empty());
             found.push((*step, *ailment, *rolled_back_to));
         }
@@ -56,12 +62,24 @@ fn found_from(mut run: Run, prior: &dyn FrozenPrior) -> (Vec<Found>, Result<Outc
 /// A scene of one solid in the middle.
 fn one(solid: Solid, color: [f32; 3]) -> GroundTruthPrior {
     let rotation = nalgebra::Rotation3::identity();
-    let part = Part { name: "it", solid, center: Vec3::zeros(), rotation, color, material: None };
+    let part = Part {
+        name: "it",
+        solid,
+        center: Vec3::zeros(),
+        rotation,
+        color,
+        material: None,
+    };
     GroundTruthPrior::of_scene(Scene { parts: vec![part] }, SIZE)
 }
 
 fn ball(color: [f32; 3]) -> GroundTruthPrior {
-    one(Solid::Ellipsoid { radii: Vec3::new(0.5, 0.5, 0.5) }, color)
+    one(
+        Solid::Ellipsoid {
+            radii: Vec3::new(0.5, 0.5, 0.5),
+        },
+        color,
+    )
 }
 
 #[test]
@@ -72,11 +90,23 @@ fn a_healthy_run_hears_nothing() {
 
 #[test]
 fn an_empty_scene_is_taken_back_and_at_last_given_up() {
-    let losses = LossWeights { opacity: 30.0, ..LossWeights::default() };
+    let losses = LossWeights {
+        opacity: 30.0,
+        ..LossWeights::default()
+    };
     let (found, outcome) = found(RunConfig { losses, ..config() }, &ball([0.3, 0.5, 0.4]));
-    assert_eq!(found.iter().filter(|(_, ailment, back)| *ailment == Ailment::Empty && back.is_some()).count(), 3);
+    assert_eq!(
+        found
+            .iter()
+            .filter(|(_, ailment, back)| *ailment == Ailment::Empty && back.is_some())
+            .count(),
+        3
+    );
     let error = outcome.unwrap_err().to_string();
-    assert!(error.contains("empty") && error.contains("losses.opacity") && !error.contains('\n'), "{error}");
+    assert!(
+        error.contains("empty") && error.contains("losses.opacity") && !error.contains('\n'),
+        "{error}"
+    );
 }
 
 /// What [`FrozenPrior::noise`] is given.
@@ -95,7 +125,13 @@ impl<F: Fn(&GroundTruthPrior, Question) -> Tensor<4>> FrozenPrior for Liar<F> {
     fn encode(&self, prompts: &[String]) -> Result<ReadText, String> {
         self.0.encode(prompts)
     }
-    fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], text: ReadText, cameras: Option<&[Camera]>) -> Tensor<4> {
+    fn noise(
+        &self,
+        noisy: Tensor<4>,
+        timesteps: &[usize],
+        text: ReadText,
+        cameras: Option<&[Camera]>,
+    ) -> Tensor<4> {
         (self.1)(&self.0, (noisy, timesteps, text, cameras))
     }
 }
@@ -103,11 +139,18 @@ impl<F: Fn(&GroundTruthPrior, Question) -> Tensor<4>> FrozenPrior for Liar<F> {
 #[test]
 fn a_gradient_that_is_no_number_takes_the_run_back_to_its_last_checkpoint() {
     let answers = Cell::new(0);
-    let prior = Liar(ball([0.3, 0.5, 0.4]), |truth: &GroundTruthPrior, (noisy, timesteps, text, cameras): Question| {
-        answers.set(answers.get() + 1);
-        let answer = truth.noise(noisy, timesteps, text, cameras);
-        if answers.get() == 55 { answer * f32::NAN } else { answer }
-    });
+    let prior = Liar(
+        ball([0.3, 0.5, 0.4]),
+        |truth: &GroundTruthPrior, (noisy, timesteps, text, cameras): Question| {
+            answers.set(answers.get() + 1);
+            let answer = truth.noise(noisy, timesteps, text, cameras);
+            if answers.get() == 55 {
+                answer * f32::NAN
+            } else {
+                answer
+            }
+        },
+    );
     let (found, outcome) = found(config(), &prior);
     assert_eq!(found, [(54, Ailment::NotFinite, Some(40))]);
     assert!(matches!(outcome, Ok(Outcome::Finished)), "{outcome:?}");
@@ -115,16 +158,45 @@ fn a_gradient_that_is_no_number_takes_the_run_back_to_its_last_checkpoint() {
 
 #[test]
 fn a_board_is_called_flat() {
-    let board = one(Solid::Box { half: Vec3::new(0.5, 0.008, 0.5) }, [0.3, 0.5, 0.4]);
+    let board = one(
+        Solid::Box {
+            half: Vec3::new(0.5, 0.008, 0.5),
+        },
+        [0.3, 0.5, 0.4],
+    );
     // With clipped directions the blob takes longer to become one.
-    let (found, outcome) = found(RunConfig { steps: 300, ..config() }, &board);
-    assert!(found.iter().any(|(_, ailment, _)| *ailment == Ailment::Billboard) && outcome.is_ok(), "{found:?}");
+    let (found, outcome) = found(
+        RunConfig {
+            steps: 300,
+            ..config()
+        },
+        &board,
+    );
+    assert!(
+        found
+            .iter()
+            .any(|(_, ailment, _)| *ailment == Ailment::Billboard)
+            && outcome.is_ok(),
+        "{found:?}"
+    );
 }
 
 #[test]
 fn screaming_colours_are_called_saturated() {
-    let (found, outcome) = found(RunConfig { steps: 200, ..config() }, &ball([1.0, 0.0, 0.0]));
-    assert!(found.iter().any(|(_, ailment, _)| *ailment == Ailment::Saturation) && outcome.is_ok(), "{found:?}");
+    let (found, outcome) = found(
+        RunConfig {
+            steps: 200,
+            ..config()
+        },
+        &ball([1.0, 0.0, 0.0]),
+    );
+    assert!(
+        found
+            .iter()
+            .any(|(_, ailment, _)| *ailment == Ailment::Saturation)
+            && outcome.is_ok(),
+        "{found:?}"
+    );
 }
 
 /// Sees a haze before every camera: a disc through which the background shows.
@@ -140,18 +212,32 @@ impl FrozenPrior for Haze {
     fn encode(&self, _: &[String]) -> Result<ReadText, String> {
         Ok(ReadText::none())
     }
-    fn noise(&self, noisy: Tensor<4>, timesteps: &[usize], _: ReadText, _: Option<&[Camera]>) -> Tensor<4> {
+    fn noise(
+        &self,
+        noisy: Tensor<4>,
+        timesteps: &[usize],
+        _: ReadText,
+        _: Option<&[Camera]>,
+    ) -> Tensor<4> {
         let (shape, device) = (noisy.dims(), noisy.device());
         let (signal, sigma) = self.0.coefficients(timesteps, &device);
-        let values = (noisy.clone() / signal.clone()).into_data().try_to_vec::<f32>().unwrap();
+        let values = (noisy.clone() / signal.clone())
+            .into_data()
+            .try_to_vec::<f32>()
+            .unwrap();
         let clean = values.chunks_exact(SIZE * SIZE).flat_map(|plane| {
             let background = plane[..2 * SIZE].iter().sum::<f32>() / (2 * SIZE) as f32;
             (0..SIZE * SIZE).map(move |i| {
                 let (x, y) = ((i % SIZE) as f32 - 11.5, (i / SIZE) as f32 - 11.5);
-                if x.hypot(y) < 9.0 { 0.7 * background + 0.3 } else { background }
+                if x.hypot(y) < 9.0 {
+                    0.7 * background + 0.3
+                } else {
+                    background
+                }
             })
         });
-        let clean = Tensor::<4>::from_data(TensorData::new(clean.collect::<Vec<f32>>(), shape), &device);
+        let clean =
+            Tensor::<4>::from_data(TensorData::new(clean.collect::<Vec<f32>>(), shape), &device);
         (noisy - signal * clean) / sigma
     }
 }
@@ -159,22 +245,48 @@ impl FrozenPrior for Haze {
 #[test]
 fn a_haze_is_called_fog() {
     let haze = Haze(NoiseSchedule::new(ScheduleConfig::cosine_v()));
-    let (found, outcome) = found(RunConfig { steps: 200, ..config() }, &haze);
-    assert!(found.iter().any(|(_, ailment, _)| *ailment == Ailment::Fog), "{found:?} {outcome:?}");
+    let (found, outcome) = found(
+        RunConfig {
+            steps: 200,
+            ..config()
+        },
+        &haze,
+    );
+    assert!(
+        found.iter().any(|(_, ailment, _)| *ailment == Ailment::Fog),
+        "{found:?} {outcome:?}"
+    );
 }
 
 #[test]
 fn a_second_face_is_called_janus_by_a_prior_that_knows_the_back() {
     let knowing = || GroundTruthPrior::new("a penguin", SIZE).unwrap();
     // Sees from behind what there is in front.
-    let deceived = Liar(knowing(), |truth: &GroundTruthPrior, (noisy, timesteps, text, cameras): Question| {
-        let turn = |camera: &Camera| {
-            if camera.azimuth.cos() > 0.0 { *camera } else { Camera { azimuth: camera.azimuth + PI, ..*camera } }
-        };
-        let turned = cameras.map(|cameras| cameras.iter().map(turn).collect::<Vec<_>>());
-        truth.noise(noisy, timesteps, text, turned.as_deref())
-    });
-    let mut run = Run::new(RunConfig { steps: 200, ..config() }, &deceived).unwrap();
+    let deceived = Liar(
+        knowing(),
+        |truth: &GroundTruthPrior, (noisy, timesteps, text, cameras): Question| {
+            let turn = |camera: &Camera| {
+                if camera.azimuth.cos() > 0.0 {
+                    *camera
+                } else {
+                    Camera {
+                        azimuth: camera.azimuth + PI,
+                        ..*camera
+                    }
+                }
+            };
+            let turned = cameras.map(|cameras| cameras.iter().map(turn).collect::<Vec<_>>());
+            truth.noise(noisy, timesteps, text, turned.as_deref())
+        },
+    );
+    let mut run = Run::new(
+        RunConfig {
+            steps: 200,
+            ..config()
+        },
+        &deceived,
+    )
+    .unwrap();
     while run.step_count() < 198 {
         run.step(&deceived).unwrap();
     }
@@ -194,7 +306,12 @@ fn the_built_in_prior_takes_a_front_from_behind_for_one_and_a_back_for_a_back() 
     let prompts = ViewPrompts::encode(&prior, ["a penguin", ""], true).unwrap();
     let (front, back) = (view(0.0), view(PI));
     let device = burn::tensor::Device::flex();
-    let opinion = Opinion { prior: &prior, prompts: &prompts, camera_aware: true, device };
+    let opinion = Opinion {
+        prior: &prior,
+        prompts: &prompts,
+        camera_aware: true,
+        device,
+    };
     assert!(opinion.takes_back_for_front(&front, &front));
     assert!(!opinion.takes_back_for_front(&front, &back));
 }

@@ -45,7 +45,8 @@ impl Cache {
         if id.is_pinned() {
             return Some(id.revision.clone());
         }
-        let commit = std::fs::read_to_string(self.model(id).join("refs").join(&id.revision)).ok()?;
+        let commit =
+            std::fs::read_to_string(self.model(id).join("refs").join(&id.revision)).ok()?;
         Some(commit.trim().to_owned())
     }
 
@@ -59,7 +60,13 @@ impl Cache {
     }
 
     /// Makes a file of a commit's snapshot from its blob.
-    pub(crate) fn link(&self, id: &ModelId, commit: &str, name: &str, hash: &str) -> io::Result<()> {
+    pub(crate) fn link(
+        &self,
+        id: &ModelId,
+        commit: &str,
+        name: &str,
+        hash: &str,
+    ) -> io::Result<()> {
         let path = self.snapshot(id, commit).join(name);
         std::fs::create_dir_all(path.parent().unwrap_or(&self.root))?;
         match std::fs::remove_file(&path) {
@@ -84,12 +91,18 @@ fn link_or_copy(blob: &Path, path: &Path, _depth: usize) -> io::Result<()> {
 }
 
 fn path_of(variable: &str) -> Option<PathBuf> {
-    std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
+    std::env::var_os(variable)
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
 }
 
 /// `HF_HOME`, which also holds the token.
 pub(crate) fn home() -> PathBuf {
-    let user = || path_of("HOME").or_else(|| path_of("USERPROFILE")).unwrap_or_default();
+    let user = || {
+        path_of("HOME")
+            .or_else(|| path_of("USERPROFILE"))
+            .unwrap_or_default()
+    };
     let caches = || path_of("XDG_CACHE_HOME").unwrap_or_else(|| user().join(".cache"));
     path_of("HF_HOME").unwrap_or_else(|| caches().join("huggingface"))
 }

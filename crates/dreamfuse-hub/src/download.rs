@@ -69,7 +69,11 @@ fn digest<D: Digest>(mut digest: D, path: &Path) -> io::Result<String> {
     loop {
         let count = file.read(&mut buffer)?;
         if count == 0 {
-            return Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect());
+            return Ok(digest
+                .finalize()
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect());
         }
         digest.update(&buffer[..count]);
     }
@@ -82,9 +86,16 @@ impl Download<'_> {
             return Ok(());
         }
         let partial = PathBuf::from(format!("{}.incomplete", self.path.display()));
-        let written = |source: io::Error| HubError::Write { path: partial.clone(), source };
+        let written = |source: io::Error| HubError::Write {
+            path: partial.clone(),
+            source,
+        };
         std::fs::create_dir_all(self.path.parent().unwrap_or(self.path)).map_err(written)?;
-        let mut file = OpenOptions::new().create(true).append(true).open(&partial).map_err(written)?;
+        let mut file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&partial)
+            .map_err(written)?;
         // Another process may be at the same file; it is whole or given up when this one goes on.
         file.lock().map_err(written)?;
         if self.path.exists() {
@@ -124,7 +135,13 @@ impl Download<'_> {
                 Ok(()) => {}
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Connection) if failures < TRIES => {}
-                Err(Failure::Connection) => return Err(HubError::Broken { file: self.name.to_owned(), done, size }),
+                Err(Failure::Connection) => {
+                    return Err(HubError::Broken {
+                        file: self.name.to_owned(),
+                        done,
+                        size,
+                    });
+                }
             }
         }
         Ok(())
@@ -137,30 +154,56 @@ impl Download<'_> {
         done: &mut u64,
         observe: &mut dyn FnMut(Progress),
     ) -> Result<(), Failure> {
-        let (size, written) = (self.blob.size(), |source| HubError::Write { path: partial.to_owned(), source });
+        let (size, written) = (self.blob.size(), |source| HubError::Write {
+            path: partial.to_owned(),
+            source,
+        });
         let end = (*done + PART).min(size);
         let range = format!("bytes={done}-{}", end - 1);
-        let mut answer = self.hub.get(self.agent, &self.url, Some(range)).map_err(|_| Failure::Connection)?;
+        let mut answer = self
+            .hub
+            .get(self.agent, &self.url, Some(range))
+            .map_err(|_| Failure::Connection)?;
         if answer.status().is_server_error() {
             return Err(Failure::Connection);
         }
-        self.hub.check(self.id, &self.url, &answer).map_err(Failure::Final)?;
+        self.hub
+            .check(self.id, &self.url, &answer)
+            .map_err(Failure::Final)?;
         if answer.status() == 200 && *done > 0 {
             // This server sends whole files alone.
             file.set_len(0).map_err(|e| Failure::Final(written(e)))?;
             *done = 0;
         }
-        let room = if answer.status() == 200 { size } else { end - *done };
-        let mut body = answer.body_mut().with_config().limit(u64::MAX).reader().take(room);
+        let room = if answer.status() == 200 {
+            size
+        } else {
+            end - *done
+        };
+        let mut body = answer
+            .body_mut()
+            .with_config()
+            .limit(u64::MAX)
+            .reader()
+            .take(room);
         let mut buffer = vec![0; BUFFER];
         loop {
             let count = body.read(&mut buffer).map_err(|_| Failure::Connection)?;
             if count == 0 {
-                return if *done < end { Err(Failure::Connection) } else { Ok(()) };
+                return if *done < end {
+                    Err(Failure::Connection)
+                } else {
+                    Ok(())
+                };
             }
-            file.write_all(&buffer[..count]).map_err(|e| Failure::Final(written(e)))?;
+            file.write_all(&buffer[..count])
+                .map_err(|e| Failure::Final(written(e)))?;
             *done += count as u64;
-            observe(Progress { file: self.name, done: *done, size });
+            observe(Progress {
+                file: self.name,
+                done: *done,
+                size,
+            });
         }
     }
 }

@@ -13,12 +13,18 @@ use ureq::Agent;
 /// A model cannot be had; the message says what would help.
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
-    #[error("there is no model {id} at {endpoint}, or it is private: set HF_TOKEN to a token that may read it")]
+    #[error(
+        "there is no model {id} at {endpoint}, or it is private: set HF_TOKEN to a token that may read it"
+    )]
     Unauthorized { id: String, endpoint: String },
     #[error("{id} is gated: accept its terms at {endpoint}/{id} and set HF_TOKEN to your token")]
     Gated { id: String, endpoint: String },
     #[error("there is no model {id} with a revision {revision} at {endpoint}")]
-    NotFound { id: String, revision: String, endpoint: String },
+    NotFound {
+        id: String,
+        revision: String,
+        endpoint: String,
+    },
     #[error("{url}: the hub answers with status {status}")]
     Status { url: String, status: u16 },
     #[error("{url} cannot be reached: {reason}; HF_HUB_OFFLINE=1 uses what was downloaded before")]
@@ -28,13 +34,21 @@ pub enum HubError {
     )]
     Broken { file: String, done: u64, size: u64 },
     #[error("{file}: what came has the hash {found}, and {right} is right; it was thrown away")]
-    WrongHash { file: String, found: String, right: String },
+    WrongHash {
+        file: String,
+        found: String,
+        right: String,
+    },
     #[error("{id}: {reason}")]
     Incomplete { id: String, reason: String },
     #[error("{url}: the hub's answer makes no sense: {reason}")]
     Malformed { url: String, reason: String },
     #[error("HF_HUB_OFFLINE is set, and {id} with revision {revision} is not in {cache}")]
-    Offline { id: String, revision: String, cache: PathBuf },
+    Offline {
+        id: String,
+        revision: String,
+        cache: PathBuf,
+    },
     #[error("cannot write {path}: {source}")]
     Write { path: PathBuf, source: io::Error },
 }
@@ -85,11 +99,19 @@ impl Hub {
     pub fn from_environment() -> Self {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let token_file = || {
-            let path = variable("HF_TOKEN_PATH").map_or_else(|| home().join("token"), PathBuf::from);
-            std::fs::read_to_string(path).ok().map(|token| token.trim().to_owned())
+            let path =
+                variable("HF_TOKEN_PATH").map_or_else(|| home().join("token"), PathBuf::from);
+            std::fs::read_to_string(path)
+                .ok()
+                .map(|token| token.trim().to_owned())
         };
         let endpoint = variable("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".into());
-        let is_yes = |value: String| matches!(value.to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "on");
+        let is_yes = |value: String| {
+            matches!(
+                value.to_ascii_lowercase().as_str(),
+                "1" | "true" | "yes" | "on"
+            )
+        };
         Self {
             endpoint: endpoint.trim_end_matches('/').into(),
             token: variable("HF_TOKEN").or_else(token_file),
@@ -103,7 +125,11 @@ impl Hub {
     ///
     /// # Errors
     /// When one cannot be had; what has come of it stays, and the next call goes on from there.
-    pub fn snapshot(&self, id: &ModelId, observe: &mut dyn FnMut(Progress)) -> Result<PathBuf, HubError> {
+    pub fn snapshot(
+        &self,
+        id: &ModelId,
+        observe: &mut dyn FnMut(Progress),
+    ) -> Result<PathBuf, HubError> {
         if self.is_offline {
             return self.downloaded(id).ok_or_else(|| HubError::Offline {
                 id: id.to_string(),
@@ -121,26 +147,56 @@ impl Hub {
     fn downloaded(&self, id: &ModelId) -> Option<PathBuf> {
         let folder = self.cache.snapshot(id, &self.cache.commit(id)?);
         let files = files_under(&folder);
-        needed(&files.iter().map(String::as_str).collect::<Vec<_>>()).is_ok().then_some(folder)
+        needed(&files.iter().map(String::as_str).collect::<Vec<_>>())
+            .is_ok()
+            .then_some(folder)
     }
 
     fn fetch(&self, id: &ModelId, observe: &mut dyn FnMut(Progress)) -> Result<PathBuf, HubError> {
         let agent = self.agent();
         let info = self.info(&agent, id)?;
-        let names: Vec<&str> = info.siblings.iter().map(|sibling| sibling.rfilename.as_str()).collect();
-        let incomplete = |reason: String| HubError::Incomplete { id: id.to_string(), reason };
+        let names: Vec<&str> = info
+            .siblings
+            .iter()
+            .map(|sibling| sibling.rfilename.as_str())
+            .collect();
+        let incomplete = |reason: String| HubError::Incomplete {
+            id: id.to_string(),
+            reason,
+        };
         let wanted = needed(&names).map_err(incomplete)?;
-        for sibling in info.siblings.iter().filter(|sibling| wanted.contains(&sibling.rfilename.as_str())) {
+        for sibling in info
+            .siblings
+            .iter()
+            .filter(|sibling| wanted.contains(&sibling.rfilename.as_str()))
+        {
             let name = &sibling.rfilename;
-            let blob = sibling.blob().ok_or_else(|| incomplete(format!("the hub gives no size or hash of {name}")))?;
+            let blob = sibling
+                .blob()
+                .ok_or_else(|| incomplete(format!("the hub gives no size or hash of {name}")))?;
             let path = self.cache.blob(id, blob.hash());
             let url = format!("{}/{id}/resolve/{}/{name}", self.endpoint, info.sha);
-            Download { hub: self, agent: &agent, id, url, name, blob: &blob, path: &path }.run(observe)?;
+            Download {
+                hub: self,
+                agent: &agent,
+                id,
+                url,
+                name,
+                blob: &blob,
+                path: &path,
+            }
+            .run(observe)?;
             let linked = self.cache.link(id, &info.sha, name, blob.hash());
-            linked.map_err(|source| HubError::Write { path: self.cache.snapshot(id, &info.sha), source })?;
+            linked.map_err(|source| HubError::Write {
+                path: self.cache.snapshot(id, &info.sha),
+                source,
+            })?;
         }
         let remembered = self.cache.remember_commit(id, &info.sha);
-        remembered.map_err(|source| HubError::Write { path: self.cache.root().to_owned(), source })?;
+        remembered.map_err(|source| HubError::Write {
+            path: self.cache.root().to_owned(),
+            source,
+        })?;
         Ok(self.cache.snapshot(id, &info.sha))
     }
 
@@ -155,21 +211,45 @@ impl Hub {
 
     fn info(&self, agent: &Agent, id: &ModelId) -> Result<ModelInfo, HubError> {
         let revision = id.revision.replace('/', "%2F");
-        let url = format!("{}/api/models/{id}/revision/{revision}?blobs=true", self.endpoint);
-        let unreachable = |e: ureq::Error| HubError::Unreachable { url: url.clone(), reason: e.to_string() };
+        let url = format!(
+            "{}/api/models/{id}/revision/{revision}?blobs=true",
+            self.endpoint
+        );
+        let unreachable = |e: ureq::Error| HubError::Unreachable {
+            url: url.clone(),
+            reason: e.to_string(),
+        };
         let mut answer = self.get(agent, &url, None).map_err(unreachable)?;
         self.check(id, &url, &answer)?;
-        let text = answer.body_mut().with_config().limit(64 << 20).read_to_string().map_err(unreachable)?;
-        let info: ModelInfo =
-            serde_json::from_str(&text).map_err(|e| HubError::Malformed { url: url.clone(), reason: e.to_string() })?;
+        let text = answer
+            .body_mut()
+            .with_config()
+            .limit(64 << 20)
+            .read_to_string()
+            .map_err(unreachable)?;
+        let info: ModelInfo = serde_json::from_str(&text).map_err(|e| HubError::Malformed {
+            url: url.clone(),
+            reason: e.to_string(),
+        })?;
         // Both become parts of paths.
-        let is_plain =
-            |name: &str| !name.starts_with('/') && !name.split('/').any(|part| matches!(part, ".." | "." | ""));
-        let is_hash = |hash: &str| !hash.is_empty() && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let bad = info.siblings.iter().find(|sibling| !is_plain(&sibling.rfilename));
+        let is_plain = |name: &str| {
+            !name.starts_with('/') && !name.split('/').any(|part| matches!(part, ".." | "." | ""))
+        };
+        let is_hash =
+            |hash: &str| !hash.is_empty() && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let bad = info
+            .siblings
+            .iter()
+            .find(|sibling| !is_plain(&sibling.rfilename));
         match bad {
-            Some(sibling) => Err(HubError::Malformed { url, reason: format!("a file called {:?}", sibling.rfilename) }),
-            None if !is_hash(&info.sha) => Err(HubError::Malformed { url, reason: format!("a commit {:?}", info.sha) }),
+            Some(sibling) => Err(HubError::Malformed {
+                url,
+                reason: format!("a file called {:?}", sibling.rfilename),
+            }),
+            None if !is_hash(&info.sha) => Err(HubError::Malformed {
+                url,
+                reason: format!("a commit {:?}", info.sha),
+            }),
             None => Ok(info),
         }
     }
@@ -198,14 +278,33 @@ impl Hub {
         answer: &ureq::http::Response<ureq::Body>,
     ) -> Result<(), HubError> {
         let (status, id, endpoint) = (answer.status(), id, self.endpoint.clone());
-        let is_gated = answer.headers().get("x-error-code").is_some_and(|code| code == "GatedRepo");
+        let is_gated = answer
+            .headers()
+            .get("x-error-code")
+            .is_some_and(|code| code == "GatedRepo");
         match status.as_u16() {
-            _ if is_gated => Err(HubError::Gated { id: id.to_string(), endpoint }),
+            _ if is_gated => Err(HubError::Gated {
+                id: id.to_string(),
+                endpoint,
+            }),
             200 | 206 => Ok(()),
-            401 => Err(HubError::Unauthorized { id: id.to_string(), endpoint }),
-            403 => Err(HubError::Gated { id: id.to_string(), endpoint }),
-            404 => Err(HubError::NotFound { id: id.to_string(), revision: id.revision.clone(), endpoint }),
-            status => Err(HubError::Status { url: url.to_owned(), status }),
+            401 => Err(HubError::Unauthorized {
+                id: id.to_string(),
+                endpoint,
+            }),
+            403 => Err(HubError::Gated {
+                id: id.to_string(),
+                endpoint,
+            }),
+            404 => Err(HubError::NotFound {
+                id: id.to_string(),
+                revision: id.revision.clone(),
+                endpoint,
+            }),
+            status => Err(HubError::Status {
+                url: url.to_owned(),
+                status,
+            }),
         }
     }
 }
@@ -215,12 +314,16 @@ impl Sibling {
     fn blob(&self) -> Option<Blob> {
         let is_hash = |hash: &String| hash.bytes().all(|byte| byte.is_ascii_hexdigit());
         match &self.lfs {
-            Some(lfs) => {
-                is_hash(&lfs.sha256).then(|| Blob::Sha256 { hash: lfs.sha256.to_ascii_lowercase(), size: lfs.size })
-            }
+            Some(lfs) => is_hash(&lfs.sha256).then(|| Blob::Sha256 {
+                hash: lfs.sha256.to_ascii_lowercase(),
+                size: lfs.size,
+            }),
             None => {
                 let hash = self.blob_id.clone().filter(is_hash)?.to_ascii_lowercase();
-                Some(Blob::Git { hash, size: self.size? })
+                Some(Blob::Git {
+                    hash,
+                    size: self.size?,
+                })
             }
         }
     }
@@ -228,8 +331,30 @@ impl Sibling {
 
 /// Files below a folder by their paths in it; links that lead nowhere are none.
 fn files_under(folder: &Path) -> Vec<String> {
-    let entries = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let parts = entries(folder).flat_map(|path| if path.is_dir() { entries(&path).collect() } else { vec![path] });
-    let name = |path: PathBuf| Some(path.strip_prefix(folder).ok()?.to_string_lossy().replace('\\', "/"));
-    parts.filter(|path| path.is_file()).filter_map(name).collect()
+    let entries = |folder: &Path| {
+        std::fs::read_dir(folder)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+    };
+    let parts = entries(folder).flat_map(|path| {
+        if path.is_dir() {
+            entries(&path).collect()
+        } else {
+            vec![path]
+        }
+    });
+    let name = |path: PathBuf| {
+        Some(
+            path.strip_prefix(folder)
+                .ok()?
+                .to_string_lossy()
+                .replace('\\', "/"),
+        )
+    };
+    parts
+        .filter(|path| path.is_file())
+        .filter_map(name)
+        .collect()
 }

@@ -49,11 +49,20 @@ mod tests {
     #[test]
     fn names_are_told_from_paths() {
         let id = ModelId::parse("DeepFloyd/IF-I-M-v1.0").unwrap();
-        assert_eq!((id.to_string().as_str(), id.revision.as_str()), ("DeepFloyd/IF-I-M-v1.0", "main"));
+        assert_eq!(
+            (id.to_string().as_str(), id.revision.as_str()),
+            ("DeepFloyd/IF-I-M-v1.0", "main")
+        );
         let pinned = ModelId::parse(&format!("a/b@{}", "0f".repeat(20))).unwrap();
         assert!(pinned.is_pinned() && !id.is_pinned());
-        assert_eq!(ModelId::parse("a/b@refs/pr/1").unwrap().revision, "refs/pr/1");
-        for path in ["embedded", "./a/b", "../b", "/a/b", "a/b/c", "a/", "/b", "a b/c", "a/b@", "a/b@../c", "~/b", ""] {
+        assert_eq!(
+            ModelId::parse("a/b@refs/pr/1").unwrap().revision,
+            "refs/pr/1"
+        );
+        for path in [
+            "embedded", "./a/b", "../b", "/a/b", "a/b/c", "a/", "/b", "a b/c", "a/b@", "a/b@../c",
+            "~/b", "",
+        ] {
             assert!(ModelId::parse(path).is_none(), "{path}");
         }
     }

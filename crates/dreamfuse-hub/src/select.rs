@@ -25,12 +25,19 @@ const VARIANTS: [&str; 3] = ["", ".fp16", ".bf16"];
 pub(crate) fn needed<'a>(files: &[&'a str]) -> Result<Vec<&'a str>, String> {
     let mut chosen = Vec::new();
     for (part, stem, is_always) in PARTS {
-        let own: Vec<&str> = files.iter().copied().filter(|file| is_in(file, part)).collect();
+        let own: Vec<&str> = files
+            .iter()
+            .copied()
+            .filter(|file| is_in(file, part))
+            .collect();
         if own.is_empty() && !is_always {
             continue;
         }
         let is_index = |file: &str| file.contains(".safetensors.index.");
-        let small = own.iter().copied().filter(|file| SMALL.iter().any(|end| file.ends_with(end)) && !is_index(file));
+        let small = own
+            .iter()
+            .copied()
+            .filter(|file| SMALL.iter().any(|end| file.ends_with(end)) && !is_index(file));
         let before = chosen.len();
         chosen.extend(small);
         if chosen.len() == before {
@@ -45,13 +52,16 @@ pub(crate) fn needed<'a>(files: &[&'a str]) -> Result<Vec<&'a str>, String> {
 }
 
 fn is_in(file: &str, part: &str) -> bool {
-    file.strip_prefix(part).and_then(|rest| rest.strip_prefix('/')).is_some_and(|name| !name.contains('/'))
+    file.strip_prefix(part)
+        .and_then(|rest| rest.strip_prefix('/'))
+        .is_some_and(|name| !name.contains('/'))
 }
 
 /// One file, or the index of several and these.
 fn weights<'a>(own: &[&'a str], stem: &str) -> Result<Vec<&'a str>, String> {
     let find = |name: &str| own.iter().copied().find(|file| *file == name);
-    let [plain, others @ ..] = VARIANTS.map(|variant| find(&format!("{stem}{variant}.safetensors")));
+    let [plain, others @ ..] =
+        VARIANTS.map(|variant| find(&format!("{stem}{variant}.safetensors")));
     if let Some(file) = plain {
         return Ok(vec![file]);
     }
@@ -63,9 +73,15 @@ fn weights<'a>(own: &[&'a str], stem: &str) -> Result<Vec<&'a str>, String> {
     if let Some(file) = others.into_iter().flatten().next() {
         return Ok(vec![file]);
     }
-    let is_pickle = |file: &&str| [".bin", ".ckpt", ".pt"].iter().any(|end| file.ends_with(end));
+    let is_pickle = |file: &&str| {
+        [".bin", ".ckpt", ".pt"]
+            .iter()
+            .any(|end| file.ends_with(end))
+    };
     Err(if own.iter().any(is_pickle) {
-        format!("it has {stem} as a pickle alone, which can run code of others; dreamfuse reads safetensors")
+        format!(
+            "it has {stem} as a pickle alone, which can run code of others; dreamfuse reads safetensors"
+        )
     } else {
         format!("it has no {stem}.safetensors")
     })
@@ -74,13 +90,27 @@ fn weights<'a>(own: &[&'a str], stem: &str) -> Result<Vec<&'a str>, String> {
 /// `stem-00001-of-00002.safetensors` and so on, all of them.
 fn shards<'a>(own: &[&'a str], stem: &str) -> Result<Vec<&'a str>, String> {
     let numbers = |file: &str| {
-        let middle = file.strip_prefix(stem)?.strip_prefix('-')?.strip_suffix(".safetensors")?;
+        let middle = file
+            .strip_prefix(stem)?
+            .strip_prefix('-')?
+            .strip_suffix(".safetensors")?;
         let (number, total) = middle.split_once("-of-")?;
         Some((number.parse::<usize>().ok()?, total.parse::<usize>().ok()?))
     };
-    let found: Vec<&str> = own.iter().copied().filter(|file| numbers(file).is_some()).collect();
-    let total = found.first().and_then(|file| numbers(file)).map_or(1, |(_, total)| total);
-    if found.len() == total { Ok(found) } else { Err(format!("it has {} of {total} files of {stem}", found.len())) }
+    let found: Vec<&str> = own
+        .iter()
+        .copied()
+        .filter(|file| numbers(file).is_some())
+        .collect();
+    let total = found
+        .first()
+        .and_then(|file| numbers(file))
+        .map_or(1, |(_, total)| total);
+    if found.len() == total {
+        Ok(found)
+    } else {
+        Err(format!("it has {} of {total} files of {stem}", found.len()))
+    }
 }
 
 #[cfg(test)]
@@ -97,7 +127,10 @@ mod tests {
     ];
 
     fn with(others: &[&'static str]) -> Vec<&'static str> {
-        SMALL_FILES.into_iter().chain(others.iter().copied()).collect()
+        SMALL_FILES
+            .into_iter()
+            .chain(others.iter().copied())
+            .collect()
     }
 
     #[test]
@@ -122,31 +155,68 @@ mod tests {
     fn weights_in_several_files_are_all_taken() {
         let unet = "unet/diffusion_pytorch_model.safetensors";
         let index = "text_encoder/model.safetensors.index.json";
-        let [first, second] =
-            ["text_encoder/model-00001-of-00002.safetensors", "text_encoder/model-00002-of-00002.safetensors"];
+        let [first, second] = [
+            "text_encoder/model-00001-of-00002.safetensors",
+            "text_encoder/model-00002-of-00002.safetensors",
+        ];
         let foreign = "text_encoder/model.fp16-00001-of-00002.safetensors";
         let files = with(&[unet, index, first, second, foreign]);
         let chosen = needed(&files).unwrap();
-        assert!([unet, index, first, second].iter().all(|file| chosen.contains(file)) && !chosen.contains(&foreign));
-        assert!(needed(&with(&[unet, index, second])).unwrap_err().contains("1 of 2 files"));
+        assert!(
+            [unet, index, first, second]
+                .iter()
+                .all(|file| chosen.contains(file))
+                && !chosen.contains(&foreign)
+        );
+        assert!(
+            needed(&with(&[unet, index, second]))
+                .unwrap_err()
+                .contains("1 of 2 files")
+        );
     }
 
     #[test]
     fn the_second_text_encoder_comes_with_its_tokenizer() {
-        let second = ["text_encoder_2/config.json", "text_encoder_2/model.safetensors", "tokenizer_2/vocab.json"];
-        let files = with(&["unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"]);
+        let second = [
+            "text_encoder_2/config.json",
+            "text_encoder_2/model.safetensors",
+            "tokenizer_2/vocab.json",
+        ];
+        let files = with(&[
+            "unet/diffusion_pytorch_model.safetensors",
+            "text_encoder/model.safetensors",
+        ]);
         let files: Vec<&str> = files.into_iter().chain(second).collect();
         let chosen = needed(&files).unwrap();
         assert!(second.iter().all(|file| chosen.contains(file)));
-        let without: Vec<&str> = files.into_iter().filter(|file| !file.ends_with("_2/model.safetensors")).collect();
-        assert!(needed(&without).unwrap_err().contains("no text_encoder_2/model.safetensors"));
+        let without: Vec<&str> = files
+            .into_iter()
+            .filter(|file| !file.ends_with("_2/model.safetensors"))
+            .collect();
+        assert!(
+            needed(&without)
+                .unwrap_err()
+                .contains("no text_encoder_2/model.safetensors")
+        );
     }
 
     #[test]
     fn what_is_missing_is_named() {
         let text = "text_encoder/model.safetensors";
-        assert!(needed(&with(&[text])).unwrap_err().contains("no unet/diffusion_pytorch_model.safetensors"));
-        assert!(needed(&with(&["unet/diffusion_pytorch_model.bin", text])).unwrap_err().contains("pickle"));
-        assert!(needed(&["README.md"]).unwrap_err().contains("no configuration in unet/"));
+        assert!(
+            needed(&with(&[text]))
+                .unwrap_err()
+                .contains("no unet/diffusion_pytorch_model.safetensors")
+        );
+        assert!(
+            needed(&with(&["unet/diffusion_pytorch_model.bin", text]))
+                .unwrap_err()
+                .contains("pickle")
+        );
+        assert!(
+            needed(&["README.md"])
+                .unwrap_err()
+                .contains("no configuration in unet/")
+        );
     }
 }

@@ -42,11 +42,18 @@ fn weights() -> Vec<u8> {
 
 fn files() -> Vec<(&'static str, Vec<u8>)> {
     let small = |name: &'static str| (name, b"{}".to_vec());
-    let mut files: Vec<_> =
-        ["unet/config.json", "text_encoder/config.json", "tokenizer/vocab.json", "scheduler/scheduler_config.json"]
-            .map(small)
-            .into();
-    files.extend([(UNET, weights()), ("text_encoder/model.safetensors", b"text".to_vec())]);
+    let mut files: Vec<_> = [
+        "unet/config.json",
+        "text_encoder/config.json",
+        "tokenizer/vocab.json",
+        "scheduler/scheduler_config.json",
+    ]
+    .map(small)
+    .into();
+    files.extend([
+        (UNET, weights()),
+        ("text_encoder/model.safetensors", b"text".to_vec()),
+    ]);
     files.push(("README.md", b"unwanted".to_vec()));
     files
 }
@@ -60,7 +67,9 @@ fn info() -> String {
         let size = bytes.len();
         if name.ends_with(".safetensors") {
             let hash = hex(&Sha256::digest(bytes));
-            format!(r#"{{"rfilename":"{name}","size":{size},"lfs":{{"sha256":"{hash}","size":{size}}}}}"#)
+            format!(
+                r#"{{"rfilename":"{name}","size":{size},"lfs":{{"sha256":"{hash}","size":{size}}}}}"#
+            )
         } else {
             // `git hash-object` of "{}" without a newline.
             let hash = "9e26dfeeb6e641a33dae4961196235bdb965b21b";
@@ -68,15 +77,21 @@ fn info() -> String {
         }
     };
     let siblings: Vec<_> = files().iter().map(sibling).collect();
-    format!(r#"{{"sha":"{COMMIT}","siblings":[{}]}}"#, siblings.join(","))
+    format!(
+        r#"{{"sha":"{COMMIT}","siblings":[{}]}}"#,
+        siblings.join(",")
+    )
 }
 
 impl Mock {
     fn new(script: impl IntoIterator<Item = Act>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let mock =
-            Self { endpoint, script: Arc::new(Mutex::new(script.into_iter().collect())), starts: Arc::default() };
+        let mock = Self {
+            endpoint,
+            script: Arc::new(Mutex::new(script.into_iter().collect())),
+            starts: Arc::default(),
+        };
         let (script, starts) = (Arc::clone(&mock.script), Arc::clone(&mock.starts));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -109,10 +124,15 @@ fn model(name: &str) -> ModelId {
 fn answer(stream: TcpStream, script: &Mutex<VecDeque<Act>>, starts: &Mutex<Vec<usize>>) {
     let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
     let request = lines.next().unwrap().unwrap_or_default();
-    let headers: Vec<String> = lines.map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+    let headers: Vec<String> = lines
+        .map_while(Result::ok)
+        .take_while(|line| !line.is_empty())
+        .collect();
     let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
     let header = |name: &str| {
-        let line = headers.iter().find(|line| line.to_lowercase().starts_with(name))?;
+        let line = headers
+            .iter()
+            .find(|line| line.to_lowercase().starts_with(name))?;
         Some(line.split_once(':')?.1.trim().to_owned())
     };
     assert_eq!(header("authorization").as_deref(), Some("Bearer secret"));
@@ -121,16 +141,31 @@ fn answer(stream: TcpStream, script: &Mutex<VecDeque<Act>>, starts: &Mutex<Vec<u
     }
     if let Some(rest) = path.strip_prefix("/api/models/refused/") {
         let (status, code) = rest.split_once('/').unwrap();
-        let code = if code.starts_with("revision/gated") { "X-Error-Code: GatedRepo\r\n" } else { "" };
+        let code = if code.starts_with("revision/gated") {
+            "X-Error-Code: GatedRepo\r\n"
+        } else {
+            ""
+        };
         return send(&stream, status.parse().unwrap(), code, b"", None);
     }
     let Some(name) = path.strip_prefix(&format!("/owner/model/resolve/{COMMIT}/")) else {
         return send(&stream, 404, "", b"", None);
     };
-    let bytes = files().into_iter().find(|(file, _)| *file == name).unwrap().1;
+    let bytes = files()
+        .into_iter()
+        .find(|(file, _)| *file == name)
+        .unwrap()
+        .1;
     let range = header("range").unwrap();
-    let (start, end) = range.strip_prefix("bytes=").unwrap().split_once('-').unwrap();
-    let (start, end) = (start.parse::<usize>().unwrap(), end.parse::<usize>().unwrap() + 1);
+    let (start, end) = range
+        .strip_prefix("bytes=")
+        .unwrap()
+        .split_once('-')
+        .unwrap();
+    let (start, end) = (
+        start.parse::<usize>().unwrap(),
+        end.parse::<usize>().unwrap() + 1,
+    );
     let act = if name == UNET {
         starts.lock().unwrap().push(start);
         script.lock().unwrap().pop_front().unwrap_or(Act::Serve)
@@ -153,21 +188,31 @@ fn answer(stream: TcpStream, script: &Mutex<VecDeque<Act>>, starts: &Mutex<Vec<u
 /// Sends a body, or its first bytes under the length of the whole.
 fn send(mut stream: &TcpStream, status: u16, headers: &str, body: &[u8], cut: Option<usize>) {
     let length = body.len();
-    let head = format!("HTTP/1.1 {status} X\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n");
+    let head = format!(
+        "HTTP/1.1 {status} X\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n"
+    );
     // Whoever asked may have gone.
-    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body[..cut.unwrap_or(length)]));
+    let _ = stream
+        .write_all(head.as_bytes())
+        .and_then(|()| stream.write_all(&body[..cut.unwrap_or(length)]));
     let _ = stream.flush();
 }
 
 fn assert_whole(folder: &Path) {
     assert!(folder.ends_with(format!("models--owner--model/snapshots/{COMMIT}")));
     assert_eq!(std::fs::read(folder.join(UNET)).unwrap(), weights());
-    assert_eq!(std::fs::read(folder.join("unet/config.json")).unwrap(), b"{}");
+    assert_eq!(
+        std::fs::read(folder.join("unet/config.json")).unwrap(),
+        b"{}"
+    );
     assert!(!folder.join("README.md").exists());
 }
 
 fn has_model(cache: &Path) -> bool {
-    let offline = Hub { is_offline: true, ..Mock::new([]).hub(cache) };
+    let offline = Hub {
+        is_offline: true,
+        ..Mock::new([]).hub(cache)
+    };
     offline.snapshot(&model("owner/model"), &mut |_| {}).is_ok()
 }
 
@@ -176,16 +221,36 @@ fn what_was_downloaded_is_found_without_a_network() {
     let cache = tempfile::tempdir().unwrap();
     let (mock, mut last) = (Mock::new([]), 0);
     let id = model("owner/model");
-    let folder = mock.hub(cache.path()).snapshot(&id, &mut |progress| last = last.max(progress.done)).unwrap();
+    let folder = mock
+        .hub(cache.path())
+        .snapshot(&id, &mut |progress| last = last.max(progress.done))
+        .unwrap();
     assert_whole(&folder);
     assert_eq!(last, 400_000);
-    let nowhere = Hub { endpoint: "http://127.0.0.1:9".into(), ..mock.hub(cache.path()) };
-    let offline = Hub { is_offline: true, ..nowhere };
+    let nowhere = Hub {
+        endpoint: "http://127.0.0.1:9".into(),
+        ..mock.hub(cache.path())
+    };
+    let offline = Hub {
+        is_offline: true,
+        ..nowhere
+    };
     assert_eq!(offline.snapshot(&id, &mut |_| {}).unwrap(), folder);
     // A commit never changes: nothing has to be asked.
-    let pinned = Hub { is_offline: false, ..offline };
-    assert_eq!(pinned.snapshot(&model(&format!("owner/model@{COMMIT}")), &mut |_| {}).unwrap(), folder);
-    assert!(matches!(pinned.snapshot(&id, &mut |_| {}), Err(HubError::Unreachable { .. })));
+    let pinned = Hub {
+        is_offline: false,
+        ..offline
+    };
+    assert_eq!(
+        pinned
+            .snapshot(&model(&format!("owner/model@{COMMIT}")), &mut |_| {})
+            .unwrap(),
+        folder
+    );
+    assert!(matches!(
+        pinned.snapshot(&id, &mut |_| {}),
+        Err(HubError::Unreachable { .. })
+    ));
     // A second visit asks for no file that is there.
     mock.get(cache.path()).unwrap();
     assert_eq!(*mock.starts.lock().unwrap(), [0]);
@@ -194,9 +259,15 @@ fn what_was_downloaded_is_found_without_a_network() {
 #[test]
 fn broken_and_stalled_downloads_go_on_where_they_stopped() {
     for (script, starts) in [
-        (vec![Act::Cut(150_000), Act::Cut(70_000)], vec![0, 150_000, 220_000]),
+        (
+            vec![Act::Cut(150_000), Act::Cut(70_000)],
+            vec![0, 150_000, 220_000],
+        ),
         (vec![Act::Stall(150_000)], vec![0, 150_000]),
-        (vec![Act::Status(503), Act::Cut(0), Act::Serve], vec![0, 0, 0]),
+        (
+            vec![Act::Status(503), Act::Cut(0), Act::Serve],
+            vec![0, 0, 0],
+        ),
         (vec![Act::Cut(150_000), Act::Whole], vec![0, 150_000]),
     ] {
         let cache = tempfile::tempdir().unwrap();
@@ -209,9 +280,18 @@ fn broken_and_stalled_downloads_go_on_where_they_stopped() {
 #[test]
 fn a_download_that_was_given_up_is_no_model_and_goes_on_the_next_time() {
     let cache = tempfile::tempdir().unwrap();
-    let mock = Mock::new([Act::Cut(150_000), Act::Cut(0), Act::Cut(0), Act::Cut(0), Act::Cut(0)]);
+    let mock = Mock::new([
+        Act::Cut(150_000),
+        Act::Cut(0),
+        Act::Cut(0),
+        Act::Cut(0),
+        Act::Cut(0),
+    ]);
     let error = mock.get(cache.path()).unwrap_err().to_string();
-    assert!(error.contains(UNET) && error.contains("150000 of 400000 bytes"), "{error}");
+    assert!(
+        error.contains(UNET) && error.contains("150000 of 400000 bytes"),
+        "{error}"
+    );
     assert!(!has_model(cache.path()));
     assert_whole(&mock.get(cache.path()).unwrap());
     assert_eq!(mock.starts.lock().unwrap().last(), Some(&150_000));
@@ -223,7 +303,10 @@ fn other_bytes_than_the_hub_announced_are_thrown_away() {
     let cache = tempfile::tempdir().unwrap();
     let mock = Mock::new([Act::Corrupt]);
     let error = mock.get(cache.path()).unwrap_err().to_string();
-    assert!(error.contains(UNET) && error.contains("has the hash"), "{error}");
+    assert!(
+        error.contains(UNET) && error.contains("has the hash"),
+        "{error}"
+    );
     assert!(!has_model(cache.path()));
     assert_whole(&mock.get(cache.path()).unwrap());
 }
@@ -234,17 +317,39 @@ fn refusals_say_what_helps() {
     let mock = Mock::new([]);
     for (name, parts) in [
         ("refused/401", ["no model refused/401", "HF_TOKEN"]),
-        ("refused/401@gated", ["refused/401 is gated", "accept its terms"]),
+        (
+            "refused/401@gated",
+            ["refused/401 is gated", "accept its terms"],
+        ),
         ("refused/403", ["refused/403 is gated", "HF_TOKEN"]),
-        ("refused/404", ["no model refused/404 with a revision main", "127.0.0.1"]),
+        (
+            "refused/404",
+            ["no model refused/404 with a revision main", "127.0.0.1"],
+        ),
         ("refused/500", ["status 500", "refused/500"]),
     ] {
-        let error = mock.hub(cache.path()).snapshot(&model(name), &mut |_| {}).unwrap_err().to_string();
-        assert!(parts.iter().all(|part| error.contains(part)) && !error.contains('\n'), "{name}: {error}");
+        let error = mock
+            .hub(cache.path())
+            .snapshot(&model(name), &mut |_| {})
+            .unwrap_err()
+            .to_string();
+        assert!(
+            parts.iter().all(|part| error.contains(part)) && !error.contains('\n'),
+            "{name}: {error}"
+        );
     }
-    let offline = Hub { is_offline: true, ..mock.hub(cache.path()) };
-    let error = offline.snapshot(&model("owner/model"), &mut |_| {}).unwrap_err().to_string();
-    assert!(error.contains("HF_HUB_OFFLINE") && error.contains("owner/model"), "{error}");
+    let offline = Hub {
+        is_offline: true,
+        ..mock.hub(cache.path())
+    };
+    let error = offline
+        .snapshot(&model("owner/model"), &mut |_| {})
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("HF_HUB_OFFLINE") && error.contains("owner/model"),
+        "{error}"
+    );
 }
 
 /// `/dev/full` is a disk without room.
@@ -257,6 +362,9 @@ fn a_full_disk_is_named() {
     let partial = blobs.join(format!("{}.incomplete", hex(&Sha256::digest(weights()))));
     std::os::unix::fs::symlink("/dev/full", partial).unwrap();
     let error = Mock::new([]).get(cache.path()).unwrap_err().to_string();
-    assert!(error.starts_with("cannot write") && error.contains("No space left"), "{error}");
+    assert!(
+        error.starts_with("cannot write") && error.contains("No space left"),
+        "{error}"
+    );
     assert!(!has_model(cache.path()));
 }

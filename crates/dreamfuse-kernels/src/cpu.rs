@@ -34,5 +34,9 @@ pub fn vectorized<R>(body: impl FnOnce() -> R) -> R {
 pub fn instruction_set() -> String {
     // The first word of its debug form is the level's name; the rest lists instructions.
     let level = format!("{:?}", pulp::Arch::new());
-    format!("{}-{}", std::env::consts::ARCH, level.split('(').next().unwrap_or_default())
+    format!(
+        "{}-{}",
+        std::env::consts::ARCH,
+        level.split('(').next().unwrap_or_default()
+    )
 }

@@ -11,12 +11,22 @@ pub(crate) use burn_cubecl::kernel::into_contiguous as contiguous;
 
 /// A tensor beside another, with contents that are still to be written.
 pub(crate) fn empty<const D: usize>(beside: &CubeTensor, shape: [usize; D]) -> CubeTensor {
-    empty_device_dtype(beside.client.clone(), beside.device.clone(), shape.into(), beside.dtype)
+    empty_device_dtype(
+        beside.client.clone(),
+        beside.device.clone(),
+        shape.into(),
+        beside.dtype,
+    )
 }
 
 /// As [`empty`], of f32 whatever the other's numbers are.
 pub(crate) fn empty_f32<const D: usize>(beside: &CubeTensor, shape: [usize; D]) -> CubeTensor {
-    empty_device_dtype(beside.client.clone(), beside.device.clone(), shape.into(), DType::F32)
+    empty_device_dtype(
+        beside.client.clone(),
+        beside.device.clone(),
+        shape.into(),
+        DType::F32,
+    )
 }
 
 /// The shape, of known rank.
@@ -27,14 +37,20 @@ pub(crate) fn shape_of<const D: usize>(tensor: &CubeTensor) -> [usize; D] {
 /// The launch of one unit for each of `count` pieces of work.
 pub(crate) fn units(tensor: &CubeTensor, count: usize) -> (CubeCount, CubeDim) {
     let dim = CubeDim::new(&tensor.client, count);
-    (calculate_cube_count_elemwise(&tensor.client, count, dim), dim)
+    (
+        calculate_cube_count_elemwise(&tensor.client, count, dim),
+        dim,
+    )
 }
 
 /// The launch of one cube of [`CUBE`] units for each of `count` pieces of work.
 pub(crate) fn cubes(count: usize) -> (CubeCount, CubeDim) {
     const WIDEST: usize = 1 << 15;
     let columns = count.min(WIDEST);
-    (CubeCount::Static(columns as u32, count.div_ceil(columns) as u32, 1), CubeDim::new_1d(CUBE as u32))
+    (
+        CubeCount::Static(columns as u32, count.div_ceil(columns) as u32, 1),
+        CubeDim::new_1d(CUBE as u32),
+    )
 }
 
 /// Units of a cube that sums.
@@ -64,7 +80,12 @@ pub(crate) fn sum_of_cube(value: f32) -> f32 {
 
 /// Mean and reciprocal deviation of `members` numbers from `first` on, worked out by a whole cube.
 #[cube]
-pub(crate) fn statistics<F: Float>(input: &[F], first: usize, members: usize, epsilon: f32) -> (f32, f32) {
+pub(crate) fn statistics<F: Float>(
+    input: &[F],
+    first: usize,
+    members: usize,
+    epsilon: f32,
+) -> (f32, f32) {
     let unit = UNIT_POS as usize;
     let mut sum = 0.0f32;
     for i in range_stepped(unit, members, CUBE) {

@@ -5,9 +5,12 @@ use std::cell::RefCell;
 
 /// Numbers in `[−1, 1)` that look random and repeat (a multiplicative hash of the index).
 pub fn numbers(seed: u64, count: usize) -> Vec<f64> {
-    let hash = |i: u64| (i.wrapping_add(seed << 32).wrapping_add(1)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let hash =
+        |i: u64| (i.wrapping_add(seed << 32).wrapping_add(1)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let mix = |x: u64| (x ^ (x >> 31)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    (0..count as u64).map(|i| (mix(mix(hash(i))) >> 11) as f64 / (1u64 << 52) as f64 - 1.0).collect()
+    (0..count as u64)
+        .map(|i| (mix(mix(hash(i))) >> 11) as f64 / (1u64 << 52) as f64 - 1.0)
+        .collect()
 }
 
 /// The numbers rounded to f32.
@@ -27,7 +30,9 @@ pub fn on_each_device(test: impl Fn()) {
         DEVICE.set(Device::wgpu(burn::tensor::DeviceKind::DefaultDevice));
         test();
         // A process that ends while a software driver still works may crash in it.
-        DEVICE.with_borrow(|device| device.sync()).expect("the device has done its work");
+        DEVICE
+            .with_borrow(|device| device.sync())
+            .expect("the device has done its work");
         DEVICE.set(Device::flex());
     }
 }
@@ -44,14 +49,21 @@ pub fn tracked<const D: usize>(values: &[f64], shape: [usize; D]) -> Tensor<D> {
 
 /// The elements of a tensor.
 pub fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
-    tensor.into_data().try_to_vec::<f32>().expect("f32").into_iter().map(f64::from).collect()
+    tensor
+        .into_data()
+        .try_to_vec::<f32>()
+        .expect("f32")
+        .into_iter()
+        .map(f64::from)
+        .collect()
 }
 
 /// Relative L2 error of `ours` against `right`.
 pub fn relative_error(ours: &[f64], right: &[f64]) -> f64 {
     assert_eq!(ours.len(), right.len(), "lengths differ");
     let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
-    norm(&mut ours.iter().zip(right).map(|(a, b)| a - b)) / norm(&mut right.iter().copied()).max(1e-30)
+    norm(&mut ours.iter().zip(right).map(|(a, b)| a - b))
+        / norm(&mut right.iter().copied()).max(1e-30)
 }
 
 /// Cosine of the angle between two vectors.
@@ -62,9 +74,15 @@ pub fn cosine(a: &[f64], b: &[f64]) -> f64 {
 
 /// Asserts the bar of every kernel: relative L2 error ≤ 1e-3 and cosine ≥ 0.999999.
 pub fn assert_close(what: &str, ours: &[f64], right: &[f64]) {
-    assert!(right.iter().any(|v| *v != 0.0), "{what}: the reference is all zeros, so the test shows nothing");
+    assert!(
+        right.iter().any(|v| *v != 0.0),
+        "{what}: the reference is all zeros, so the test shows nothing"
+    );
     let (error, cosine) = (relative_error(ours, right), cosine(ours, right));
-    assert!(error <= 1e-3 && cosine >= 0.999_999, "{what}: relative error {error:.2e}, cosine {cosine:.8}");
+    assert!(
+        error <= 1e-3 && cosine >= 0.999_999,
+        "{what}: relative error {error:.2e}, cosine {cosine:.8}"
+    );
 }
 
 /// The gradient of `loss` at `at` by central differences, for tests in f64.

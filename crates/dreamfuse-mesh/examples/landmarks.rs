@@ -7,12 +7,20 @@ use std::path::PathBuf;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = PathBuf::from(std::env::args().nth(1).ok_or("usage: landmarks FOLDER")?);
-    let inside = |[x, y, z]: &[f32; 3]| 1.0 - (x / 0.4).powi(2) - (y / 0.6).powi(2) - (z / 0.8).powi(2);
+    let inside =
+        |[x, y, z]: &[f32; 3]| 1.0 - (x / 0.4).powi(2) - (y / 0.6).powi(2) - (z / 0.8).powi(2);
     let grid = DensityGrid::sample(32, |points| points.iter().map(inside).collect());
     let mut mesh = keep_largest(&extract(&grid, 0.01)?, 0.0);
-    mesh.colors = mesh.positions.iter().map(|place| place.map(|coordinate| 0.5 + 0.5 * coordinate)).collect();
+    mesh.colors = mesh
+        .positions
+        .iter()
+        .map(|place| place.map(|coordinate| 0.5 + 0.5 * coordinate))
+        .collect();
     for format in [Format::Glb, Format::Ply] {
-        mesh.save(&folder.join("mesh").with_extension(format.extension()), format)?;
+        mesh.save(
+            &folder.join("mesh").with_extension(format.extension()),
+            format,
+        )?;
     }
     Ok(())
 }

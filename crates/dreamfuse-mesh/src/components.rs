@@ -15,8 +15,9 @@ pub fn keep_largest(mesh: &Mesh, part: f32) -> Mesh {
         areas[root as usize] += area(mesh, triangle);
     }
     let least = part * areas.iter().copied().fold(0.0, f32::max);
-    let is_kept: Vec<bool> =
-        (0..mesh.positions.len() as u32).map(|v| areas[find(&mut parents, v) as usize] >= least).collect();
+    let is_kept: Vec<bool> = (0..mesh.positions.len() as u32)
+        .map(|v| areas[find(&mut parents, v) as usize] >= least)
+        .collect();
     filter(mesh, &is_kept)
 }
 
@@ -44,17 +45,29 @@ fn area(mesh: &Mesh, [a, b, c]: &[u32; 3]) -> f32 {
 /// The mesh of the vertices that are kept; a triangle's vertices are kept together.
 fn filter(mesh: &Mesh, is_kept: &[bool]) -> Mesh {
     let mut numbers = vec![0u32; is_kept.len()];
-    for (new, (number, _)) in (0..).zip(numbers.iter_mut().zip(is_kept).filter(|(_, kept)| **kept)) {
+    for (new, (number, _)) in (0..).zip(numbers.iter_mut().zip(is_kept).filter(|(_, kept)| **kept))
+    {
         *number = new;
     }
-    let pick =
-        |values: &[[f32; 3]]| values.iter().zip(is_kept).filter(|(_, kept)| **kept).map(|(value, _)| *value).collect();
-    let triangles = mesh.triangles.iter().filter(|triangle| is_kept[triangle[0] as usize]);
+    let pick = |values: &[[f32; 3]]| {
+        values
+            .iter()
+            .zip(is_kept)
+            .filter(|(_, kept)| **kept)
+            .map(|(value, _)| *value)
+            .collect()
+    };
+    let triangles = mesh
+        .triangles
+        .iter()
+        .filter(|triangle| is_kept[triangle[0] as usize]);
     Mesh {
         positions: pick(&mesh.positions),
         normals: pick(&mesh.normals),
         colors: pick(&mesh.colors),
-        triangles: triangles.map(|triangle| triangle.map(|vertex| numbers[vertex as usize])).collect(),
+        triangles: triangles
+            .map(|triangle| triangle.map(|vertex| numbers[vertex as usize]))
+            .collect(),
     }
 }
 
@@ -65,9 +78,15 @@ mod tests {
 
     #[test]
     fn a_floater_goes_and_two_things_stay() {
-        let blob = |p: &[f32; 3], x: f32, r: f32| r - ((p[0] - x).powi(2) + p[1] * p[1] + p[2] * p[2]).sqrt();
-        let density =
-            |p: &[f32; 3]| (1.0 + blob(p, -0.5, 0.3).max(blob(p, 0.4, 0.25)).max(blob(p, 0.85, 0.06))).max(0.0);
+        let blob = |p: &[f32; 3], x: f32, r: f32| {
+            r - ((p[0] - x).powi(2) + p[1] * p[1] + p[2] * p[2]).sqrt()
+        };
+        let density = |p: &[f32; 3]| {
+            (1.0 + blob(p, -0.5, 0.3)
+                .max(blob(p, 0.4, 0.25))
+                .max(blob(p, 0.85, 0.06)))
+            .max(0.0)
+        };
         let grid = DensityGrid::sample(48, |points| points.iter().map(density).collect());
         let mesh = extract(&grid, 1.0).unwrap();
         assert_eq!(Topology::of(&mesh).euler_characteristic, 6);
@@ -75,6 +94,9 @@ mod tests {
         let topology = Topology::of(&kept);
         assert_eq!(topology.euler_characteristic, 4);
         assert!(topology.is_closed_manifold());
-        assert_eq!((kept.normals.len(), kept.colors.len()), (kept.positions.len(), 0));
+        assert_eq!(
+            (kept.normals.len(), kept.colors.len()),
+            (kept.positions.len(), 0)
+        );
     }
 }

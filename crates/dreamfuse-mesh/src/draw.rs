@@ -10,16 +10,27 @@ const OVERSAMPLING: usize = 2;
 ///
 /// # Panics
 /// When the mesh has no colours or normals.
-pub fn draw(mesh: &Mesh, camera: &Camera, light: &Light, background: [f32; 3], size: usize) -> Picture {
+pub fn draw(
+    mesh: &Mesh,
+    camera: &Camera,
+    light: &Light,
+    background: [f32; 3],
+    size: usize,
+) -> Picture {
     let side = OVERSAMPLING * size;
     let place = |position: &[f32; 3]| {
         let [x, y, depth] = camera.project(Vec3::from(*position))?;
         Some([x * side as f32, y * side as f32, depth])
     };
     let places: Vec<Option<[f32; 3]>> = mesh.positions.iter().map(place).collect();
-    let (mut depths, mut samples) = (vec![f32::INFINITY; side * side], vec![background; side * side]);
+    let (mut depths, mut samples) = (
+        vec![f32::INFINITY; side * side],
+        vec![background; side * side],
+    );
     for triangle in &mesh.triangles {
-        let [Some(a), Some(b), Some(c)] = triangle.map(|vertex| places[vertex as usize]) else { continue };
+        let [Some(a), Some(b), Some(c)] = triangle.map(|vertex| places[vertex as usize]) else {
+            continue;
+        };
         visit([a, b, c], side, |index, depth, weights| {
             if depth < depths[index] {
                 depths[index] = depth;
@@ -38,16 +49,27 @@ fn visit([a, b, c]: [[f32; 3]; 3], side: usize, mut visit: impl FnMut(usize, f32
         return;
     }
     let range = |axis: usize| {
-        let (low, high) = (a[axis].min(b[axis]).min(c[axis]), a[axis].max(b[axis]).max(c[axis]));
+        let (low, high) = (
+            a[axis].min(b[axis]).min(c[axis]),
+            a[axis].max(b[axis]).max(c[axis]),
+        );
         let last = (high - 0.5).floor().min(side as f32 - 1.0);
         (low - 0.5).ceil().max(0.0) as usize..(last + 1.0).max(0.0) as usize
     };
     for y in range(1) {
         for x in range(0) {
             let at = [x as f32 + 0.5, y as f32 + 0.5, 0.0];
-            let weights = [cross(at, b, c) / area, cross(a, at, c) / area, cross(a, b, at) / area];
+            let weights = [
+                cross(at, b, c) / area,
+                cross(a, at, c) / area,
+                cross(a, b, at) / area,
+            ];
             if weights.iter().all(|weight| *weight >= 0.0) {
-                visit(y * side + x, weights[0] * a[2] + weights[1] * b[2] + weights[2] * c[2], weights);
+                visit(
+                    y * side + x,
+                    weights[0] * a[2] + weights[1] * b[2] + weights[2] * c[2],
+                    weights,
+                );
             }
         }
     }
@@ -60,20 +82,32 @@ fn cross(a: [f32; 3], b: [f32; 3], c: [f32; 3]) -> f32 {
 
 fn shade(mesh: &Mesh, triangle: [u32; 3], weights: [f32; 3], light: &Light) -> [f32; 3] {
     let mean = |values: &[[f32; 3]]| {
-        let weighted =
-            triangle.iter().zip(weights).map(|(vertex, weight)| weight * Vec3::from(values[*vertex as usize]));
+        let weighted = triangle
+            .iter()
+            .zip(weights)
+            .map(|(vertex, weight)| weight * Vec3::from(values[*vertex as usize]));
         weighted.sum::<Vec3>()
     };
-    let normal = mean(&mesh.normals).try_normalize(1e-12).unwrap_or_else(Vec3::z);
-    Shading::Lambertian.apply(mean(&mesh.colors).into(), mean(&mesh.positions), normal, light)
+    let normal = mean(&mesh.normals)
+        .try_normalize(1e-12)
+        .unwrap_or_else(Vec3::z);
+    Shading::Lambertian.apply(
+        mean(&mesh.colors).into(),
+        mean(&mesh.positions),
+        normal,
+        light,
+    )
 }
 
 fn mean_of_blocks(samples: &[[f32; 3]], size: usize) -> Picture {
     let side = OVERSAMPLING * size;
     let pixel = |index: usize| {
         let first = OVERSAMPLING * (index / size * side + index % size);
-        let block = (0..OVERSAMPLING).flat_map(|y| (0..OVERSAMPLING).map(move |x| first + y * side + x));
-        let sum = block.map(|sample| Vec3::from(samples[sample])).sum::<Vec3>();
+        let block =
+            (0..OVERSAMPLING).flat_map(|y| (0..OVERSAMPLING).map(move |x| first + y * side + x));
+        let sum = block
+            .map(|sample| Vec3::from(samples[sample]))
+            .sum::<Vec3>();
         (sum / OVERSAMPLING.pow(2) as f32).into()
     };
     Picture::square(size, (0..size * size).map(pixel).collect())
@@ -87,14 +121,27 @@ mod tests {
     /// A ball of radius 0.3 around a point, in one colour.
     fn ball(center: [f32; 3], color: [f32; 3]) -> Mesh {
         let distance = |p: &[f32; 3]| (Vec3::from(*p) - Vec3::from(center)).norm();
-        let grid = DensityGrid::sample(64, |points| points.iter().map(|p| (1.0 - distance(p)).max(0.0)).collect());
+        let grid = DensityGrid::sample(64, |points| {
+            points
+                .iter()
+                .map(|p| (1.0 - distance(p)).max(0.0))
+                .collect()
+        });
         let mesh = extract(&grid, 0.7).unwrap();
-        Mesh { colors: vec![color; mesh.positions.len()], ..mesh }
+        Mesh {
+            colors: vec![color; mesh.positions.len()],
+            ..mesh
+        }
     }
 
     fn both(mut first: Mesh, second: Mesh) -> Mesh {
         let count = first.positions.len() as u32;
-        first.triangles.extend(second.triangles.iter().map(|triangle| triangle.map(|vertex| vertex + count)));
+        first.triangles.extend(
+            second
+                .triangles
+                .iter()
+                .map(|triangle| triangle.map(|vertex| vertex + count)),
+        );
         first.positions.extend(second.positions);
         first.normals.extend(second.normals);
         first.colors.extend(second.colors);
@@ -115,9 +162,14 @@ mod tests {
         for camera in Camera::ring(5, 0.4) {
             let picture = drawn(&mesh, &camera);
             for (ray, pixel) in camera.rays(SIZE).iter().zip(&picture.pixels) {
-                let distance = (Vec3::from(center) - ray.origin).cross(&ray.direction).norm();
+                let distance = (Vec3::from(center) - ray.origin)
+                    .cross(&ray.direction)
+                    .norm();
                 if distance < 0.27 {
-                    assert!(pixel[0] > 0.3 && pixel[2] == 0.0, "{pixel:?}, {distance} from the middle");
+                    assert!(
+                        pixel[0] > 0.3 && pixel[2] == 0.0,
+                        "{pixel:?}, {distance} from the middle"
+                    );
                 } else if distance > 0.33 {
                     assert_eq!(*pixel, BACKGROUND);
                 }
@@ -127,8 +179,13 @@ mod tests {
 
     #[test]
     fn what_is_near_hides_what_is_far_and_faces_the_light() {
-        let mesh = both(ball([0.0, -0.6, 0.0], [1.0, 0.0, 0.0]), ball([0.0, 0.6, 0.0], [0.0, 1.0, 0.0]));
-        let middle = |azimuth: f32| drawn(&mesh, &Camera::orbit(azimuth, 0.0)).pixels[SIZE / 2 * SIZE + SIZE / 2];
+        let mesh = both(
+            ball([0.0, -0.6, 0.0], [1.0, 0.0, 0.0]),
+            ball([0.0, 0.6, 0.0], [0.0, 1.0, 0.0]),
+        );
+        let middle = |azimuth: f32| {
+            drawn(&mesh, &Camera::orbit(azimuth, 0.0)).pixels[SIZE / 2 * SIZE + SIZE / 2]
+        };
         let ([red, ..], [_, green, _]) = (middle(0.0), middle(std::f32::consts::PI));
         assert!(red > 0.7 && green > 0.7, "{red} {green}");
         // A single triangle too, drawn from both sides; the side that turns away from the light is darker.
@@ -139,7 +196,9 @@ mod tests {
             normals: vec![[0.0, -1.0, 0.0]; 3],
             colors: vec![[1.0; 3]; 3],
         };
-        let middle = |azimuth: f32| drawn(&triangle, &Camera::orbit(azimuth, 0.0)).pixels[SIZE / 2 * SIZE + SIZE / 2];
+        let middle = |azimuth: f32| {
+            drawn(&triangle, &Camera::orbit(azimuth, 0.0)).pixels[SIZE / 2 * SIZE + SIZE / 2]
+        };
         let (front, back) = (middle(0.0)[0], middle(std::f32::consts::PI)[0]);
         assert!(back > 0.3 && front > back + 0.3, "{front} {back}");
     }
@@ -147,10 +206,22 @@ mod tests {
     #[test]
     fn what_is_behind_the_camera_or_empty_is_not_drawn() {
         let behind = ball([0.0, 0.0, 0.0], [1.0; 3]);
-        let camera = Camera { look_at: [0.0, -4.0, 0.0], distance: 1.0, ..Camera::orbit(0.0, 0.0) };
-        let near = Camera { look_at: [0.0, 3.0, 0.0], ..camera };
+        let camera = Camera {
+            look_at: [0.0, -4.0, 0.0],
+            distance: 1.0,
+            ..Camera::orbit(0.0, 0.0)
+        };
+        let near = Camera {
+            look_at: [0.0, 3.0, 0.0],
+            ..camera
+        };
         for (mesh, camera) in [(&behind, &near), (&Mesh::default(), &camera)] {
-            assert!(drawn(mesh, camera).pixels.iter().all(|pixel| *pixel == BACKGROUND));
+            assert!(
+                drawn(mesh, camera)
+                    .pixels
+                    .iter()
+                    .all(|pixel| *pixel == BACKGROUND)
+            );
         }
     }
 }

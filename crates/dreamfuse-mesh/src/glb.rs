@@ -14,7 +14,10 @@ use std::collections::BTreeMap;
 /// # Errors
 /// When the document does not validate, which would be a defect of this function.
 pub fn to_glb(mesh: &Mesh) -> Result<Vec<u8>, String> {
-    let mut writer = Writer { root: Root::default(), binary: Vec::new() };
+    let mut writer = Writer {
+        root: Root::default(),
+        binary: Vec::new(),
+    };
     let buffer = writer.root.push(json::Buffer {
         byte_length: USize64(0),
         uri: None,
@@ -22,13 +25,34 @@ pub fn to_glb(mesh: &Mesh) -> Result<Vec<u8>, String> {
         extensions: None,
         extras: Default::default(),
     });
-    let turned = |values: &[[f32; 3]]| values.iter().map(|[x, y, z]| [*x, *z, -*y]).collect::<Vec<_>>();
+    let turned = |values: &[[f32; 3]]| {
+        values
+            .iter()
+            .map(|[x, y, z]| [*x, *z, -*y])
+            .collect::<Vec<_>>()
+    };
     let (positions, normals) = (turned(&mesh.positions), turned(&mesh.normals));
-    let floats = |values: &[[f32; 3]]| values.iter().flatten().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+    let floats = |values: &[[f32; 3]]| {
+        values
+            .iter()
+            .flatten()
+            .flat_map(|v| v.to_le_bytes())
+            .collect::<Vec<u8>>()
+    };
     let linear = |c: f32| (srgb_to_linear(c.clamp(0.0, 1.0)) * f32::from(u16::MAX)).round() as u16;
     let color = |c: &[f32; 3]| [linear(c[0]), linear(c[1]), linear(c[2]), u16::MAX];
-    let colors: Vec<u8> = mesh.colors.iter().flat_map(color).flat_map(u16::to_le_bytes).collect();
-    let indices: Vec<u8> = mesh.triangles.iter().flatten().flat_map(|v| v.to_le_bytes()).collect();
+    let colors: Vec<u8> = mesh
+        .colors
+        .iter()
+        .flat_map(color)
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    let indices: Vec<u8> = mesh
+        .triangles
+        .iter()
+        .flatten()
+        .flat_map(|v| v.to_le_bytes())
+        .collect();
     let count = positions.len();
     let vertices = Some(Target::ArrayBuffer);
     let position = writer.accessor(
@@ -38,21 +62,49 @@ pub fn to_glb(mesh: &Mesh) -> Result<Vec<u8>, String> {
         (ComponentType::F32, Type::Vec3, count),
         bounds(&positions),
     );
-    let normal = writer.accessor(buffer, floats(&normals), vertices, (ComponentType::F32, Type::Vec3, count), None);
-    let color = writer.accessor(buffer, colors, vertices, (ComponentType::U16, Type::Vec4, count), None);
+    let normal = writer.accessor(
+        buffer,
+        floats(&normals),
+        vertices,
+        (ComponentType::F32, Type::Vec3, count),
+        None,
+    );
+    let color = writer.accessor(
+        buffer,
+        colors,
+        vertices,
+        (ComponentType::U16, Type::Vec4, count),
+        None,
+    );
     let elements = Some(Target::ElementArrayBuffer);
-    let index =
-        writer.accessor(buffer, indices, elements, (ComponentType::U32, Type::Scalar, 3 * mesh.triangles.len()), None);
+    let index = writer.accessor(
+        buffer,
+        indices,
+        elements,
+        (ComponentType::U32, Type::Scalar, 3 * mesh.triangles.len()),
+        None,
+    );
     use json::mesh::Semantic::{Colors, Normals, Positions};
     let attributes = [(Positions, position), (Normals, normal), (Colors(0), color)];
-    writer.scene(attributes.map(|(semantic, accessor)| (Checked::Valid(semantic), accessor)).into(), index);
+    writer.scene(
+        attributes
+            .map(|(semantic, accessor)| (Checked::Valid(semantic), accessor))
+            .into(),
+        index,
+    );
     writer.finish()
 }
 
 /// Minimum and maximum of positions, which their accessor has to state.
 fn bounds(values: &[[f32; 3]]) -> Option<[Value; 2]> {
     let fold = |start: f32, f: fn(f32, f32) -> f32| {
-        values.iter().fold([start; 3], |bound, v| std::array::from_fn(|i| f(bound[i], v[i]))).to_vec().into()
+        values
+            .iter()
+            .fold([start; 3], |bound, v| {
+                std::array::from_fn(|i| f(bound[i], v[i]))
+            })
+            .to_vec()
+            .into()
     };
     Some([fold(f32::MAX, f32::min), fold(f32::MIN, f32::max)])
 }
@@ -132,10 +184,17 @@ impl Writer {
             extensions: None,
             extras: Default::default(),
         });
-        let node =
-            self.root.push(json::Node { mesh: Some(mesh), name: Some("dreamfuse".into()), ..Default::default() });
-        let scene =
-            self.root.push(json::Scene { nodes: vec![node], name: None, extensions: None, extras: Default::default() });
+        let node = self.root.push(json::Node {
+            mesh: Some(mesh),
+            name: Some("dreamfuse".into()),
+            ..Default::default()
+        });
+        let scene = self.root.push(json::Scene {
+            nodes: vec![node],
+            name: None,
+            extensions: None,
+            extras: Default::default(),
+        });
         self.root.scene = Some(scene);
         self.root.asset.generator = Some("dreamfuse".into());
     }
@@ -145,7 +204,9 @@ impl Writer {
         self.root.buffers[0].byte_length = USize64::from(self.binary.len());
         let mut problems = Vec::new();
         self.root
-            .validate(&self.root, json::Path::new, &mut |path, error| problems.push(format!("{}: {error}", path())));
+            .validate(&self.root, json::Path::new, &mut |path, error| {
+                problems.push(format!("{}: {error}", path()))
+            });
         if let Some(problem) = problems.into_iter().next() {
             return Err(problem);
         }
@@ -153,8 +214,11 @@ impl Writer {
         text.resize(text.len().next_multiple_of(4), b' ');
         let total = 12 + 8 + text.len() + 8 + self.binary.len();
         let mut out = Vec::with_capacity(total);
-        let length =
-            |bytes: usize| u32::try_from(bytes).map(u32::to_le_bytes).map_err(|_| "the mesh is above 4 GiB".to_owned());
+        let length = |bytes: usize| {
+            u32::try_from(bytes)
+                .map(u32::to_le_bytes)
+                .map_err(|_| "the mesh is above 4 GiB".to_owned())
+        };
         out.extend(b"glTF");
         out.extend(2u32.to_le_bytes());
         out.extend(length(total)?);
@@ -181,14 +245,26 @@ mod tests {
         };
         let bytes = to_glb(&mesh).unwrap();
         let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
-        assert_eq!((&bytes[..4], word(4), word(8)), (&b"glTF"[..], 2, bytes.len()));
+        assert_eq!(
+            (&bytes[..4], word(4), word(8)),
+            (&b"glTF"[..], 2, bytes.len())
+        );
         let json_length = word(12);
         let root: serde_json::Value = serde_json::from_slice(&bytes[20..20 + json_length]).unwrap();
-        assert_eq!(root["accessors"][0]["min"], serde_json::json!([0.0, 0.0, 0.0]));
-        assert_eq!(root["accessors"][0]["max"], serde_json::json!([1.0, 1.0, 1.0]));
+        assert_eq!(
+            root["accessors"][0]["min"],
+            serde_json::json!([0.0, 0.0, 0.0])
+        );
+        assert_eq!(
+            root["accessors"][0]["max"],
+            serde_json::json!([1.0, 1.0, 1.0])
+        );
         assert_eq!(root["accessors"][2]["normalized"], true);
         let binary = 20 + json_length + 8;
         // The first vertex was in front, at y = −1: z = +1 in glTF.
-        assert_eq!(f32::from_le_bytes(bytes[binary + 8..binary + 12].try_into().unwrap()), 1.0);
+        assert_eq!(
+            f32::from_le_bytes(bytes[binary + 8..binary + 12].try_into().unwrap()),
+            1.0
+        );
     }
 }

@@ -15,7 +15,9 @@ impl DensityGrid {
         let points: Vec<[f32; 3]> = (0..side.pow(3)).map(|i| Self::point_of(cells, i)).collect();
         let mut values = density(&points);
         for (i, value) in values.iter_mut().enumerate() {
-            let is_outer = [i % side, i / side % side, i / side / side].iter().any(|c| *c == 0 || *c == cells);
+            let is_outer = [i % side, i / side % side, i / side / side]
+                .iter()
+                .any(|c| *c == 0 || *c == cells);
             if is_outer || !value.is_finite() {
                 *value = 0.0;
             }
@@ -25,7 +27,8 @@ impl DensityGrid {
 
     fn point_of(cells: usize, index: usize) -> [f32; 3] {
         let side = cells + 1;
-        [index % side, index / side % side, index / side / side].map(|c| 2.0 * c as f32 / cells as f32 - 1.0)
+        [index % side, index / side % side, index / side / side]
+            .map(|c| 2.0 * c as f32 / cells as f32 - 1.0)
     }
 
     /// Where point number `index` is.
@@ -49,7 +52,15 @@ impl DensityGrid {
         let mut sum = 0.0;
         for corner in 0..8usize {
             let offset = [corner & 1, corner >> 1 & 1, corner >> 2 & 1];
-            let weight: f32 = (0..3).map(|i| if offset[i] == 1 { above[i] } else { 1.0 - above[i] }).product();
+            let weight: f32 = (0..3)
+                .map(|i| {
+                    if offset[i] == 1 {
+                        above[i]
+                    } else {
+                        1.0 - above[i]
+                    }
+                })
+                .product();
             sum += weight * self.values[self.index(std::array::from_fn(|i| low[i] + offset[i]))];
         }
         sum

@@ -83,7 +83,10 @@ impl Mesh {
     /// # Errors
     /// When the file cannot be written.
     pub fn save(&self, path: &Path, format: Format) -> Result<(), MeshError> {
-        let encode = |reason: String| MeshError::Encode { path: path.to_owned(), reason };
+        let encode = |reason: String| MeshError::Encode {
+            path: path.to_owned(),
+            reason,
+        };
         let bytes = match format {
             Format::Glb => to_glb(self).map_err(encode)?,
             Format::Ply => to_ply(self).map_err(encode)?,

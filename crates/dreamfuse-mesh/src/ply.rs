@@ -3,7 +3,8 @@
 use crate::Mesh;
 use dreamfuse_core::color::to_byte;
 use ply_rs::ply::{
-    Addable, DefaultElement, ElementDef, Encoding, Header, Property, PropertyDef, PropertyType, ScalarType,
+    Addable, DefaultElement, ElementDef, Encoding, Header, Property, PropertyDef, PropertyType,
+    ScalarType,
 };
 use ply_rs::writer::Writer;
 
@@ -14,8 +15,13 @@ use ply_rs::writer::Writer;
 pub fn to_ply(mesh: &Mesh) -> Result<Vec<u8>, String> {
     let mut header = Header::new();
     header.encoding = Encoding::BinaryLittleEndian;
-    header.comments.push("dreamfuse: Z up, front towards -Y".into());
-    let (vertex, face) = (vertex_definition(mesh.positions.len()), face_definition(mesh.triangles.len()));
+    header
+        .comments
+        .push("dreamfuse: Z up, front towards -Y".into());
+    let (vertex, face) = (
+        vertex_definition(mesh.positions.len()),
+        face_definition(mesh.triangles.len()),
+    );
     header.elements.add(vertex.clone());
     header.elements.add(face);
     // ply-rs writes the element count as the length of every list: a definition that says 3 makes the
@@ -27,12 +33,19 @@ pub fn to_ply(mesh: &Mesh) -> Result<Vec<u8>, String> {
     writer.write_header(&mut out, &header).map_err(failed)?;
     for i in 0..mesh.positions.len() {
         let element = vertex_element(mesh.positions[i], mesh.normals[i], mesh.colors[i]);
-        writer.write_little_endian_element(&mut out, &element, &vertex).map_err(failed)?;
+        writer
+            .write_little_endian_element(&mut out, &element, &vertex)
+            .map_err(failed)?;
     }
     for corners in &mesh.triangles {
         let mut element = DefaultElement::new();
-        element.insert("vertex_indices".into(), Property::ListUInt(corners.to_vec()));
-        writer.write_little_endian_element(&mut out, &element, &triangle).map_err(failed)?;
+        element.insert(
+            "vertex_indices".into(),
+            Property::ListUInt(corners.to_vec()),
+        );
+        writer
+            .write_little_endian_element(&mut out, &element, &triangle)
+            .map_err(failed)?;
     }
     Ok(out)
 }
@@ -43,10 +56,14 @@ const BYTES: [&str; 3] = ["red", "green", "blue"];
 fn vertex_definition(count: usize) -> ElementDef {
     let mut element = ElementDef::new("vertex".into());
     element.count = count;
-    let types =
-        FLOATS.map(|name| (name, ScalarType::Float)).into_iter().chain(BYTES.map(|name| (name, ScalarType::UChar)));
+    let types = FLOATS
+        .map(|name| (name, ScalarType::Float))
+        .into_iter()
+        .chain(BYTES.map(|name| (name, ScalarType::UChar)));
     for (name, scalar) in types {
-        element.properties.add(PropertyDef::new(name.into(), PropertyType::Scalar(scalar)));
+        element
+            .properties
+            .add(PropertyDef::new(name.into(), PropertyType::Scalar(scalar)));
     }
     element
 }
@@ -55,7 +72,9 @@ fn face_definition(count: usize) -> ElementDef {
     let mut element = ElementDef::new("face".into());
     element.count = count;
     let list = PropertyType::List(ScalarType::UChar, ScalarType::UInt);
-    element.properties.add(PropertyDef::new("vertex_indices".into(), list));
+    element
+        .properties
+        .add(PropertyDef::new("vertex_indices".into(), list));
     element
 }
 
@@ -78,17 +97,33 @@ mod tests {
     #[test]
     fn ply_rs_reads_back_what_was_written() {
         let mesh = Mesh {
-            positions: vec![[0.0, 0.25, 0.5], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
+            positions: vec![
+                [0.0, 0.25, 0.5],
+                [1.0, 0.0, 0.0],
+                [0.0, 1.0, 0.0],
+                [0.0, 0.0, 1.0],
+            ],
             triangles: vec![[0, 1, 2], [0, 2, 3]],
             normals: vec![[0.0, 0.0, 1.0]; 4],
             colors: vec![[1.0, 0.5, 0.0]; 4],
         };
         let bytes = to_ply(&mesh).unwrap();
-        let ply = Parser::<DefaultElement>::new().read_ply(&mut &bytes[..]).unwrap();
+        let ply = Parser::<DefaultElement>::new()
+            .read_ply(&mut &bytes[..])
+            .unwrap();
         let vertex = &ply.payload["vertex"][0];
-        assert_eq!((&vertex["y"], &vertex["z"]), (&Property::Float(0.25), &Property::Float(0.5)));
-        assert_eq!((&vertex["red"], &vertex["green"]), (&Property::UChar(255), &Property::UChar(128)));
+        assert_eq!(
+            (&vertex["y"], &vertex["z"]),
+            (&Property::Float(0.25), &Property::Float(0.5))
+        );
+        assert_eq!(
+            (&vertex["red"], &vertex["green"]),
+            (&Property::UChar(255), &Property::UChar(128))
+        );
         assert_eq!(ply.payload["face"].len(), 2);
-        assert_eq!(ply.payload["face"][1]["vertex_indices"], Property::ListUInt(vec![0, 2, 3]));
+        assert_eq!(
+            ply.payload["face"][1]["vertex_indices"],
+            Property::ListUInt(vec![0, 2, 3])
+        );
     }
 }

@@ -10,7 +10,10 @@ const PASSES: [f32; 2] = [0.63, -0.65];
 /// A closed surface after so many double passes of Taubin's filter, with normals of its own.
 pub fn smoothed(mut mesh: Mesh, count: usize) -> Mesh {
     for part in PASSES.repeat(count) {
-        let (mut sums, mut counts) = (vec![Vec3::zeros(); mesh.positions.len()], vec![0.0f32; mesh.positions.len()]);
+        let (mut sums, mut counts) = (
+            vec![Vec3::zeros(); mesh.positions.len()],
+            vec![0.0f32; mesh.positions.len()],
+        );
         for [a, b, c] in &mesh.triangles {
             // Each edge of a closed surface is met once in either direction.
             for (from, to) in [(a, b), (b, c), (c, a)] {
@@ -37,7 +40,9 @@ fn normals(mesh: &Mesh) -> Vec<[f32; 3]> {
             sums[*vertex as usize] += normal;
         }
     }
-    sums.into_iter().map(|sum| sum.try_normalize(1e-20).unwrap_or_else(Vec3::z).into()).collect()
+    sums.into_iter()
+        .map(|sum| sum.try_normalize(1e-20).unwrap_or_else(Vec3::z).into())
+        .collect()
 }
 
 #[cfg(test)]
@@ -61,9 +66,19 @@ mod tests {
         assert!(after < 0.4 * before, "{before} {after}");
         let (rough, smooth_topology) = (Topology::of(&rough), Topology::of(&smooth));
         assert!(smooth_topology.is_closed_manifold());
-        assert!((smooth_topology.volume / rough.volume - 1.0).abs() < 0.01, "{smooth_topology:?}");
-        let outward = smooth.positions.iter().zip(&smooth.normals).map(|(p, n)| Vec3::from(*p).dot(&Vec3::from(*n)));
-        let least = outward.zip(&smooth.positions).map(|(dot, p)| dot / distance(p)).fold(1.0, f32::min);
+        assert!(
+            (smooth_topology.volume / rough.volume - 1.0).abs() < 0.01,
+            "{smooth_topology:?}"
+        );
+        let outward = smooth
+            .positions
+            .iter()
+            .zip(&smooth.normals)
+            .map(|(p, n)| Vec3::from(*p).dot(&Vec3::from(*n)));
+        let least = outward
+            .zip(&smooth.positions)
+            .map(|(dot, p)| dot / distance(p))
+            .fold(1.0, f32::min);
         assert!(least > 0.9, "{least}");
     }
 
@@ -71,10 +86,15 @@ mod tests {
     #[test]
     fn a_thin_rod_is_kept() {
         let across = |p: &[f32; 3]| (p[0].hypot(p[1]) - 0.03).max(p[2].abs() - 0.5);
-        let grid = DensityGrid::sample(96, |points| points.iter().map(|p| (0.1 - across(p)).max(0.0)).collect());
+        let grid = DensityGrid::sample(96, |points| {
+            points.iter().map(|p| (0.1 - across(p)).max(0.0)).collect()
+        });
         let rod = extract(&grid, 0.1).unwrap();
         let smooth = Topology::of(&smoothed(rod.clone(), 50));
         let part = smooth.volume / Topology::of(&rod).volume;
-        assert!(smooth.is_closed_manifold() && (0.8..1.2).contains(&part), "{part} of the volume");
+        assert!(
+            smooth.is_closed_manifold() && (0.8..1.2).contains(&part),
+            "{part} of the volume"
+        );
     }
 }

@@ -8,8 +8,14 @@ use dreamfuse_core::Vec3;
 use std::collections::HashMap;
 
 /// Corners of the cube's six tetrahedra: bit masks of the steps along x, y and z from the first corner.
-const TETRAHEDRA: [[usize; 4]; 6] =
-    [[0, 1, 3, 7], [0, 1, 5, 7], [0, 2, 3, 7], [0, 2, 6, 7], [0, 4, 5, 7], [0, 4, 6, 7]];
+const TETRAHEDRA: [[usize; 4]; 6] = [
+    [0, 1, 3, 7],
+    [0, 1, 5, 7],
+    [0, 2, 3, 7],
+    [0, 2, 6, 7],
+    [0, 4, 5, 7],
+    [0, 4, 6, 7],
+];
 
 /// A crossing keeps this far from an edge's ends: no triangle degenerates where the density meets the
 /// threshold at a grid point.
@@ -20,7 +26,12 @@ const MARGIN: f32 = 0.05;
 /// # Errors
 /// When nothing is denser than `iso`.
 pub fn extract(grid: &DensityGrid, iso: f32) -> Result<Mesh, MeshError> {
-    let mut builder = Builder { grid, iso, vertices: HashMap::new(), mesh: Mesh::default() };
+    let mut builder = Builder {
+        grid,
+        iso,
+        vertices: HashMap::new(),
+        mesh: Mesh::default(),
+    };
     for z in 0..grid.cells {
         for y in 0..grid.cells {
             for x in 0..grid.cells {
@@ -32,7 +43,11 @@ pub fn extract(grid: &DensityGrid, iso: f32) -> Result<Mesh, MeshError> {
     if mesh.triangles.is_empty() {
         return Err(MeshError::Empty);
     }
-    mesh.normals = mesh.positions.iter().map(|p| grid.normal(Vec3::from(*p)).into()).collect();
+    mesh.normals = mesh
+        .positions
+        .iter()
+        .map(|p| grid.normal(Vec3::from(*p)).into())
+        .collect();
     Ok(mesh)
 }
 
@@ -50,9 +65,14 @@ impl Builder<'_> {
     }
 
     fn cube(&mut self, [x, y, z]: [usize; 3]) {
-        let points: [usize; 8] =
-            std::array::from_fn(|c| self.grid.index([x + (c & 1), y + (c >> 1 & 1), z + (c >> 2 & 1)]));
-        let inside = points.iter().filter(|point| self.is_inside(**point)).count();
+        let points: [usize; 8] = std::array::from_fn(|c| {
+            self.grid
+                .index([x + (c & 1), y + (c >> 1 & 1), z + (c >> 2 & 1)])
+        });
+        let inside = points
+            .iter()
+            .filter(|point| self.is_inside(**point))
+            .count();
         if inside == 0 || inside == 8 {
             return;
         }
@@ -62,18 +82,32 @@ impl Builder<'_> {
     }
 
     fn tetrahedron(&mut self, points: [usize; 4]) {
-        let (inside, outside): (Vec<usize>, Vec<usize>) = points.into_iter().partition(|point| self.is_inside(*point));
+        let (inside, outside): (Vec<usize>, Vec<usize>) =
+            points.into_iter().partition(|point| self.is_inside(*point));
         match (&inside[..], &outside[..]) {
             ([a], [b, c, d]) => {
-                let corners = [self.vertex(*a, *b), self.vertex(*a, *c), self.vertex(*a, *d)];
+                let corners = [
+                    self.vertex(*a, *b),
+                    self.vertex(*a, *c),
+                    self.vertex(*a, *d),
+                ];
                 self.triangle(corners, &inside, &outside);
             }
             ([a, b, c], [d]) => {
-                let corners = [self.vertex(*a, *d), self.vertex(*b, *d), self.vertex(*c, *d)];
+                let corners = [
+                    self.vertex(*a, *d),
+                    self.vertex(*b, *d),
+                    self.vertex(*c, *d),
+                ];
                 self.triangle(corners, &inside, &outside);
             }
             ([a, b], [c, d]) => {
-                let ring = [self.vertex(*a, *c), self.vertex(*a, *d), self.vertex(*b, *d), self.vertex(*b, *c)];
+                let ring = [
+                    self.vertex(*a, *c),
+                    self.vertex(*a, *d),
+                    self.vertex(*b, *d),
+                    self.vertex(*b, *c),
+                ];
                 self.triangle([ring[0], ring[1], ring[2]], &inside, &outside);
                 self.triangle([ring[0], ring[2], ring[3]], &inside, &outside);
             }
@@ -91,7 +125,9 @@ impl Builder<'_> {
         let part = ((a - self.iso) / (a - b)).clamp(MARGIN, 1.0 - MARGIN);
         let (from, to) = (self.grid.point(inside), self.grid.point(outside));
         let vertex = self.mesh.positions.len() as u32;
-        self.mesh.positions.push(std::array::from_fn(|i| from[i] + part * (to[i] - from[i])));
+        self.mesh
+            .positions
+            .push(std::array::from_fn(|i| from[i] + part * (to[i] - from[i])));
         self.vertices.insert(key, vertex);
         vertex
     }
@@ -99,12 +135,18 @@ impl Builder<'_> {
     /// Pushes a triangle, turned so that it is counter-clockwise from outside.
     fn triangle(&mut self, [a, b, c]: [u32; 3], inside: &[usize], outside: &[usize]) {
         let middle = |points: &[usize]| {
-            points.iter().map(|point| Vec3::from(self.grid.point(*point))).sum::<Vec3>() / points.len() as f32
+            points
+                .iter()
+                .map(|point| Vec3::from(self.grid.point(*point)))
+                .sum::<Vec3>()
+                / points.len() as f32
         };
         let at = |vertex: u32| Vec3::from(self.mesh.positions[vertex as usize]);
         let normal = (at(b) - at(a)).cross(&(at(c) - at(a)));
         let is_outward = normal.dot(&(middle(outside) - middle(inside))) > 0.0;
-        self.mesh.triangles.push(if is_outward { [a, b, c] } else { [a, c, b] });
+        self.mesh
+            .triangles
+            .push(if is_outward { [a, b, c] } else { [a, c, b] });
     }
 }
 
@@ -115,7 +157,12 @@ mod tests {
 
     fn sphere(cells: usize, radius: f32) -> DensityGrid {
         let distance = |p: &[f32; 3]| p.iter().map(|v| v * v).sum::<f32>().sqrt();
-        DensityGrid::sample(cells, |points| points.iter().map(|p| (2.0 * radius - distance(p)).max(0.0)).collect())
+        DensityGrid::sample(cells, |points| {
+            points
+                .iter()
+                .map(|p| (2.0 * radius - distance(p)).max(0.0))
+                .collect()
+        })
     }
 
     #[test]
@@ -130,7 +177,11 @@ mod tests {
             assert!(p.normalize().dot(&n) > 0.98);
         }
         let right = 4.0 / 3.0 * std::f32::consts::PI * 0.6f32.powi(3);
-        assert!((topology.volume / right - 1.0).abs() < 0.03, "volume {} for {right}", topology.volume);
+        assert!(
+            (topology.volume / right - 1.0).abs() < 0.03,
+            "volume {} for {right}",
+            topology.volume
+        );
     }
 
     #[test]
@@ -143,7 +194,9 @@ mod tests {
             (x >> 40) as f32 / (1u64 << 24) as f32
         };
         for seed in 0..20 {
-            let grid = DensityGrid::sample(9, |points| (0..points.len()).map(|i| noise(i, seed)).collect());
+            let grid = DensityGrid::sample(9, |points| {
+                (0..points.len()).map(|i| noise(i, seed)).collect()
+            });
             let topology = Topology::of(&extract(&grid, 0.5).unwrap());
             assert!(topology.is_closed_manifold(), "seed {seed}: {topology:?}");
         }

@@ -28,18 +28,23 @@ impl Topology {
         for [a, b, c] in &mesh.triangles {
             degenerate_triangles += usize::from(a == b || b == c || c == a);
             for (from, to) in [(a, b), (b, c), (c, a)] {
-                edges.entry((*from.min(to), *from.max(to))).or_default()[usize::from(from > to)] += 1;
+                edges.entry((*from.min(to), *from.max(to))).or_default()[usize::from(from > to)] +=
+                    1;
             }
             let at = |vertex: &u32| Vec3::from(mesh.positions[*vertex as usize]);
             volume += at(a).dot(&at(b).cross(&at(c))) / 6.0;
         }
-        let boundary_edges = edges.values().filter(|[forth, back]| forth + back == 1).count();
+        let boundary_edges = edges
+            .values()
+            .filter(|[forth, back]| forth + back == 1)
+            .count();
         let good_edges = edges.values().filter(|count| **count == [1, 1]).count();
         Self {
             boundary_edges,
             bad_edges: edges.len() - good_edges - boundary_edges,
             degenerate_triangles,
-            euler_characteristic: mesh.positions.len() as i64 - edges.len() as i64 + mesh.triangles.len() as i64,
+            euler_characteristic: mesh.positions.len() as i64 - edges.len() as i64
+                + mesh.triangles.len() as i64,
             volume,
         }
     }

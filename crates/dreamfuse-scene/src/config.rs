@@ -75,7 +75,10 @@ impl SceneConfig {
             ("blob_radius", self.blob_radius),
             ("occupancy_alpha", self.occupancy_alpha),
         ];
-        if let Some((key, value)) = positive.iter().find(|(_, value)| !(value.is_finite() && *value > 0.0)) {
+        if let Some((key, value)) = positive
+            .iter()
+            .find(|(_, value)| !(value.is_finite() && *value > 0.0))
+        {
             return Err(format!("scene.{key} = {value} has to be above zero"));
         }
         let ranges = [
@@ -86,10 +89,15 @@ impl SceneConfig {
             ("hidden", self.hidden, 1..=256),
             ("occupancy_cells", self.occupancy_cells, 4..=256),
         ];
-        match ranges.iter().find(|(_, value, range)| !range.contains(value)) {
-            Some((key, value, range)) => {
-                Err(format!("scene.{key} = {value} is not within {} and {}", range.start(), range.end()))
-            }
+        match ranges
+            .iter()
+            .find(|(_, value, range)| !range.contains(value))
+        {
+            Some((key, value, range)) => Err(format!(
+                "scene.{key} = {value} is not within {} and {}",
+                range.start(),
+                range.end()
+            )),
             None => Ok(()),
         }
     }

@@ -23,12 +23,16 @@ impl SceneField {
     pub fn random(config: &SceneConfig, seed: u64, device: &Device) -> Self {
         let spec = config.spec();
         let mut rng = stream(seed, Purpose::Init, 0, 0);
-        let table = (0..spec.table_points() * FEATURES).map(|_| rng.random_range(-1e-4..1e-4f32)).collect();
+        let table = (0..spec.table_points() * FEATURES)
+            .map(|_| rng.random_range(-1e-4..1e-4f32))
+            .collect();
         let layout = spec.mlp_layout();
         let mut mlp = vec![0.0; spec.mlp_parameters()];
         for (range, from) in [(layout.w1, spec.encoding()), (layout.w2, spec.hidden)] {
             let bound = (6.0 / from as f32).sqrt() * 0.5;
-            mlp[range].iter_mut().for_each(|w| *w = rng.random_range(-bound..bound));
+            mlp[range]
+                .iter_mut()
+                .for_each(|w| *w = rng.random_range(-bound..bound));
         }
         let tensor = |values: Vec<f32>| {
             let count = values.len();
@@ -41,8 +45,16 @@ impl SceneField {
     pub fn from_parameters(config: &SceneConfig, [table, mlp]: [Tensor<1>; 2]) -> Self {
         let is_tracked = table.is_autodiff();
         let table = table.reshape([-1, FEATURES as i32]);
-        let (table, mlp) = if is_tracked { (table.require_grad(), mlp.require_grad()) } else { (table, mlp) };
-        Self { table, mlp, config: config.clone() }
+        let (table, mlp) = if is_tracked {
+            (table.require_grad(), mlp.require_grad())
+        } else {
+            (table, mlp)
+        };
+        Self {
+            table,
+            mlp,
+            config: config.clone(),
+        }
     }
 
     /// Table and network, without tracking.
@@ -64,9 +76,24 @@ impl SceneField {
     /// [`surface`], lit where there is lighting.
     pub(crate) fn sample(&self, positions: Tensor<2>, lighting: Option<Lighting>) -> Tensor<2> {
         let (table, mlp) = (self.table.clone(), self.mlp.clone());
-        let raw = field(table, mlp, positions.clone(), self.config.spec(), lighting.is_some());
-        let SceneConfig { blob, blob_radius, density_scale, .. } = self.config;
-        let settings = Settings { blob, blob_radius, density_scale };
+        let raw = field(
+            table,
+            mlp,
+            positions.clone(),
+            self.config.spec(),
+            lighting.is_some(),
+        );
+        let SceneConfig {
+            blob,
+            blob_radius,
+            density_scale,
+            ..
+        } = self.config;
+        let settings = Settings {
+            blob,
+            blob_radius,
+            density_scale,
+        };
         match lighting {
             None => surface(raw, positions, settings),
             Some(lighting) => lit_surface(raw, positions, lighting, settings),
@@ -89,10 +116,20 @@ impl SceneField {
         let frozen = self.frozen();
         let device = frozen.table.device();
         let part = |points: &[[f32; 3]]| -> Vec<T> {
-            let positions =
-                Tensor::from_data(TensorData::new(points.as_flattened().to_vec(), [points.len(), 3]), &device);
-            let rows = frozen.sample(positions, None).into_data().try_to_vec::<f32>().expect("the field is f32");
-            rows.as_chunks::<ALBEDO>().0.iter().map(|row| pick(*row)).collect()
+            let positions = Tensor::from_data(
+                TensorData::new(points.as_flattened().to_vec(), [points.len(), 3]),
+                &device,
+            );
+            let rows = frozen
+                .sample(positions, None)
+                .into_data()
+                .try_to_vec::<f32>()
+                .expect("the field is f32");
+            rows.as_chunks::<ALBEDO>()
+                .0
+                .iter()
+                .map(|row| pick(*row))
+                .collect()
         };
         points.chunks(PART).flat_map(part).collect()
     }

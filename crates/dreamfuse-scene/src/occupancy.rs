@@ -21,11 +21,21 @@ impl OccupancyGrid {
     /// A grid that marches everything until its first update.
     pub fn full(config: &SceneConfig) -> Self {
         let cells = config.occupancy_cells;
-        Self { densities: vec![0.0; cells.pow(3)], occupancy: Occupancy::new(cells, |_| true) }
+        Self {
+            densities: vec![0.0; cells.pow(3)],
+            occupancy: Occupancy::new(cells, |_| true),
+        }
     }
 
     /// Looks at a random point of every cell. `salt` and `index` name the random stream.
-    pub fn update(&mut self, field: &SceneField, config: &SceneConfig, seed: u64, salt: u64, index: u64) {
+    pub fn update(
+        &mut self,
+        field: &SceneField,
+        config: &SceneConfig,
+        seed: u64,
+        salt: u64,
+        index: u64,
+    ) {
         let cells = self.occupancy.cells();
         let mut rng = stream(seed, Purpose::Occupancy, salt, index);
         let side = 2.0 / cells as f32;

@@ -22,12 +22,21 @@ pub struct ViewSettings {
 impl ViewSettings {
     /// Albedo on neutral grey: what evaluations compare.
     pub fn albedo(camera: Camera) -> Self {
-        Self { camera, light: Light::headlight(&camera), shading: Shading::Albedo, background: [0.5; 3] }
+        Self {
+            camera,
+            light: Light::headlight(&camera),
+            shading: Shading::Albedo,
+            background: [0.5; 3],
+        }
     }
 
     /// Lit from beside the camera, on light grey: what previews show.
     pub fn preview(camera: Camera) -> Self {
-        Self { shading: Shading::Lambertian, background: [0.75; 3], ..Self::albedo(camera) }
+        Self {
+            shading: Shading::Lambertian,
+            background: [0.75; 3],
+            ..Self::albedo(camera)
+        }
     }
 }
 
@@ -60,7 +69,12 @@ pub struct Renderer<'a> {
 impl Renderer<'_> {
     /// Renders square pictures of the views. Samples are shifted along each ray by a random part of a
     /// step drawn from `jitter`, or by half a step.
-    pub fn render(&self, views: &[ViewSettings], size: usize, jitter: Option<&mut dyn Rng>) -> Rendered {
+    pub fn render(
+        &self,
+        views: &[ViewSettings],
+        size: usize,
+        jitter: Option<&mut dyn Rng>,
+    ) -> Rendered {
         let device = self.field.table.device();
         let rays = rays(views, size, jitter, &device);
         let samples = march(rays.clone(), &self.occupancy.occupancy, self.config.step);
@@ -71,7 +85,10 @@ impl Renderer<'_> {
         let is_lit = views.iter().any(|view| view.shading != Shading::Albedo);
         let lighting = is_lit.then(|| lighting(views, rays, samples.starts.clone(), &device));
         let surface = self.field.sample(samples.positions, lighting);
-        let settings = composite::Settings { step: self.config.step, detached: usize::from(is_lit) };
+        let settings = composite::Settings {
+            step: self.config.step,
+            detached: usize::from(is_lit),
+        };
         let rows = composite(surface, samples.distances, samples.starts, settings);
         assemble(rows, views, size, count)
     }
@@ -80,13 +97,25 @@ impl Renderer<'_> {
 /// Splits rows of colour, orientation where views are lit, depth and opacity into pictures.
 fn assemble(rows: Tensor<2>, views: &[ViewSettings], size: usize, samples: usize) -> Rendered {
     let [_, columns] = rows.dims();
-    let planes = rows.reshape([views.len(), size, size, columns]).permute([0, 3, 1, 2]);
+    let planes = rows
+        .reshape([views.len(), size, size, columns])
+        .permute([0, 3, 1, 2]);
     let channel = |range: std::ops::Range<usize>| planes.clone().slice_dim(1, range);
     let (color, depth) = (channel(0..3), channel(columns - 2..columns - 1));
     let opacity = channel(columns - 1..columns);
-    let orientation = if columns > UNLIT { channel(3..4).mean() } else { Tensor::zeros([1], &color.device()) };
+    let orientation = if columns > UNLIT {
+        channel(3..4).mean()
+    } else {
+        Tensor::zeros([1], &color.device())
+    };
     let background = backgrounds(views, &color.device());
-    Rendered { color: color + (opacity.clone() * -1.0 + 1.0) * background, opacity, depth, orientation, samples }
+    Rendered {
+        color: color + (opacity.clone() * -1.0 + 1.0) * background,
+        opacity,
+        depth,
+        orientation,
+        samples,
+    }
 }
 
 fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {
@@ -94,31 +123,66 @@ fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) 
 }
 
 fn backgrounds(views: &[ViewSettings], device: &Device) -> Tensor<4> {
-    tensor(views.iter().flat_map(|view| view.background).collect(), [views.len(), 3, 1, 1], device)
+    tensor(
+        views.iter().flat_map(|view| view.background).collect(),
+        [views.len(), 3, 1, 1],
+        device,
+    )
 }
 
 /// What lights the samples. An albedo view among lit ones is one with ambient light alone, a textureless one has a
 /// white surface.
-fn lighting(views: &[ViewSettings], rays: Tensor<2>, starts: Tensor<1, Int>, device: &Device) -> Lighting {
+fn lighting(
+    views: &[ViewSettings],
+    rays: Tensor<2>,
+    starts: Tensor<1, Int>,
+    device: &Device,
+) -> Lighting {
     let light = |view: &ViewSettings| {
-        let Light { position: [x, y, z], ambient, diffuse } = view.light;
-        let white = if view.shading == Shading::Textureless { 1.0 } else { 0.0 };
-        let [ambient, diffuse] = if view.shading == Shading::Albedo { [1.0, 0.0] } else { [ambient, diffuse] };
+        let Light {
+            position: [x, y, z],
+            ambient,
+            diffuse,
+        } = view.light;
+        let white = if view.shading == Shading::Textureless {
+            1.0
+        } else {
+            0.0
+        };
+        let [ambient, diffuse] = if view.shading == Shading::Albedo {
+            [1.0, 0.0]
+        } else {
+            [ambient, diffuse]
+        };
         [x, y, z, ambient, diffuse, white]
     };
     Lighting {
         starts,
         directions: rays.slice_dim(1, 3..6),
-        lights: tensor(views.iter().flat_map(light).collect(), [views.len(), LIGHT], device),
+        lights: tensor(
+            views.iter().flat_map(light).collect(),
+            [views.len(), LIGHT],
+            device,
+        ),
     }
 }
 
 /// `[views · size², RAY]`.
-fn rays(views: &[ViewSettings], size: usize, mut jitter: Option<&mut dyn Rng>, device: &Device) -> Tensor<2> {
+fn rays(
+    views: &[ViewSettings],
+    size: usize,
+    mut jitter: Option<&mut dyn Rng>,
+    device: &Device,
+) -> Tensor<2> {
     let mut rows = Vec::with_capacity(views.len() * size * size * RAY);
     for ray in views.iter().flat_map(|view| view.camera.rays(size)) {
         let jitter = jitter.as_mut().map_or(0.5, |rng| rng.random());
-        rows.extend(<[f32; 3]>::from(ray.origin).into_iter().chain(<[f32; 3]>::from(ray.direction)).chain([jitter]));
+        rows.extend(
+            <[f32; 3]>::from(ray.origin)
+                .into_iter()
+                .chain(<[f32; 3]>::from(ray.direction))
+                .chain([jitter]),
+        );
     }
     tensor(rows, [views.len() * size * size, RAY], device)
 }
@@ -126,5 +190,11 @@ fn rays(views: &[ViewSettings], size: usize, mut jitter: Option<&mut dyn Rng>, d
 fn empty(views: &[ViewSettings], size: usize, device: &Device) -> Rendered {
     let zeros = |channels: usize| Tensor::zeros([views.len(), channels, size, size], device);
     let color = zeros(3) + backgrounds(views, device);
-    Rendered { color, opacity: zeros(1), depth: zeros(1), orientation: Tensor::zeros([1], device), samples: 0 }
+    Rendered {
+        color,
+        opacity: zeros(1),
+        depth: zeros(1),
+        orientation: Tensor::zeros([1], device),
+        samples: 0,
+    }
 }

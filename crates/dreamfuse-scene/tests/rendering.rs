@@ -9,12 +9,24 @@ use dreamfuse_scene::{OccupancyGrid, Rendered, Renderer, SceneConfig, SceneField
 const SIZE: usize = 16;
 
 fn config() -> SceneConfig {
-    SceneConfig { levels: 3, base: 4, finest: 12, log2_table: 12, hidden: 8, ..SceneConfig::default() }
+    SceneConfig {
+        levels: 3,
+        base: 4,
+        finest: 12,
+        log2_table: 12,
+        hidden: 8,
+        ..SceneConfig::default()
+    }
 }
 
 fn render(field: &SceneField, views: &[ViewSettings]) -> Rendered {
     let (config, occupancy) = (config(), OccupancyGrid::full(&config()));
-    Renderer { field, occupancy: &occupancy, config: &config }.render(views, SIZE, None)
+    Renderer {
+        field,
+        occupancy: &occupancy,
+        config: &config,
+    }
+    .render(views, SIZE, None)
 }
 
 fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
@@ -23,7 +35,12 @@ fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 
 fn view(shading: Shading) -> ViewSettings {
     let camera = Camera::orbit(0.5, 0.3);
-    ViewSettings { camera, light: Light::headlight(&camera), shading, background: [0.1, 0.5, 0.9] }
+    ViewSettings {
+        camera,
+        light: Light::headlight(&camera),
+        shading,
+        background: [0.1, 0.5, 0.9],
+    }
 }
 
 #[test]
@@ -35,23 +52,44 @@ fn the_blob_is_a_ball_in_the_middle_and_the_rest_is_background() {
     assert!(at(8, 8) > 0.95, "{}", at(8, 8));
     assert!(at(0, 0) < 0.01 && at(15, 15) < 0.01 && at(0, 8) < 0.05);
     let corner: Vec<f32> = (0..3).map(|c| color[c * SIZE * SIZE]).collect();
-    assert!((0..3).all(|c| (corner[c] - [0.1, 0.5, 0.9][c]).abs() < 0.01), "{corner:?}");
+    assert!(
+        (0..3).all(|c| (corner[c] - [0.1, 0.5, 0.9][c]).abs() < 0.01),
+        "{corner:?}"
+    );
     let depth = numbers(rendered.depth)[8 * SIZE + 8] / at(8, 8);
-    assert!((Camera::orbit(0.0, 0.0).distance - depth - 0.35).abs() < 0.15, "{depth}");
+    assert!(
+        (Camera::orbit(0.0, 0.0).distance - depth - 0.35).abs() < 0.15,
+        "{depth}"
+    );
 }
 
 #[test]
 fn occupancy_leaves_the_picture_as_it_is() {
-    let config = SceneConfig { exploration: 0.0, ..config() };
+    let config = SceneConfig {
+        exploration: 0.0,
+        ..config()
+    };
     let field = SceneField::random(&config, 1, &Device::flex());
     let mut occupancy = OccupancyGrid::full(&config);
     let full = render(&field, &[view(Shading::Albedo)]);
     occupancy.update(&field, &config, 1, 0, 0);
-    assert!(occupancy.occupancy.occupied_part() < 0.4, "{}", occupancy.occupancy.occupied_part());
-    let renderer = Renderer { field: &field, occupancy: &occupancy, config: &config };
+    assert!(
+        occupancy.occupancy.occupied_part() < 0.4,
+        "{}",
+        occupancy.occupancy.occupied_part()
+    );
+    let renderer = Renderer {
+        field: &field,
+        occupancy: &occupancy,
+        config: &config,
+    };
     let skipped = renderer.render(&[view(Shading::Albedo)], SIZE, None);
     assert!(skipped.samples < full.samples / 2);
-    let worst = numbers(full.color).iter().zip(numbers(skipped.color)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let worst = numbers(full.color)
+        .iter()
+        .zip(numbers(skipped.color))
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, f32::max);
     assert!(worst < 0.03, "{worst}");
 }
 
@@ -59,9 +97,19 @@ fn occupancy_leaves_the_picture_as_it_is() {
 fn only_surfaces_that_look_away_count_against_the_orientation() {
     let of = |blob: f32| {
         let config = SceneConfig { blob, ..config() };
-        let (field, occupancy) = (SceneField::random(&config, 1, &Device::flex()), OccupancyGrid::full(&config));
-        let renderer = Renderer { field: &field, occupancy: &occupancy, config: &config };
-        renderer.render(&[view(Shading::Lambertian)], SIZE, None).orientation.into_scalar::<f32>()
+        let (field, occupancy) = (
+            SceneField::random(&config, 1, &Device::flex()),
+            OccupancyGrid::full(&config),
+        );
+        let renderer = Renderer {
+            field: &field,
+            occupancy: &occupancy,
+            config: &config,
+        };
+        renderer
+            .render(&[view(Shading::Lambertian)], SIZE, None)
+            .orientation
+            .into_scalar::<f32>()
     };
     // A ball faces its camera; where the density grows outwards, every normal points inwards.
     let (ball, hollow) = (of(8.0), of(-8.0));
@@ -73,7 +121,9 @@ fn only_surfaces_that_look_away_count_against_the_orientation() {
 fn gradients_of_lit_pictures_are_their_slopes() {
     let config = config();
     let device = Device::flex().autodiff();
-    let [table, mut mlp] = SceneField::random(&config, 3, &device).parameters().map(numbers);
+    let [table, mut mlp] = SceneField::random(&config, 3, &device)
+        .parameters()
+        .map(numbers);
     // Away from kinks: at the start the table is almost zero and every hidden unit near its own. A unit that
     // switches turns the normal at once, which no gradient sees and every difference does.
     let table: Vec<f32> = table.iter().map(|v| 3e3 * v).collect();
@@ -85,12 +135,26 @@ fn gradients_of_lit_pictures_are_their_slopes() {
         let tensor = |values: &[f32]| Tensor::<1>::from_floats(values, &device);
         let field = SceneField::from_parameters(&config, [tensor(&table), tensor(mlp)]);
         let rendered = render(&field, &views);
-        let weights: Vec<f32> = (0..2 * 3 * SIZE * SIZE).map(|i| (1.7 * i as f32).sin()).collect();
-        let value = numbers(rendered.color.clone()).iter().zip(&weights).map(|(a, b)| f64::from(a * b)).sum::<f64>();
-        let target =
-            Tensor::<4>::from_data(burn::tensor::TensorData::new(weights, [2, 3, SIZE, SIZE]), &Device::flex());
+        let weights: Vec<f32> = (0..2 * 3 * SIZE * SIZE)
+            .map(|i| (1.7 * i as f32).sin())
+            .collect();
+        let value = numbers(rendered.color.clone())
+            .iter()
+            .zip(&weights)
+            .map(|(a, b)| f64::from(a * b))
+            .sum::<f64>();
+        let target = Tensor::<4>::from_data(
+            burn::tensor::TensorData::new(weights, [2, 3, SIZE, SIZE]),
+            &Device::flex(),
+        );
         let grads = (rendered.color * target).sum().backward();
-        (value, field.mlp.grad(&grads).map(|g| g.into_data().try_to_vec().unwrap()))
+        (
+            value,
+            field
+                .mlp
+                .grad(&grads)
+                .map(|g| g.into_data().try_to_vec().unwrap()),
+        )
     };
     let ours: Vec<f64> = loss(&mlp).1.unwrap().into_iter().map(f64::from).collect();
     let step = 2e-3;

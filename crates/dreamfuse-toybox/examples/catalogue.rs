@@ -34,16 +34,31 @@ fn views(sentence: &Sentence) -> [Picture; 2] {
     let scene = Scene::canonical(sentence);
     [0.35, 2.6].map(|azimuth| {
         let camera = Camera::orbit(azimuth, 0.3);
-        let look = Look { shading: Shading::Lambertian, light: Light::headlight(&camera), background: [0.75; 3] };
+        let look = Look {
+            shading: Shading::Lambertian,
+            light: Light::headlight(&camera),
+            background: [0.75; 3],
+        };
         render(&scene, &camera, &look, SIZE).picture
     })
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let folder = std::env::args_os().nth(1).map_or_else(|| PathBuf::from("."), PathBuf::from);
-    let kinds = (0..KINDS.len()).map(|kind| Sentence { subject: Phrase::of(kind), relation: None });
-    let sentences = SENTENCES.iter().map(|text| parse(text)).collect::<Result<Vec<_>, _>>()?;
-    let pictures: Vec<Picture> = kinds.chain(sentences).flat_map(|sentence| views(&sentence)).collect();
+    let folder = std::env::args_os()
+        .nth(1)
+        .map_or_else(|| PathBuf::from("."), PathBuf::from);
+    let kinds = (0..KINDS.len()).map(|kind| Sentence {
+        subject: Phrase::of(kind),
+        relation: None,
+    });
+    let sentences = SENTENCES
+        .iter()
+        .map(|text| parse(text))
+        .collect::<Result<Vec<_>, _>>()?;
+    let pictures: Vec<Picture> = kinds
+        .chain(sentences)
+        .flat_map(|sentence| views(&sentence))
+        .collect();
     Picture::sheet(&pictures, 2 * COLUMNS).save_png(&folder.join("world.png"))?;
 
     let mut text = format!(
@@ -52,7 +67,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         KINDS.len(),
         KINDS.len()
     );
-    let names: Vec<&str> = KINDS.iter().map(|kind| kind.name).chain(SENTENCES.iter().copied()).collect();
+    let names: Vec<&str> = KINDS
+        .iter()
+        .map(|kind| kind.name)
+        .chain(SENTENCES.iter().copied())
+        .collect();
     for (row, names) in names.chunks(COLUMNS).enumerate() {
         writeln!(text, "{}. {}", row + 1, names.join(" · "))?;
     }

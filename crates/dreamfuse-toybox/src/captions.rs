@@ -39,7 +39,15 @@ pub struct CaptionShares {
 
 impl Default for CaptionShares {
     fn default() -> Self {
-        Self { famous: 0.0, pairs: 0.4, colors: 0.36, materials: 0.16, extras: 0.35, sizes: 0.08, counts: 0.08 }
+        Self {
+            famous: 0.0,
+            pairs: 0.4,
+            colors: 0.36,
+            materials: 0.16,
+            extras: 0.35,
+            sizes: 0.08,
+            counts: 0.08,
+        }
     }
 }
 
@@ -69,10 +77,20 @@ const RELATIONS: &[(Relation, u32)] = &[
     (Relation::PlayingChess, 8),
 ];
 
-const HELD: &[&str] =
-    &["guitar", "flower", "apple", "mug", "cake", "fish", "mushroom", "teapot", "balloon", "umbrella", "sword", "book"];
+const HELD: &[&str] = &[
+    "guitar", "flower", "apple", "mug", "cake", "fish", "mushroom", "teapot", "balloon",
+    "umbrella", "sword", "book",
+];
 const WORN: &[&str] = &["hat", "crown"];
-const SHOWN: &[&str] = &["pie chart", "pie chart", "pie chart", "flower", "house", "fish", "tree"];
+const SHOWN: &[&str] = &[
+    "pie chart",
+    "pie chart",
+    "pie chart",
+    "flower",
+    "house",
+    "fish",
+    "tree",
+];
 
 /// Draws captions at random, never one whose combination is held out.
 pub struct CaptionSampler {
@@ -89,7 +107,9 @@ impl CaptionSampler {
     /// A sampler of the whole world.
     pub fn new(shares: CaptionShares) -> Self {
         let with = |has: fn(&Kit) -> bool| -> Vec<usize> {
-            (0..KINDS.len()).filter(|&kind| has(&Kit::build(kind, None, false, None))).collect()
+            (0..KINDS.len())
+                .filter(|&kind| has(&Kit::build(kind, None, false, None)))
+                .collect()
         };
         Self {
             shares,
@@ -107,14 +127,19 @@ impl CaptionSampler {
         loop {
             let sentence = match () {
                 // Nothing is drawn for a share of zero, so that other captions are what they were without it.
-                () if self.shares.famous > 0.0 && rng.random_bool(self.shares.famous) => {
-                    self.famous.choose(rng).expect("famous.txt has lines").clone()
-                }
+                () if self.shares.famous > 0.0 && rng.random_bool(self.shares.famous) => self
+                    .famous
+                    .choose(rng)
+                    .expect("famous.txt has lines")
+                    .clone(),
                 () if rng.random_bool(self.shares.pairs) => self.pair(rng),
                 () => self.single(rng),
             };
             if !self.is_held_out(&sentence) {
-                return Caption { text: vary_words(&sentence, rng), sentence };
+                return Caption {
+                    text: vary_words(&sentence, rng),
+                    sentence,
+                };
             }
         }
     }
@@ -131,16 +156,23 @@ impl CaptionSampler {
         } else if rng.random_bool(self.shares.extras) {
             subject.extra = self.extra(subject.kind, rng);
         }
-        Sentence { subject, relation: None }
+        Sentence {
+            subject,
+            relation: None,
+        }
     }
 
     fn pair(&self, rng: &mut impl Rng) -> Sentence {
-        let (relation, _) = *RELATIONS.choose_weighted(rng, |(_, weight)| *weight).expect("weights are positive");
+        let (relation, _) = *RELATIONS
+            .choose_weighted(rng, |(_, weight)| *weight)
+            .expect("weights are positive");
         let easel = index_of("easel");
         let (subject, object) = match relation {
             Relation::PlayingChess => (pick(&self.with_hand, rng), pick(&self.with_hand, rng)),
             Relation::On => (any_kind(rng), pick(&self.with_seat, rng)),
-            Relation::Under if rng.random_bool(0.6) => (any_kind(rng), pick(&self.with_shelter, rng)),
+            Relation::Under if rng.random_bool(0.6) => {
+                (any_kind(rng), pick(&self.with_shelter, rng))
+            }
             Relation::At if rng.random_bool(0.5) => (pick(&self.with_hand, rng), easel),
             Relation::InFrontOf if rng.random_bool(0.3) => (pick(&self.with_hand, rng), easel),
             _ => (any_kind(rng), any_kind(rng)),
@@ -151,11 +183,18 @@ impl CaptionSampler {
             if rng.random_bool(0.2) {
                 object.extra = self.extra(object.kind, rng);
             } else if rng.random_bool(self.shares.counts) {
-                let phrase = if rng.random_bool(0.5) { &mut subject } else { &mut object };
+                let phrase = if rng.random_bool(0.5) {
+                    &mut subject
+                } else {
+                    &mut object
+                };
                 phrase.count = rng.random_range(2..=Phrase::MOST);
             }
         }
-        Sentence { subject, relation: Some((relation, object)) }
+        Sentence {
+            subject,
+            relation: Some((relation, object)),
+        }
     }
 
     fn thing(&self, kind: usize, rng: &mut impl Rng) -> Phrase {
@@ -172,7 +211,11 @@ impl CaptionSampler {
             }
         }
         if rng.random_bool(self.shares.sizes) {
-            phrase.size = Some(if rng.random_bool(0.5) { Size::Tiny } else { Size::Giant });
+            phrase.size = Some(if rng.random_bool(0.5) {
+                Size::Tiny
+            } else {
+                Size::Giant
+            });
         }
         phrase.gesturing = self.with_hand.contains(&kind) && rng.random_bool(0.15);
         phrase
@@ -198,8 +241,12 @@ impl CaptionSampler {
 
 /// The sentences of a file under `prompts/`.
 fn sentences(list: &str) -> Vec<Sentence> {
-    let lines = list.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-    lines.map(|line| parse(line).unwrap_or_else(|e| panic!("{line}: {e}"))).collect()
+    let lines = list
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines
+        .map(|line| parse(line).unwrap_or_else(|e| panic!("{line}: {e}")))
+        .collect()
 }
 
 fn pick(kinds: &[usize], rng: &mut impl Rng) -> usize {
@@ -209,7 +256,11 @@ fn pick(kinds: &[usize], rng: &mut impl Rng) -> usize {
 fn any_kind(rng: &mut impl Rng) -> usize {
     let extra = FAMOUS_KINDS.len() * (FAMOUS_WEIGHT - 1);
     let roll = rng.random_range(0..KINDS.len() + extra);
-    if roll < KINDS.len() { roll } else { index_of(FAMOUS_KINDS[(roll - KINDS.len()) % FAMOUS_KINDS.len()]) }
+    if roll < KINDS.len() {
+        roll
+    } else {
+        index_of(FAMOUS_KINDS[(roll - KINDS.len()) % FAMOUS_KINDS.len()])
+    }
 }
 
 fn any_material(rng: &mut impl Rng) -> Material {
@@ -254,8 +305,12 @@ mod tests {
             // By the words alone, which know nothing of how the sampler compares.
             let text = format!(" {} ", caption.text);
             let has = |words: &str| text.contains(&format!(" {words} "));
-            assert!(!has("blue mushroom") && !has("golden robot") && !has("green rabbit"), "{text}");
-            let [robot, tree] = [["robot", "robots"], ["tree", "trees"]].map(|words| words.into_iter().any(has));
+            assert!(
+                !has("blue mushroom") && !has("golden robot") && !has("green rabbit"),
+                "{text}"
+            );
+            let [robot, tree] =
+                [["robot", "robots"], ["tree", "trees"]].map(|words| words.into_iter().any(has));
             assert!(!(robot && tree), "{text}");
         }
         for held in [
@@ -270,31 +325,62 @@ mod tests {
 
     #[test]
     fn famous_prompts_are_drawn_as_often_as_asked() {
-        let sampler = CaptionSampler::new(CaptionShares { famous: 0.3, ..CaptionShares::default() });
+        let sampler = CaptionSampler::new(CaptionShares {
+            famous: 0.3,
+            ..CaptionShares::default()
+        });
         let mut rng = stream(8, Purpose::Caption, 0, 0);
-        let drawn: Vec<_> = (0..3000).map(|_| sampler.sample(&mut rng).sentence).collect();
-        for line in ["a squirrel at an easel", "a robot and dinosaur playing chess"] {
+        let drawn: Vec<_> = (0..3000)
+            .map(|_| sampler.sample(&mut rng).sentence)
+            .collect();
+        for line in [
+            "a squirrel at an easel",
+            "a robot and dinosaur playing chess",
+        ] {
             let sentence = parse(line).unwrap();
-            let share = drawn.iter().filter(|other| **other == sentence).count() as f64 / drawn.len() as f64;
+            let share = drawn.iter().filter(|other| **other == sentence).count() as f64
+                / drawn.len() as f64;
             assert!((0.08..0.12).contains(&share), "{line}: {share}");
         }
     }
 
     #[test]
     fn every_word_of_the_world_is_drawn() {
-        let shares = CaptionShares { sizes: 0.2, counts: 0.2, ..CaptionShares::default() };
+        let shares = CaptionShares {
+            sizes: 0.2,
+            counts: 0.2,
+            ..CaptionShares::default()
+        };
         let sampler = CaptionSampler::new(shares);
         let mut rng = stream(7, Purpose::Caption, 0, 0);
-        let texts: Vec<String> = (0..20_000).map(|_| format!(" {} ", sampler.sample(&mut rng).text)).collect();
-        let seen: std::collections::HashSet<&str> = texts.iter().flat_map(|text| text.split_whitespace()).collect();
-        let views = ["front", "side", "back", "overhead", "view", "the", "colourful"];
-        let unseen: Vec<String> =
-            crate::words::all().into_iter().filter(|w| !seen.contains(w.as_str()) && !views.contains(&&**w)).collect();
+        let texts: Vec<String> = (0..20_000)
+            .map(|_| format!(" {} ", sampler.sample(&mut rng).text))
+            .collect();
+        let seen: std::collections::HashSet<&str> = texts
+            .iter()
+            .flat_map(|text| text.split_whitespace())
+            .collect();
+        let views = [
+            "front",
+            "side",
+            "back",
+            "overhead",
+            "view",
+            "the",
+            "colourful",
+        ];
+        let unseen: Vec<String> = crate::words::all()
+            .into_iter()
+            .filter(|w| !seen.contains(w.as_str()) && !views.contains(&&**w))
+            .collect();
         assert!(unseen.is_empty(), "{unseen:?}");
         for (_, words) in Relation::WORDS {
             for words in *words {
                 let words = format!(" {words} ");
-                assert!(texts.iter().any(|text| text.contains(&words)), "{words} is never drawn");
+                assert!(
+                    texts.iter().any(|text| text.contains(&words)),
+                    "{words} is never drawn"
+                );
             }
         }
     }

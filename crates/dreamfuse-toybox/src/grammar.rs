@@ -73,7 +73,10 @@ impl Relation {
         (Self::NextTo, &["next to", "beside"]),
         (Self::InFrontOf, &["in front of"]),
         (Self::Behind, &["behind"]),
-        (Self::On, &["on", "on top of", "riding", "standing on", "sitting on"]),
+        (
+            Self::On,
+            &["on", "on top of", "riding", "standing on", "sitting on"],
+        ),
         (Self::Under, &["under", "below"]),
         (Self::Above, &["above", "over", "flying over"]),
         (Self::LeftOf, &["to the left of", "left of"]),
@@ -85,8 +88,10 @@ impl Relation {
 
 impl Size {
     /// Every size with its words; the first is canonical.
-    pub const WORDS: &[(Self, &[&str])] =
-        &[(Self::Tiny, &["tiny", "small", "little"]), (Self::Giant, &["giant", "big", "large"])];
+    pub const WORDS: &[(Self, &[&str])] = &[
+        (Self::Tiny, &["tiny", "small", "little"]),
+        (Self::Giant, &["giant", "big", "large"]),
+    ];
 
     /// How large such a thing is beside an ordinary one.
     pub(crate) fn factor(self) -> f32 {
@@ -99,8 +104,11 @@ impl Size {
 
 impl Extra {
     /// Every extra with its words; the first is canonical.
-    pub const WORDS: &[(Self, &[&str])] =
-        &[(Self::Wearing, &["wearing"]), (Self::Holding, &["holding", "playing"]), (Self::Showing, &["showing"])];
+    pub const WORDS: &[(Self, &[&str])] = &[
+        (Self::Wearing, &["wearing"]),
+        (Self::Holding, &["holding", "playing"]),
+        (Self::Showing, &["showing"]),
+    ];
 }
 
 impl Phrase {
@@ -109,7 +117,15 @@ impl Phrase {
 
     /// A plain thing.
     pub fn of(kind: usize) -> Self {
-        Self { kind, count: 1, size: None, color: None, materials: Vec::new(), gesturing: false, extra: None }
+        Self {
+            kind,
+            count: 1,
+            size: None,
+            color: None,
+            materials: Vec::new(),
+            gesturing: false,
+            extra: None,
+        }
     }
 
     pub(crate) fn color_value(&self) -> Option<Color> {
@@ -126,9 +142,18 @@ impl Phrase {
         words.extend(self.size.map(|size| canonical(Size::WORDS, size)));
         words.extend(self.color.map(|index| COLORS[index].0));
         if let [material] = self.materials[..] {
-            words.extend(MATERIALS.iter().find(|w| w.material == material).map(|w| w.adjective));
+            words.extend(
+                MATERIALS
+                    .iter()
+                    .find(|w| w.material == material)
+                    .map(|w| w.adjective),
+            );
         }
-        words.push(if self.count > 1 { KINDS[self.kind].plural } else { self.name() });
+        words.push(if self.count > 1 {
+            KINDS[self.kind].plural
+        } else {
+            self.name()
+        });
         let mut text = words.join(" ");
         if self.materials.len() == 2 {
             let nouns: Vec<_> = self.materials.iter().map(|m| noun(*m)).collect();
@@ -146,16 +171,26 @@ impl Phrase {
 
 /// The article of what follows.
 pub(crate) fn article(word: &str) -> &'static str {
-    if word.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
+    if word.starts_with(['a', 'e', 'i', 'o', 'u']) {
+        "an"
+    } else {
+        "a"
+    }
 }
 
 /// The first of the words for `meaning`.
 fn canonical<T: PartialEq>(table: &[(T, &[&'static str])], meaning: T) -> &'static str {
-    table.iter().find(|(other, _)| *other == meaning).map_or("", |(_, words)| words[0])
+    table
+        .iter()
+        .find(|(other, _)| *other == meaning)
+        .map_or("", |(_, words)| words[0])
 }
 
 fn noun(material: Material) -> &'static str {
-    MATERIALS.iter().find(|words| words.material == material).map_or("", |words| words.noun)
+    MATERIALS
+        .iter()
+        .find(|words| words.material == material)
+        .map_or("", |words| words.noun)
 }
 
 fn extra_text(extra: Extra, thing: &Phrase) -> String {
@@ -163,7 +198,9 @@ fn extra_text(extra: Extra, thing: &Phrase) -> String {
         Extra::Wearing => format!(" wearing {thing}"),
         Extra::Holding if thing.name() == "guitar" => format!(" playing {thing}"),
         Extra::Holding => format!(" holding {thing}"),
-        Extra::Showing if thing.name() == "pie chart" && thing.count == 2 => " showing colorful pie charts".into(),
+        Extra::Showing if thing.name() == "pie chart" && thing.count == 2 => {
+            " showing colorful pie charts".into()
+        }
         Extra::Showing => format!(" showing {thing}"),
     }
 }
@@ -183,8 +220,11 @@ impl fmt::Display for Phrase {
 impl Sentence {
     /// Every thing that is named, worn, held and shown ones too.
     pub(crate) fn phrases(&self) -> impl Iterator<Item = &Phrase> {
-        let named = std::iter::once(&self.subject).chain(self.relation.as_ref().map(|(_, object)| object));
-        named.flat_map(|phrase| std::iter::once(phrase).chain(phrase.extra.as_ref().map(|(_, thing)| &**thing)))
+        let named =
+            std::iter::once(&self.subject).chain(self.relation.as_ref().map(|(_, object)| object));
+        named.flat_map(|phrase| {
+            std::iter::once(phrase).chain(phrase.extra.as_ref().map(|(_, thing)| &**thing))
+        })
     }
 }
 
@@ -192,9 +232,16 @@ impl fmt::Display for Sentence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.relation {
             None => write!(f, "{}", self.subject),
-            Some((Relation::PlayingChess, other)) => write!(f, "{} and {} playing chess", self.subject, other.bare()),
+            Some((Relation::PlayingChess, other)) => {
+                write!(f, "{} and {} playing chess", self.subject, other.bare())
+            }
             Some((relation, other)) => {
-                write!(f, "{} {} {other}", self.subject, canonical(Relation::WORDS, *relation))
+                write!(
+                    f,
+                    "{} {} {other}",
+                    self.subject,
+                    canonical(Relation::WORDS, *relation)
+                )
             }
         }
     }

@@ -51,7 +51,11 @@ pub struct Anchors {
 }
 
 const fn kind(name: &'static str, plural: &'static str, build: fn(&mut Kit)) -> Kind {
-    Kind { name, plural, build }
+    Kind {
+        name,
+        plural,
+        build,
+    }
 }
 
 /// All kinds.
@@ -162,7 +166,10 @@ pub const SYNONYMS: &[(&str, &[&str])] = &[
 /// # Panics
 /// When there is no such kind: for names in code.
 pub fn index_of(name: &str) -> usize {
-    KINDS.iter().position(|kind| kind.name == name).unwrap_or_else(|| panic!("no kind is called {name}"))
+    KINDS
+        .iter()
+        .position(|kind| kind.name == name)
+        .unwrap_or_else(|| panic!("no kind is called {name}"))
 }
 
 /// What a kind's function builds with.
@@ -176,8 +183,19 @@ pub struct Kit {
 
 impl Kit {
     /// Builds kind number `index`: the canonical instance, or one that varies by the random stream.
-    pub(crate) fn build(index: usize, color: Option<Color>, gesturing: bool, variation: Option<ChaCha8Rng>) -> Self {
-        let mut kit = Self { parts: Vec::new(), anchors: Anchors::default(), color, gesturing, variation };
+    pub(crate) fn build(
+        index: usize,
+        color: Option<Color>,
+        gesturing: bool,
+        variation: Option<ChaCha8Rng>,
+    ) -> Self {
+        let mut kit = Self {
+            parts: Vec::new(),
+            anchors: Anchors::default(),
+            color,
+            gesturing,
+            variation,
+        };
         (KINDS[index].build)(&mut kit);
         kit
     }
@@ -185,7 +203,9 @@ impl Kit {
     /// The colour that the caption names, or the kind's own with a little tint.
     fn main(&mut self, own: Color) -> Color {
         let color = self.color.unwrap_or(own);
-        let Some(rng) = &mut self.variation else { return color };
+        let Some(rng) = &mut self.variation else {
+            return color;
+        };
         let brightness = rng.random_range(0.9..1.1f32);
         color.map(|c| (c * brightness + rng.random_range(-0.03..0.03f32)).clamp(0.0, 1.0))
     }
@@ -193,7 +213,9 @@ impl Kit {
     /// A factor that varies from instance to instance by up to `percent`; one in the canonical one.
     fn vary(&mut self, percent: f32) -> f32 {
         let spread = percent / 100.0;
-        self.variation.as_mut().map_or(1.0, |rng| rng.random_range(1.0 - spread..=1.0 + spread))
+        self.variation
+            .as_mut()
+            .map_or(1.0, |rng| rng.random_range(1.0 - spread..=1.0 + spread))
     }
 
     /// Whether the caption says that it gestures; kinds with arms raise one.
@@ -202,12 +224,27 @@ impl Kit {
     }
 
     fn push(&mut self, name: &'static str, solid: Solid, center: Vec3, axis: Vec3, color: Color) {
-        self.parts.push(Part { name, solid, center, rotation: turn_to(axis), color, material: None });
+        self.parts.push(Part {
+            name,
+            solid,
+            center,
+            rotation: turn_to(axis),
+            color,
+            material: None,
+        });
     }
 
     /// An ellipsoid with half-axes along X, Y and Z.
     fn ball(&mut self, name: &'static str, at: [f32; 3], radii: [f32; 3], color: Color) {
-        self.push(name, Solid::Ellipsoid { radii: radii.into() }, at.into(), Vec3::z(), color);
+        self.push(
+            name,
+            Solid::Ellipsoid {
+                radii: radii.into(),
+            },
+            at.into(),
+            Vec3::z(),
+            color,
+        );
     }
 
     /// The same ball at `x` and `−x`.
@@ -218,7 +255,13 @@ impl Kit {
 
     /// A box with half-sides along X, Y and Z.
     fn block(&mut self, name: &'static str, at: [f32; 3], half: [f32; 3], color: Color) {
-        self.push(name, Solid::Box { half: half.into() }, at.into(), Vec3::z(), color);
+        self.push(
+            name,
+            Solid::Box { half: half.into() },
+            at.into(),
+            Vec3::z(),
+            color,
+        );
     }
 
     /// The same box at `x` and `−x`.
@@ -228,50 +271,140 @@ impl Kit {
     }
 
     /// A box leant about the X axis: its top moves to +Y by `tilt` of its height.
-    fn leaning(&mut self, name: &'static str, at: [f32; 3], half: [f32; 3], tilt: f32, color: Color) {
-        self.push(name, Solid::Box { half: half.into() }, at.into(), Vec3::new(0.0, tilt, 1.0), color);
+    fn leaning(
+        &mut self,
+        name: &'static str,
+        at: [f32; 3],
+        half: [f32; 3],
+        tilt: f32,
+        color: Color,
+    ) {
+        self.push(
+            name,
+            Solid::Box { half: half.into() },
+            at.into(),
+            Vec3::new(0.0, tilt, 1.0),
+            color,
+        );
     }
 
     /// A capped cone from the middle of one end to that of the other.
-    fn cone(&mut self, name: &'static str, from: [f32; 3], to: [f32; 3], [bottom, top]: [f32; 2], color: Color) {
+    fn cone(
+        &mut self,
+        name: &'static str,
+        from: [f32; 3],
+        to: [f32; 3],
+        [bottom, top]: [f32; 2],
+        color: Color,
+    ) {
         let (from, to) = (Vec3::from(from), Vec3::from(to));
         let half = 0.5 * (to - from).norm();
-        self.push(name, Solid::Frustum { bottom, top, half }, 0.5 * (from + to), to - from, color);
+        self.push(
+            name,
+            Solid::Frustum { bottom, top, half },
+            0.5 * (from + to),
+            to - from,
+            color,
+        );
     }
 
     /// A capped cylinder.
-    fn tube(&mut self, name: &'static str, from: [f32; 3], to: [f32; 3], radius: f32, color: Color) {
+    fn tube(
+        &mut self,
+        name: &'static str,
+        from: [f32; 3],
+        to: [f32; 3],
+        radius: f32,
+        color: Color,
+    ) {
         self.cone(name, from, to, [radius, radius], color);
     }
 
     /// The same cylinder at `x` and `−x`.
-    fn tubes(&mut self, name: &'static str, from: [f32; 3], to: [f32; 3], radius: f32, color: Color) {
+    fn tubes(
+        &mut self,
+        name: &'static str,
+        from: [f32; 3],
+        to: [f32; 3],
+        radius: f32,
+        color: Color,
+    ) {
         self.tube(name, from, to, radius, color);
-        self.tube(name, [-from[0], from[1], from[2]], [-to[0], to[1], to[2]], radius, color);
+        self.tube(
+            name,
+            [-from[0], from[1], from[2]],
+            [-to[0], to[1], to[2]],
+            radius,
+            color,
+        );
     }
 
     /// A cylinder with round ends at the two points.
-    fn limb(&mut self, name: &'static str, from: [f32; 3], to: [f32; 3], radius: f32, color: Color) {
+    fn limb(
+        &mut self,
+        name: &'static str,
+        from: [f32; 3],
+        to: [f32; 3],
+        radius: f32,
+        color: Color,
+    ) {
         let (from, to) = (Vec3::from(from), Vec3::from(to));
         let half = 0.5 * (to - from).norm();
-        self.push(name, Solid::Capsule { half, radius }, 0.5 * (from + to), to - from, color);
+        self.push(
+            name,
+            Solid::Capsule { half, radius },
+            0.5 * (from + to),
+            to - from,
+            color,
+        );
     }
 
     /// The same limb at `x` and `−x`.
-    fn limbs(&mut self, name: &'static str, from: [f32; 3], to: [f32; 3], radius: f32, color: Color) {
+    fn limbs(
+        &mut self,
+        name: &'static str,
+        from: [f32; 3],
+        to: [f32; 3],
+        radius: f32,
+        color: Color,
+    ) {
         self.limb(name, from, to, radius, color);
-        self.limb(name, [-from[0], from[1], from[2]], [-to[0], to[1], to[2]], radius, color);
+        self.limb(
+            name,
+            [-from[0], from[1], from[2]],
+            [-to[0], to[1], to[2]],
+            radius,
+            color,
+        );
     }
 
     /// A torus around `axis`.
-    fn ring(&mut self, name: &'static str, at: [f32; 3], axis: [f32; 3], [major, minor]: [f32; 2], color: Color) {
-        self.push(name, Solid::Torus { major, minor }, at.into(), axis.into(), color);
+    fn ring(
+        &mut self,
+        name: &'static str,
+        at: [f32; 3],
+        axis: [f32; 3],
+        [major, minor]: [f32; 2],
+        color: Color,
+    ) {
+        self.push(
+            name,
+            Solid::Torus { major, minor },
+            at.into(),
+            axis.into(),
+            color,
+        );
     }
 
     /// Two eyes of the common look: white with a black pupil towards the front.
     fn eyes(&mut self, [x, y, z]: [f32; 3], size: f32) {
         self.balls("eye", [x, y, z], [size; 3], [0.97, 0.97, 0.97]);
-        self.balls("pupil", [x, y - 0.65 * size, z], [0.55 * size; 3], [0.05, 0.05, 0.05]);
+        self.balls(
+            "pupil",
+            [x, y - 0.65 * size, z],
+            [0.55 * size; 3],
+            [0.05, 0.05, 0.05],
+        );
     }
 
     /// Two arms from the shoulders; the object's right one (at −X from the front's left) is raised
@@ -280,29 +413,48 @@ impl Kit {
         let [sx, sy, sz] = shoulder;
         let [hx, hy, hz] = hand;
         self.limb("left arm", [-sx, sy, sz], [-hx, hy, hz], radius, color);
-        let raised = if self.is_gesturing() { [hx + 0.08, hy, 2.0 * sz - hz + 0.05] } else { hand };
+        let raised = if self.is_gesturing() {
+            [hx + 0.08, hy, 2.0 * sz - hz + 0.05]
+        } else {
+            hand
+        };
         self.limb("right arm", shoulder, raised, radius, color);
         self.hand_at(raised, 0.4);
     }
 
     fn head_at(&mut self, at: [f32; 3], size: f32) {
-        self.anchors.head = Some(Anchor { at: at.into(), size });
+        self.anchors.head = Some(Anchor {
+            at: at.into(),
+            size,
+        });
     }
 
     fn hand_at(&mut self, at: [f32; 3], size: f32) {
-        self.anchors.hand = Some(Anchor { at: at.into(), size });
+        self.anchors.hand = Some(Anchor {
+            at: at.into(),
+            size,
+        });
     }
 
     fn seat_at(&mut self, at: [f32; 3], size: f32) {
-        self.anchors.seat = Some(Anchor { at: at.into(), size });
+        self.anchors.seat = Some(Anchor {
+            at: at.into(),
+            size,
+        });
     }
 
     fn shelter_at(&mut self, at: [f32; 3], size: f32) {
-        self.anchors.shelter = Some(Anchor { at: at.into(), size });
+        self.anchors.shelter = Some(Anchor {
+            at: at.into(),
+            size,
+        });
     }
 
     fn panel_at(&mut self, at: [f32; 3], size: f32) {
-        self.anchors.panel = Some(Anchor { at: at.into(), size });
+        self.anchors.panel = Some(Anchor {
+            at: at.into(),
+            size,
+        });
     }
 }
 
@@ -320,23 +472,45 @@ mod tests {
                 let subject = parse(&text).unwrap().subject;
                 assert_eq!((subject.kind, subject.count), (kind, count), "{text}");
             }
-            let scene = Scene::canonical(&Sentence { subject: Phrase::of(kind), relation: None });
+            let scene = Scene::canonical(&Sentence {
+                subject: Phrase::of(kind),
+                relation: None,
+            });
             for camera in Camera::ring(4, 0.3) {
                 let view = render(&scene, &camera, &Look::albedo(&camera), 24);
                 let covered = view.opacity.iter().sum::<f32>() / view.opacity.len() as f32;
-                assert!((0.02..0.6).contains(&covered), "{name} covers {covered} of the view");
-                let border = (0..24 * 24).filter(|i| [0, 23].contains(&(i % 24)) || [0, 23].contains(&(i / 24)));
-                assert!(border.into_iter().all(|i| view.opacity[i] == 0.0), "{name} leaves the view");
+                assert!(
+                    (0.02..0.6).contains(&covered),
+                    "{name} covers {covered} of the view"
+                );
+                let border = (0..24 * 24)
+                    .filter(|i| [0, 23].contains(&(i % 24)) || [0, 23].contains(&(i / 24)));
+                assert!(
+                    border.into_iter().all(|i| view.opacity[i] == 0.0),
+                    "{name} leaves the view"
+                );
             }
         }
     }
 
     #[test]
     fn instances_vary_and_the_canonical_one_does_not() {
-        let sentence = Sentence { subject: Phrase::of(0), relation: None };
+        let sentence = Sentence {
+            subject: Phrase::of(0),
+            relation: None,
+        };
         let colors = |scene: Scene| scene.parts.iter().map(|p| p.color).collect::<Vec<_>>();
-        assert_eq!(colors(Scene::canonical(&sentence)), colors(Scene::canonical(&sentence)));
-        assert_eq!(colors(Scene::instance(&sentence, 1)), colors(Scene::instance(&sentence, 1)));
-        assert_ne!(colors(Scene::instance(&sentence, 1)), colors(Scene::instance(&sentence, 2)));
+        assert_eq!(
+            colors(Scene::canonical(&sentence)),
+            colors(Scene::canonical(&sentence))
+        );
+        assert_eq!(
+            colors(Scene::instance(&sentence, 1)),
+            colors(Scene::instance(&sentence, 1))
+        );
+        assert_ne!(
+            colors(Scene::instance(&sentence, 1)),
+            colors(Scene::instance(&sentence, 2))
+        );
     }
 }

@@ -22,8 +22,11 @@ pub const COLORS: &[(&str, Color)] = &[
 ];
 
 /// Other words for colours.
-pub const COLOR_SYNONYMS: &[(&str, &[&str])] =
-    &[("gray", &["grey"]), ("turquoise", &["cyan", "teal"]), ("purple", &["violet"])];
+pub const COLOR_SYNONYMS: &[(&str, &[&str])] = &[
+    ("gray", &["grey"]),
+    ("turquoise", &["cyan", "teal"]),
+    ("purple", &["violet"]),
+];
 
 /// What a thing is made of: a palette that replaces its own colours, a pattern, and bumps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,22 +52,67 @@ pub struct MaterialWords {
 
 /// All materials.
 pub const MATERIALS: &[MaterialWords] = &[
-    MaterialWords { material: Material::Gingerbread, adjective: "gingerbread", noun: "gingerbread" },
-    MaterialWords { material: Material::Wood, adjective: "wooden", noun: "wood" },
-    MaterialWords { material: Material::Gold, adjective: "golden", noun: "gold" },
-    MaterialWords { material: Material::Stone, adjective: "stone", noun: "stone" },
-    MaterialWords { material: Material::Candy, adjective: "candy", noun: "candy" },
-    MaterialWords { material: Material::Silver, adjective: "silver", noun: "silver" },
-    MaterialWords { material: Material::Glass, adjective: "glass", noun: "glass" },
-    MaterialWords { material: Material::Brick, adjective: "brick", noun: "brick" },
-    MaterialWords { material: Material::Chocolate, adjective: "chocolate", noun: "chocolate" },
-    MaterialWords { material: Material::Marble, adjective: "marble", noun: "marble" },
+    MaterialWords {
+        material: Material::Gingerbread,
+        adjective: "gingerbread",
+        noun: "gingerbread",
+    },
+    MaterialWords {
+        material: Material::Wood,
+        adjective: "wooden",
+        noun: "wood",
+    },
+    MaterialWords {
+        material: Material::Gold,
+        adjective: "golden",
+        noun: "gold",
+    },
+    MaterialWords {
+        material: Material::Stone,
+        adjective: "stone",
+        noun: "stone",
+    },
+    MaterialWords {
+        material: Material::Candy,
+        adjective: "candy",
+        noun: "candy",
+    },
+    MaterialWords {
+        material: Material::Silver,
+        adjective: "silver",
+        noun: "silver",
+    },
+    MaterialWords {
+        material: Material::Glass,
+        adjective: "glass",
+        noun: "glass",
+    },
+    MaterialWords {
+        material: Material::Brick,
+        adjective: "brick",
+        noun: "brick",
+    },
+    MaterialWords {
+        material: Material::Chocolate,
+        adjective: "chocolate",
+        noun: "chocolate",
+    },
+    MaterialWords {
+        material: Material::Marble,
+        adjective: "marble",
+        noun: "marble",
+    },
 ];
 
 /// Other adjectives for materials.
 pub const MATERIAL_SYNONYMS: &[(&str, &[&str])] = &[("silver", &["metal", "metallic"])];
 
-const CANDY: [Color; 4] = [[0.96, 0.45, 0.65], [0.45, 0.80, 0.92], [0.98, 0.88, 0.40], [0.60, 0.88, 0.50]];
+const CANDY: [Color; 4] = [
+    [0.96, 0.45, 0.65],
+    [0.45, 0.80, 0.92],
+    [0.98, 0.88, 0.40],
+    [0.60, 0.88, 0.50],
+];
 const ICING: Color = [0.97, 0.95, 0.92];
 
 /// Perceived lightness of a display-referred colour (Rec. 709 weights).
@@ -90,21 +138,36 @@ impl Material {
         match self {
             Self::Gingerbread => {
                 let icing = (p.z * 22.0).sin() > 0.86 || light > 0.85;
-                if icing { ICING } else { mix([0.44, 0.22, 0.08], [0.72, 0.42, 0.18], light) }
+                if icing {
+                    ICING
+                } else {
+                    mix([0.44, 0.22, 0.08], [0.72, 0.42, 0.18], light)
+                }
             }
             Self::Wood => {
                 let rings = 0.5 + 0.5 * (40.0 * (p.x + 0.3 * p.z) + 3.0 * (6.0 * p.y).sin()).sin();
-                mix(mix([0.36, 0.20, 0.08], [0.78, 0.55, 0.30], light), [0.30, 0.16, 0.06], 0.35 * rings)
+                mix(
+                    mix([0.36, 0.20, 0.08], [0.78, 0.55, 0.30], light),
+                    [0.30, 0.16, 0.06],
+                    0.35 * rings,
+                )
             }
             Self::Gold => mix([0.62, 0.42, 0.05], [1.0, 0.84, 0.30], 0.35 + 0.65 * light),
             Self::Stone => {
-                let speckle =
-                    (37.0 * p.x + 11.0 * (29.0 * p.z).sin()).sin() * (31.0 * p.y + 7.0 * (23.0 * p.x).cos()).sin();
-                shade(mix([0.34, 0.34, 0.36], [0.70, 0.69, 0.66], light), 1.0 + 0.16 * speckle)
+                let speckle = (37.0 * p.x + 11.0 * (29.0 * p.z).sin()).sin()
+                    * (31.0 * p.y + 7.0 * (23.0 * p.x).cos()).sin();
+                shade(
+                    mix([0.34, 0.34, 0.36], [0.70, 0.69, 0.66], light),
+                    1.0 + 0.16 * speckle,
+                )
             }
             Self::Candy => {
                 let stripe = (18.0 * (p.x + p.y + p.z)).sin() > 0.25;
-                if stripe { ICING } else { CANDY[part % CANDY.len()] }
+                if stripe {
+                    ICING
+                } else {
+                    CANDY[part % CANDY.len()]
+                }
             }
             Self::Silver => mix([0.36, 0.38, 0.42], [0.90, 0.92, 0.95], 0.25 + 0.75 * light),
             Self::Glass => mix([0.42, 0.74, 0.78], [0.82, 0.97, 0.98], light),
@@ -112,12 +175,22 @@ impl Material {
                 let row = (p.z * 11.0).floor();
                 let along = (p.x + p.y) * 5.5 + 0.5 * row.rem_euclid(2.0);
                 let is_mortar = (p.z * 11.0 - row) < 0.16 || (along - along.floor()) < 0.08;
-                if is_mortar { [0.80, 0.76, 0.70] } else { mix([0.46, 0.14, 0.09], [0.74, 0.32, 0.22], light) }
+                if is_mortar {
+                    [0.80, 0.76, 0.70]
+                } else {
+                    mix([0.46, 0.14, 0.09], [0.74, 0.32, 0.22], light)
+                }
             }
             Self::Chocolate => mix([0.20, 0.09, 0.04], [0.44, 0.24, 0.12], light),
             Self::Marble => {
-                let vein = (9.0 * p.x + 5.0 * p.z + 2.5 * (7.0 * p.y + 4.0 * (5.0 * p.x).sin()).sin()).sin();
-                mix([0.90, 0.90, 0.92], [0.48, 0.50, 0.56], (1.0 - 6.0 * vein.abs()).max(0.0) + 0.25 * (1.0 - light))
+                let vein =
+                    (9.0 * p.x + 5.0 * p.z + 2.5 * (7.0 * p.y + 4.0 * (5.0 * p.x).sin()).sin())
+                        .sin();
+                mix(
+                    [0.90, 0.90, 0.92],
+                    [0.48, 0.50, 0.56],
+                    (1.0 - 6.0 * vein.abs()).max(0.0) + 0.25 * (1.0 - light),
+                )
             }
         }
     }
@@ -125,7 +198,12 @@ impl Material {
     /// The unit normal with the material's bumps at point `p`.
     pub fn bump(self, normal: Vec3, p: Vec3) -> Vec3 {
         let (strength, frequency) = match self {
-            Self::Gold | Self::Candy | Self::Silver | Self::Glass | Self::Chocolate | Self::Marble => return normal,
+            Self::Gold
+            | Self::Candy
+            | Self::Silver
+            | Self::Glass
+            | Self::Chocolate
+            | Self::Marble => return normal,
             Self::Brick => (0.15, 24.0),
             Self::Gingerbread => (0.18, 34.0),
             Self::Wood => (0.10, 26.0),

@@ -34,18 +34,34 @@ impl Object {
         let mut objects = (0..phrase.count).map(|_| Self::build_one(phrase, seed, salt));
         let first = objects.next().expect("a phrase has a thing");
         let whole = objects.fold(first, row);
-        Self { scale: phrase.size.map_or(1.0, Size::factor), ..whole }
+        Self {
+            scale: phrase.size.map_or(1.0, Size::factor),
+            ..whole
+        }
     }
 
     fn build_one(phrase: &Phrase, seed: Option<u64>, salt: &mut u64) -> Self {
         *salt += 1;
         let variation = seed.map(|seed| stream(seed, Purpose::Instance, *salt, 0));
-        let Kit { parts, anchors, .. } = Kit::build(phrase.kind, phrase.color_value(), phrase.gesturing, variation);
-        let mut object = Self { parts, anchors, scale: 1.0 };
+        let Kit { parts, anchors, .. } = Kit::build(
+            phrase.kind,
+            phrase.color_value(),
+            phrase.gesturing,
+            variation,
+        );
+        let mut object = Self {
+            parts,
+            anchors,
+            scale: 1.0,
+        };
         if !phrase.materials.is_empty() {
             for (index, part) in object.parts.iter_mut().enumerate() {
                 let material = phrase.materials[index % phrase.materials.len()];
-                part.material = Some(Texture { material, part: index, scale: 1.0 });
+                part.material = Some(Texture {
+                    material,
+                    part: index,
+                    scale: 1.0,
+                });
             }
         }
         if let Some((extra, thing)) = &phrase.extra {
@@ -57,8 +73,12 @@ impl Object {
 
     /// How far the object reaches in a direction of length one.
     fn reach(&self, axis: Vec3) -> f32 {
-        let of =
-            |part: &Part| part.center.dot(&axis) + part.solid.extent(part.rotation.inverse_transform_vector(&axis));
+        let of = |part: &Part| {
+            part.center.dot(&axis)
+                + part
+                    .solid
+                    .extent(part.rotation.inverse_transform_vector(&axis))
+        };
         self.parts.iter().map(of).fold(f32::MIN, f32::max)
     }
 
@@ -83,7 +103,13 @@ impl Object {
                 texture.scale *= scale;
             }
         }
-        let Anchors { head, hand, seat, panel, shelter } = &mut self.anchors;
+        let Anchors {
+            head,
+            hand,
+            seat,
+            panel,
+            shelter,
+        } = &mut self.anchors;
         for anchor in [head, hand, seat, panel, shelter].into_iter().flatten() {
             anchor.at = turn * (scale * anchor.at) + shift;
             anchor.size *= scale;
@@ -118,7 +144,9 @@ impl Object {
     pub fn into_centered(self, radius: f32) -> Self {
         let (low, high) = self.bounds();
         let centered = self.moved(1.0, 0.0, -0.5 * (low + high));
-        let farthest = directions().map(|axis| centered.reach(axis)).fold(0.0, f32::max);
+        let farthest = directions()
+            .map(|axis| centered.reach(axis))
+            .fold(0.0, f32::max);
         centered.moved(radius / farthest, 0.0, Vec3::zeros())
     }
 
@@ -131,7 +159,9 @@ impl Object {
             Extra::Wearing => {
                 let head = guess(Vec3::new(middle.x, middle.y, high.z), 0.6 * size.x);
                 let Anchor { at, size } = self.anchors.head.unwrap_or(head);
-                thing.standing([1.25 * size, 1.25 * size, f32::MAX], 0.0).shifted(at.x, at.y, at.z - 0.12 * size)
+                thing
+                    .standing([1.25 * size, 1.25 * size, f32::MAX], 0.0)
+                    .shifted(at.x, at.y, at.z - 0.12 * size)
             }
             Extra::Holding => {
                 let hand = guess(Vec3::new(high.x, low.y, middle.z), 0.45 * size.z);

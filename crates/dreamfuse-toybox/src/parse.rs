@@ -46,7 +46,8 @@ impl Reader<'_> {
     /// Consumes `expected` (words with spaces) if it comes next.
     fn take(&mut self, expected: &str) -> bool {
         let count = expected.split(' ').count();
-        let is_next = self.words.len() >= count && expected.split(' ').eq(self.words[..count].iter().copied());
+        let is_next = self.words.len() >= count
+            && expected.split(' ').eq(self.words[..count].iter().copied());
         if is_next {
             self.words = &self.words[count..];
         }
@@ -66,19 +67,31 @@ impl Reader<'_> {
         meanings: impl IntoIterator<Item = &'m str>,
         synonyms: &[(&str, &[&str])],
     ) -> Option<usize> {
-        let others = |name: &str| synonyms.iter().find(|(other, _)| *other == name).map_or(&[][..], |(_, words)| words);
-        meanings.into_iter().position(|name| self.take(name) || self.take_any(others(name)))
+        let others = |name: &str| {
+            synonyms
+                .iter()
+                .find(|(other, _)| *other == name)
+                .map_or(&[][..], |(_, words)| words)
+        };
+        meanings
+            .into_iter()
+            .position(|name| self.take(name) || self.take_any(others(name)))
     }
 
     fn material(&mut self) -> Option<Material> {
-        let adjective = self.take_meaning(MATERIALS.iter().map(|words| words.adjective), MATERIAL_SYNONYMS);
-        let index = adjective.or_else(|| self.take_meaning(MATERIALS.iter().map(|words| words.noun), &[]));
+        let adjective = self.take_meaning(
+            MATERIALS.iter().map(|words| words.adjective),
+            MATERIAL_SYNONYMS,
+        );
+        let index =
+            adjective.or_else(|| self.take_meaning(MATERIALS.iter().map(|words| words.noun), &[]));
         index.map(|index| MATERIALS[index].material)
     }
 
     fn some_material(&mut self) -> Result<Material, ParseError> {
         let next = self.words.first().copied().unwrap_or("the end");
-        self.material().ok_or_else(|| ParseError::NoMaterial(next.into()))
+        self.material()
+            .ok_or_else(|| ParseError::NoMaterial(next.into()))
     }
 
     /// The number that is said, if one is; articles say none, for they stand before "pie charts" too.
@@ -97,7 +110,9 @@ impl Reader<'_> {
         loop {
             if let Some((found, _)) = Size::WORDS.iter().find(|(_, words)| self.take_any(words)) {
                 size = Some(*found);
-            } else if let Some(index) = self.take_meaning(COLORS.iter().map(|(name, _)| *name), COLOR_SYNONYMS) {
+            } else if let Some(index) =
+                self.take_meaning(COLORS.iter().map(|(name, _)| *name), COLOR_SYNONYMS)
+            {
                 color = Some(index);
             } else if let Some(material) = self.material() {
                 materials.push(material);
@@ -107,7 +122,13 @@ impl Reader<'_> {
         }
         let (kind, is_plural) = self.kind()?;
         let count = count.unwrap_or(if is_plural { 2 } else { 1 });
-        let mut phrase = Phrase { count, size, color, materials, ..Phrase::of(kind) };
+        let mut phrase = Phrase {
+            count,
+            size,
+            color,
+            materials,
+            ..Phrase::of(kind)
+        };
         self.qualifiers(&mut phrase)?;
         if phrase.materials.len() > 2 {
             return Err(ParseError::TooManyMaterials);
@@ -122,7 +143,9 @@ impl Reader<'_> {
         }
         let plural = self.take_meaning(KINDS.iter().map(|kind| kind.plural), &[]);
         let next = || self.words.first().copied().unwrap_or("the end").into();
-        plural.map(|kind| (kind, true)).ok_or_else(|| ParseError::NoThing(next()))
+        plural
+            .map(|kind| (kind, true))
+            .ok_or_else(|| ParseError::NoThing(next()))
     }
 
     /// "made of stone", "gesturing", "wearing a hat".
@@ -140,7 +163,8 @@ impl Reader<'_> {
                 && let Some(extra) = self.extra()
             {
                 phrase.extra = Some((extra, Box::new(self.phrase()?)));
-            } else if self.words.first() == Some(&"playing") && self.words.get(1) != Some(&"chess") {
+            } else if self.words.first() == Some(&"playing") && self.words.get(1) != Some(&"chess")
+            {
                 self.take("playing");
                 phrase.extra = Some((Extra::Holding, Box::new(self.phrase()?)));
             } else {
@@ -150,17 +174,28 @@ impl Reader<'_> {
     }
 
     fn extra(&mut self) -> Option<Extra> {
-        Extra::WORDS.iter().find(|(_, words)| self.take_any(words)).map(|(extra, _)| *extra)
+        Extra::WORDS
+            .iter()
+            .find(|(_, words)| self.take_any(words))
+            .map(|(extra, _)| *extra)
     }
 
     fn relation(&mut self) -> Result<Option<(Relation, Phrase)>, ParseError> {
         if self.take("and") {
             let other = self.phrase()?;
-            let relation = if self.take("playing chess") { Relation::PlayingChess } else { Relation::NextTo };
+            let relation = if self.take("playing chess") {
+                Relation::PlayingChess
+            } else {
+                Relation::NextTo
+            };
             return Ok(Some((relation, other)));
         }
-        let found = Relation::WORDS.iter().find(|(_, words)| self.take_any(words));
-        found.map(|(relation, _)| Ok((*relation, self.phrase()?))).transpose()
+        let found = Relation::WORDS
+            .iter()
+            .find(|(_, words)| self.take_any(words));
+        found
+            .map(|(relation, _)| Ok((*relation, self.phrase()?)))
+            .transpose()
     }
 }
 
@@ -176,17 +211,29 @@ mod tests {
                 "a DSLR photo of a squirrel gesturing in front of an easel showing colorful pie charts",
                 "a squirrel gesturing in front of an easel showing colorful pie charts",
             ),
-            ("a robot and dinosaur playing chess, front view", "a robot and dinosaur playing chess"),
-            ("Tower Bridge made out of gingerbread and candy", "tower bridge made out of gingerbread and candy"),
+            (
+                "a robot and dinosaur playing chess, front view",
+                "a robot and dinosaur playing chess",
+            ),
+            (
+                "Tower Bridge made out of gingerbread and candy",
+                "tower bridge made out of gingerbread and candy",
+            ),
             ("an astronaut riding a horse", "an astronaut on a horse"),
             ("a corgi wearing a crown", "a corgi wearing a crown"),
             ("a bear playing a guitar", "a bear playing a guitar"),
-            ("a zoomed out DSLR photo of a pair of big grey corgis", "two giant gray corgis"),
+            (
+                "a zoomed out DSLR photo of a pair of big grey corgis",
+                "two giant gray corgis",
+            ),
             (
                 "a teal bunny left of three little metal cats",
                 "a turquoise rabbit to the left of three tiny silver cats",
             ),
-            ("robots chasing a cute sheep", "two robots following a sheep"),
+            (
+                "robots chasing a cute sheep",
+                "two robots following a sheep",
+            ),
         ] {
             assert_eq!(parse(text).unwrap().to_string(), things);
         }
@@ -194,8 +241,17 @@ mod tests {
 
     #[test]
     fn nonsense_is_located() {
-        assert_eq!(parse("a red unicorn"), Err(ParseError::NoThing("unicorn".into())));
-        assert_eq!(parse("a robot at"), Err(ParseError::NoThing("the end".into())));
-        assert_eq!(parse("a robot banana"), Err(ParseError::LeftOver("banana".into())));
+        assert_eq!(
+            parse("a red unicorn"),
+            Err(ParseError::NoThing("unicorn".into()))
+        );
+        assert_eq!(
+            parse("a robot at"),
+            Err(ParseError::NoThing("the end".into()))
+        );
+        assert_eq!(
+            parse("a robot banana"),
+            Err(ParseError::LeftOver("banana".into()))
+        );
     }
 }

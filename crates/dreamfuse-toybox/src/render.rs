@@ -14,7 +14,11 @@ pub struct Look {
 impl Look {
     /// Albedo on neutral grey: what evaluations compare.
     pub fn albedo(camera: &Camera) -> Self {
-        Self { shading: Shading::Albedo, light: Light::headlight(camera), background: [0.5; 3] }
+        Self {
+            shading: Shading::Albedo,
+            light: Light::headlight(camera),
+            background: [0.5; 3],
+        }
     }
 }
 
@@ -53,17 +57,24 @@ fn pixel(scene: &Scene, camera: &Camera, look: &Look, size: usize, index: usize,
     let at = |i: usize, sub: usize| (i * SUPERSAMPLES + sub) as f32 / fine + 0.5 / fine;
     let (mut color, mut hits, mut depth, mut normal) = ([0.0f32; 3], 0, 0.0, Vec3::zeros());
     for sample in 0..samples {
-        let ray = camera.ray(at(index % size, sample % SUPERSAMPLES), at(index / size, sample / SUPERSAMPLES));
+        let ray = camera.ray(
+            at(index % size, sample % SUPERSAMPLES),
+            at(index / size, sample / SUPERSAMPLES),
+        );
         let sampled = match scene.trace(&ray) {
             None => look.background,
             Some(surface) => {
                 hits += 1;
                 depth += surface.distance;
                 normal += surface.normal;
-                look.shading.apply(surface.albedo, surface.point, surface.normal, &look.light)
+                look.shading
+                    .apply(surface.albedo, surface.point, surface.normal, &look.light)
             }
         };
-        color.iter_mut().zip(sampled).for_each(|(sum, value)| *sum += value / samples as f32);
+        color
+            .iter_mut()
+            .zip(sampled)
+            .for_each(|(sum, value)| *sum += value / samples as f32);
     }
     view.picture.pixels[index] = color;
     if hits > 0 {
@@ -89,7 +100,10 @@ mod tests {
         let size = 32;
         let view = render(&scene, &camera, &Look::albedo(&camera), size);
         let covered = view.opacity.iter().filter(|&&a| a > 0.0).count();
-        assert!((100..600).contains(&covered), "{covered} of 1024 pixels are covered");
+        assert!(
+            (100..600).contains(&covered),
+            "{covered} of 1024 pixels are covered"
+        );
         for (index, ray) in camera.rays(size).iter().enumerate() {
             if let Some(surface) = scene.trace(ray) {
                 assert!(scene.signed_distance(surface.point).abs() < 2e-3);
@@ -103,12 +117,21 @@ mod tests {
     #[test]
     fn a_crop_shows_what_the_whole_view_shows_there() {
         let (scene, whole) = (scene("a red mushroom"), Camera::orbit(0.0, 0.2));
-        let crop = Camera { crop: Crop { center: [0.5, 0.5], scale: 0.5 }, ..whole };
+        let crop = Camera {
+            crop: Crop {
+                center: [0.5, 0.5],
+                scale: 0.5,
+            },
+            ..whole
+        };
         let large = render(&scene, &whole, &Look::albedo(&whole), 32);
         let small = render(&scene, &crop, &Look::albedo(&crop), 16);
         for y in 0..16 {
             for x in 0..16 {
-                let (a, b) = (small.picture.pixels[y * 16 + x], large.picture.pixels[(y + 16) * 32 + x + 16]);
+                let (a, b) = (
+                    small.picture.pixels[y * 16 + x],
+                    large.picture.pixels[(y + 16) * 32 + x + 16],
+                );
                 assert!((0..3).all(|c| (a[c] - b[c]).abs() < 1e-4));
             }
         }
@@ -120,8 +143,19 @@ mod tests {
         let redness = |azimuth: f32| {
             let camera = Camera::orbit(azimuth, 0.2);
             let picture = render(&scene, &camera, &Look::albedo(&camera), 32).picture;
-            let weigh = |x: usize, p: &[f32; 3]| if p[0] > 2.0 * p[2] { x as f32 - 15.5 } else { 0.0 };
-            picture.pixels.iter().enumerate().map(|(i, p)| weigh(i % 32, p)).sum::<f32>()
+            let weigh = |x: usize, p: &[f32; 3]| {
+                if p[0] > 2.0 * p[2] {
+                    x as f32 - 15.5
+                } else {
+                    0.0
+                }
+            };
+            picture
+                .pixels
+                .iter()
+                .enumerate()
+                .map(|(i, p)| weigh(i % 32, p))
+                .sum::<f32>()
         };
         assert!(redness(0.0) < -100.0);
         assert!(redness(std::f32::consts::PI) > 100.0);

@@ -80,7 +80,9 @@ impl Scene {
         };
         // A tiny thing by itself leaves most of the world empty; a giant one can but fill it.
         let radius = RADIUS * whole.scale.min(1.0);
-        Self { parts: whole.into_centered(radius).parts }
+        Self {
+            parts: whole.into_centered(radius).parts,
+        }
     }
 
     /// The first surface along a ray that starts outside.
@@ -95,18 +97,27 @@ impl Scene {
         let (distance, normal, index) = first?;
         let point = ray.origin + distance * ray.direction;
         let (albedo, normal) = self.parts[index].surface(point, normal);
-        Some(Surface { distance, point, normal, albedo })
+        Some(Surface {
+            distance,
+            point,
+            normal,
+            albedo,
+        })
     }
 
     /// The signed distance of a point from the union of all parts; inside it is a bound.
     pub fn signed_distance(&self, point: Vec3) -> f32 {
-        self.parts.iter().map(|part| part.solid.signed_distance(part.to_local(point))).fold(f32::MAX, f32::min)
+        self.parts
+            .iter()
+            .map(|part| part.solid.signed_distance(part.to_local(point)))
+            .fold(f32::MAX, f32::min)
     }
 }
 
 impl Part {
     fn to_local(&self, point: Vec3) -> Vec3 {
-        self.rotation.inverse_transform_vector(&(point - self.center))
+        self.rotation
+            .inverse_transform_vector(&(point - self.center))
     }
 
     /// Distance and world normal of the first hit nearer than `limit`.
@@ -125,8 +136,18 @@ impl Part {
 
     /// Albedo and shading normal at a point of the surface.
     fn surface(&self, point: Vec3, normal: Vec3) -> (Color, Vec3) {
-        let Some(Texture { material, part, scale }) = self.material else { return (self.color, normal) };
+        let Some(Texture {
+            material,
+            part,
+            scale,
+        }) = self.material
+        else {
+            return (self.color, normal);
+        };
         let p = self.to_local(point) / scale;
-        (material.paint(self.color, part, p), material.bump(normal, p))
+        (
+            material.paint(self.color, part, p),
+            material.bump(normal, p),
+        )
     }
 }

@@ -45,13 +45,25 @@ impl Solid {
     /// The solid `factor` times as large.
     pub fn scaled(self, factor: f32) -> Self {
         match self {
-            Self::Ellipsoid { radii } => Self::Ellipsoid { radii: factor * radii },
-            Self::Box { half } => Self::Box { half: factor * half },
-            Self::Frustum { bottom, top, half } => {
-                Self::Frustum { bottom: factor * bottom, top: factor * top, half: factor * half }
-            }
-            Self::Torus { major, minor } => Self::Torus { major: factor * major, minor: factor * minor },
-            Self::Capsule { half, radius } => Self::Capsule { half: factor * half, radius: factor * radius },
+            Self::Ellipsoid { radii } => Self::Ellipsoid {
+                radii: factor * radii,
+            },
+            Self::Box { half } => Self::Box {
+                half: factor * half,
+            },
+            Self::Frustum { bottom, top, half } => Self::Frustum {
+                bottom: factor * bottom,
+                top: factor * top,
+                half: factor * half,
+            },
+            Self::Torus { major, minor } => Self::Torus {
+                major: factor * major,
+                minor: factor * minor,
+            },
+            Self::Capsule { half, radius } => Self::Capsule {
+                half: factor * half,
+                radius: factor * radius,
+            },
         }
     }
 
@@ -72,7 +84,9 @@ impl Solid {
         match *self {
             Self::Ellipsoid { radii } => radii.component_mul(&axis).norm(),
             Self::Box { half } => half.dot(&axis.abs()),
-            Self::Frustum { bottom, top, half } => (top * across + half * axis.z).max(bottom * across - half * axis.z),
+            Self::Frustum { bottom, top, half } => {
+                (top * across + half * axis.z).max(bottom * across - half * axis.z)
+            }
             Self::Torus { major, minor } => major * across + minor,
             Self::Capsule { half, radius } => half * axis.z.abs() + radius,
         }
@@ -86,12 +100,30 @@ mod tests {
     use rand::{Rng, RngExt};
 
     const SOLIDS: [Solid; 6] = [
-        Solid::Ellipsoid { radii: Vec3::new(0.9, 0.4, 0.6) },
-        Solid::Box { half: Vec3::new(0.5, 0.3, 0.7) },
-        Solid::Frustum { bottom: 0.7, top: 0.2, half: 0.5 },
-        Solid::Frustum { bottom: 0.4, top: 0.4, half: 0.6 },
-        Solid::Torus { major: 0.7, minor: 0.2 },
-        Solid::Capsule { half: 0.5, radius: 0.3 },
+        Solid::Ellipsoid {
+            radii: Vec3::new(0.9, 0.4, 0.6),
+        },
+        Solid::Box {
+            half: Vec3::new(0.5, 0.3, 0.7),
+        },
+        Solid::Frustum {
+            bottom: 0.7,
+            top: 0.2,
+            half: 0.5,
+        },
+        Solid::Frustum {
+            bottom: 0.4,
+            top: 0.4,
+            half: 0.6,
+        },
+        Solid::Torus {
+            major: 0.7,
+            minor: 0.2,
+        },
+        Solid::Capsule {
+            half: 0.5,
+            radius: 0.3,
+        },
     ];
 
     fn point(rng: &mut impl Rng, reach: f32) -> Vec3 {
@@ -121,13 +153,25 @@ mod tests {
             let mut hits = 0;
             for _ in 0..2000 {
                 let origin = 3.0 * point(&mut rng, 1.0).normalize();
-                let ray = Ray { origin, direction: (point(&mut rng, 0.8) - origin).normalize() };
-                let (Some(marched), Some(hit)) = (march(solid, &ray), solid.intersect(&ray)) else { continue };
+                let ray = Ray {
+                    origin,
+                    direction: (point(&mut rng, 0.8) - origin).normalize(),
+                };
+                let (Some(marched), Some(hit)) = (march(solid, &ray), solid.intersect(&ray)) else {
+                    continue;
+                };
                 hits += 1;
                 // Where a ray grazes, a small error of the point is a large one along the ray.
                 let slack = 1e-4 / hit.normal.dot(&ray.direction).abs().max(1e-2) + 1e-4;
-                assert!((hit.distance - marched).abs() < slack, "{solid:?} {ray:?}: {} for {marched}", hit.distance);
-                assert!(hit.normal.dot(&ray.direction) < 1e-3, "{solid:?}: the normal looks inward");
+                assert!(
+                    (hit.distance - marched).abs() < slack,
+                    "{solid:?} {ray:?}: {} for {marched}",
+                    hit.distance
+                );
+                assert!(
+                    hit.normal.dot(&ray.direction) < 1e-3,
+                    "{solid:?}: the normal looks inward"
+                );
             }
             assert!(hits > 300, "{solid:?}: only {hits} rays hit");
         }
@@ -139,12 +183,19 @@ mod tests {
         for solid in &SOLIDS {
             for _ in 0..2000 {
                 let origin = 3.0 * point(&mut rng, 1.0).normalize();
-                let ray = Ray { origin, direction: (point(&mut rng, 1.0) - origin).normalize() };
+                let ray = Ray {
+                    origin,
+                    direction: (point(&mut rng, 1.0) - origin).normalize(),
+                };
                 let nearest = (0..6000)
                     .map(|i| solid.signed_distance(ray.origin + i as f32 * 1e-3 * ray.direction))
                     .fold(f32::MAX, f32::min);
                 if nearest.abs() > 5e-3 {
-                    assert_eq!(solid.intersect(&ray).is_some(), nearest < 0.0, "{solid:?} {ray:?} {nearest}");
+                    assert_eq!(
+                        solid.intersect(&ray).is_some(),
+                        nearest < 0.0,
+                        "{solid:?} {ray:?} {nearest}"
+                    );
                 }
             }
         }
@@ -156,17 +207,29 @@ mod tests {
         for solid in &SOLIDS {
             for _ in 0..300 {
                 let origin = 3.0 * point(&mut rng, 1.0).normalize();
-                let ray = Ray { origin, direction: (point(&mut rng, 0.3) - origin).normalize() };
-                let Some(hit) = solid.intersect(&ray) else { continue };
+                let ray = Ray {
+                    origin,
+                    direction: (point(&mut rng, 0.3) - origin).normalize(),
+                };
+                let Some(hit) = solid.intersect(&ray) else {
+                    continue;
+                };
                 let p = ray.origin + (hit.distance - 0.05) * ray.direction;
                 let h = 1e-3;
                 let slope = |axis: Vec3| {
-                    (solid.signed_distance(p + h * axis) - solid.signed_distance(p - h * axis)) / (2.0 * h)
+                    (solid.signed_distance(p + h * axis) - solid.signed_distance(p - h * axis))
+                        / (2.0 * h)
                 };
                 let gradient = Vec3::new(slope(Vec3::x()), slope(Vec3::y()), slope(Vec3::z()));
-                assert!((gradient.norm() - 1.0).abs() < 0.05, "{solid:?} at {p:?}: {gradient:?}");
+                assert!(
+                    (gradient.norm() - 1.0).abs() < 0.05,
+                    "{solid:?} at {p:?}: {gradient:?}"
+                );
                 let surface = p - solid.signed_distance(p) * gradient;
-                assert!(solid.signed_distance(surface).abs() < 5e-3, "{solid:?}: not the nearest point");
+                assert!(
+                    solid.signed_distance(surface).abs() < 5e-3,
+                    "{solid:?}: not the nearest point"
+                );
             }
         }
     }
@@ -179,7 +242,10 @@ mod tests {
                 let axis = point(&mut rng, 1.0).normalize();
                 let reach = solid.extent(axis);
                 let inside = |p: &Vec3| solid.signed_distance(*p) <= 0.0;
-                let farthest = (0..4000).map(|_| point(&mut rng, 1.0)).filter(inside).map(|p| p.dot(&axis));
+                let farthest = (0..4000)
+                    .map(|_| point(&mut rng, 1.0))
+                    .filter(inside)
+                    .map(|p| p.dot(&axis));
                 assert!(farthest.fold(f32::MIN, f32::max) <= reach + 1e-4);
                 assert!(solid.signed_distance((reach + 0.01) * axis) > 0.0);
                 assert!(reach <= solid.radius() + 1e-5);

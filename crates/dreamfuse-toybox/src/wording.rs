@@ -34,12 +34,18 @@ pub(crate) fn vary_words(sentence: &Sentence, rng: &mut impl Rng) -> String {
     for (_, words) in Size::WORDS {
         vary(&mut text, words[0], &words[1..], 0.4, rng);
     }
-    for (name, others) in SYNONYMS.iter().chain(COLOR_SYNONYMS).chain(MATERIAL_SYNONYMS) {
+    for (name, others) in SYNONYMS
+        .iter()
+        .chain(COLOR_SYNONYMS)
+        .chain(MATERIAL_SYNONYMS)
+    {
         vary(&mut text, name, others, 0.2, rng);
     }
     vary(&mut text, "made out of", &["made of"], 0.3, rng);
     if rng.random_bool(0.06)
-        && let Some(rest) = text.strip_prefix(" a ").or_else(|| text.strip_prefix(" an "))
+        && let Some(rest) = text
+            .strip_prefix(" a ")
+            .or_else(|| text.strip_prefix(" an "))
     {
         let adjective = PRAISE.choose(rng).expect("adjectives");
         text = format!(" {} {adjective} {rest}", article(adjective));
@@ -59,7 +65,11 @@ fn vary(text: &mut String, word: &str, others: &[&str], share: f64, rng: &mut im
     let other = others.choose(rng).expect("synonyms");
     *text = text.replacen(&format!(" {word} "), &format!(" {other} "), 1);
     for wrong in ["a", "an"] {
-        *text = text.replacen(&format!(" {wrong} {other} "), &format!(" {} {other} ", article(other)), 1);
+        *text = text.replacen(
+            &format!(" {wrong} {other} "),
+            &format!(" {} {other} ", article(other)),
+            1,
+        );
     }
 }
 
@@ -67,7 +77,11 @@ fn vary(text: &mut String, word: &str, others: &[&str], share: f64, rng: &mut im
 fn vary_number(text: &mut String, sentence: &Sentence, rng: &mut impl Rng) {
     vary(text, "two", &[PAIR], 0.2, rng);
     // A word that is its own plural says two by its number alone.
-    if !sentence.phrases().any(|phrase| KINDS[phrase.kind].name == KINDS[phrase.kind].plural) && rng.random_bool(0.2) {
+    if !sentence
+        .phrases()
+        .any(|phrase| KINDS[phrase.kind].name == KINDS[phrase.kind].plural)
+        && rng.random_bool(0.2)
+    {
         *text = text.replacen(" two ", " ", 1);
     }
 }

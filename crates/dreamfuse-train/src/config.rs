@@ -102,9 +102,17 @@ impl TrainConfig {
             }
         }
         if !self.text_width.is_multiple_of(TEXT_HEADS) {
-            return Err(format!("text_width = {} is no multiple of {TEXT_HEADS}", self.text_width));
+            return Err(format!(
+                "text_width = {} is no multiple of {TEXT_HEADS}",
+                self.text_width
+            ));
         }
-        let numbers = [self.rate, self.weight_decay, self.clip_norm as f32, self.time_mean as f32];
+        let numbers = [
+            self.rate,
+            self.weight_decay,
+            self.clip_norm as f32,
+            self.time_mean as f32,
+        ];
         let is_spread = self.time_deviation.is_finite() && self.time_deviation > 0.0;
         if !numbers.iter().all(|number| number.is_finite()) || !is_spread {
             return Err("rate, weight_decay, clip_norm and time_mean have to be numbers, time_deviation above 0".into());
@@ -124,7 +132,9 @@ impl TrainConfig {
         let levels = self.channels.len();
         let has_text = |level: usize| level >= self.text_from_level;
         let types = |order: &mut dyn Iterator<Item = usize>, with: &str, without: &str| {
-            order.map(|level| if has_text(level) { with } else { without }.to_owned()).collect::<Vec<_>>()
+            order
+                .map(|level| if has_text(level) { with } else { without }.to_owned())
+                .collect::<Vec<_>>()
         };
         UNetConfig {
             sample_size: self.size,

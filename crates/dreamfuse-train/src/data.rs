@@ -31,7 +31,9 @@ impl Batch {
     pub(crate) fn shards(&self, count: usize) -> Vec<Self> {
         let part = |first: usize| {
             let last = (first + count).min(self.len());
-            let rows = |list: &[f32]| list[first * list.len() / self.len()..last * list.len() / self.len()].to_vec();
+            let rows = |list: &[f32]| {
+                list[first * list.len() / self.len()..last * list.len() / self.len()].to_vec()
+            };
             let tokens = self.ids.len() / self.len();
             Self {
                 clean: rows(&self.clean),
@@ -60,28 +62,50 @@ pub(crate) fn draw(
     timesteps: usize,
     step: u64,
 ) -> Batch {
-    let examples: Vec<Example> =
-        (0..config.batch).into_par_iter().map(|index| example(config, captions, tokenizer, step, index)).collect();
+    let examples: Vec<Example> = (0..config.batch)
+        .into_par_iter()
+        .map(|index| example(config, captions, tokenizer, step, index))
+        .collect();
     let mut rng = stream(config.seed, Purpose::Timestep, 0, step);
     let timestep = |z: f64| {
         let t = 1.0 / (1.0 + (-config.time_mean - config.time_deviation * z).exp());
         ((t * timesteps as f64) as usize).min(timesteps - 1)
     };
     Batch {
-        timesteps: (0..config.batch).map(|_| timestep(rng.sample(StandardNormal))).collect(),
-        clean: examples.iter().flat_map(|e| e.clean.iter().copied()).collect(),
-        noise: examples.iter().flat_map(|e| e.noise.iter().copied()).collect(),
-        ids: examples.iter().flat_map(|e| e.ids.iter().copied()).collect(),
+        timesteps: (0..config.batch)
+            .map(|_| timestep(rng.sample(StandardNormal)))
+            .collect(),
+        clean: examples
+            .iter()
+            .flat_map(|e| e.clean.iter().copied())
+            .collect(),
+        noise: examples
+            .iter()
+            .flat_map(|e| e.noise.iter().copied())
+            .collect(),
+        ids: examples
+            .iter()
+            .flat_map(|e| e.ids.iter().copied())
+            .collect(),
         cameras: examples.iter().flat_map(|e| e.camera).collect(),
     }
 }
 
-fn example(config: &TrainConfig, captions: &CaptionSampler, tokenizer: &Tokenizer, step: u64, index: usize) -> Example {
+fn example(
+    config: &TrainConfig,
+    captions: &CaptionSampler,
+    tokenizer: &Tokenizer,
+    step: u64,
+    index: usize,
+) -> Example {
     let mut rng = stream(config.seed, Purpose::Caption, step, index as u64);
     let caption = captions.sample(&mut rng);
     let (is_canonical, instance) = (rng.random_bool(config.canonical), rng.random());
-    let scene =
-        if is_canonical { Scene::canonical(&caption.sentence) } else { Scene::instance(&caption.sentence, instance) };
+    let scene = if is_canonical {
+        Scene::canonical(&caption.sentence)
+    } else {
+        Scene::instance(&caption.sentence, instance)
+    };
     let camera = config.cameras.sample(0, 1, &mut rng);
     let look = look(config, &camera, &mut rng);
     let picture = render(&scene, &camera, &look, config.size).picture;
@@ -98,8 +122,14 @@ fn example(config: &TrainConfig, captions: &CaptionSampler, tokenizer: &Tokenize
     Example {
         clean: planes.iter().map(|v| 2.0 * v - 1.0).collect(),
         noise: rng.sample_iter(StandardNormal).take(planes.len()).collect(),
-        ids: tokenizer.encode(&text).expect("captions of the grammar fit"),
-        camera: if is_told { camera.conditioning() } else { [0.0; Camera::CONDITIONING] },
+        ids: tokenizer
+            .encode(&text)
+            .expect("captions of the grammar fit"),
+        camera: if is_told {
+            camera.conditioning()
+        } else {
+            [0.0; Camera::CONDITIONING]
+        },
     }
 }
 
@@ -113,5 +143,9 @@ fn look(config: &TrainConfig, camera: &Camera, rng: &mut impl Rng) -> Look {
         Shading::Lambertian
     };
     let light = config.lights.sample(camera, rng);
-    Look { shading, light, background: random_background(rng) }
+    Look {
+        shading,
+        light,
+        background: random_background(rng),
+    }
 }

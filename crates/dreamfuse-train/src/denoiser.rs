@@ -17,20 +17,36 @@ pub(crate) struct Denoiser {
 
 impl Denoiser {
     /// Algorithm 1 of Ho et al. 2020: noise the pictures, predict, compare.
-    pub(crate) fn loss(&self, batch: &Batch, schedule: &NoiseSchedule, device: &Device) -> Tensor<1> {
+    pub(crate) fn loss(
+        &self,
+        batch: &Batch,
+        schedule: &NoiseSchedule,
+        device: &Device,
+    ) -> Tensor<1> {
         let count = batch.len();
         let size = (batch.clean.len() / (3 * count)).isqrt();
-        let picture =
-            |values: &[f32]| Tensor::<4>::from_data(TensorData::new(values.to_vec(), [count, 3, size, size]), device);
+        let picture = |values: &[f32]| {
+            Tensor::<4>::from_data(
+                TensorData::new(values.to_vec(), [count, 3, size, size]),
+                device,
+            )
+        };
         let (clean, noise) = (picture(&batch.clean), picture(&batch.noise));
         let tokens = batch.ids.len() / count;
-        let ids = Tensor::<2, Int>::from_data(TensorData::new(batch.ids.clone(), [count, tokens]), device);
-        let camera =
-            Tensor::<2>::from_data(TensorData::new(batch.cameras.clone(), [count, Camera::CONDITIONING]), device);
+        let ids = Tensor::<2, Int>::from_data(
+            TensorData::new(batch.ids.clone(), [count, tokens]),
+            device,
+        );
+        let camera = Tensor::<2>::from_data(
+            TensorData::new(batch.cameras.clone(), [count, Camera::CONDITIONING]),
+            device,
+        );
         let noisy = schedule.add_noise(clean.clone(), noise.clone(), &batch.timesteps);
         let target = schedule.target(clean, noise, &batch.timesteps);
         let text = self.unet.read(&self.text_encoder.forward(ids));
-        let output = self.unet.forward(noisy, &batch.timesteps, text, Some(camera));
+        let output = self
+            .unet
+            .forward(noisy, &batch.timesteps, text, Some(camera));
         (output - target).powi_scalar(2).mean()
     }
 }
@@ -67,7 +83,8 @@ mod tests {
         let batch = trainer.draw(100);
         let flat = |trainer: &Trainer| trainer.gradients(&batch).0.concat();
         let right = flat(&trainer);
-        let norm = |values: &mut dyn Iterator<Item = f32>| values.map(|v| v * v).sum::<f32>().sqrt();
+        let norm =
+            |values: &mut dyn Iterator<Item = f32>| values.map(|v| v * v).sum::<f32>().sqrt();
         let mut trainer = trainer;
         for (precision, most) in [(Precision::F16, 2e-2), (Precision::Bf16, 1e-1)] {
             trainer = trainer.on(&Device::flex(), precision);
@@ -87,18 +104,32 @@ mod tests {
         let lists = parameters(trainer.model());
         let loss = |lists: Vec<Vec<f32>>| {
             let model = with_parameters(trainer.model().clone(), lists, &trainer.device);
-            f64::from(model.loss(&batch, &trainer.schedule, &trainer.device).into_scalar::<f32>())
+            f64::from(
+                model
+                    .loss(&batch, &trainer.schedule, &trainer.device)
+                    .into_scalar::<f32>(),
+            )
         };
         for (index, gradient) in gradients.iter().enumerate() {
-            let norm = gradient.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+            let norm = gradient
+                .iter()
+                .map(|v| f64::from(*v).powi(2))
+                .sum::<f64>()
+                .sqrt();
             let along = |step: f64| {
                 let mut moved = lists.clone();
-                moved[index].iter_mut().zip(gradient).for_each(|(v, g)| *v += (step / norm * f64::from(*g)) as f32);
+                moved[index]
+                    .iter_mut()
+                    .zip(gradient)
+                    .for_each(|(v, g)| *v += (step / norm * f64::from(*g)) as f32);
                 loss(moved)
             };
             let slope = (along(1e-2) - along(-1e-2)) / 2e-2;
             // The loss is a sum in f32: differences below its last digits say nothing.
-            assert!((slope - norm).abs() <= 0.02 * norm + 3e-5, "parameter {index}: {norm:.3e}, slope {slope:.3e}");
+            assert!(
+                (slope - norm).abs() <= 0.02 * norm + 3e-5,
+                "parameter {index}: {norm:.3e}, slope {slope:.3e}"
+            );
         }
     }
 }

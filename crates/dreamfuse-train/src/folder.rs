@@ -28,23 +28,54 @@ pub(crate) fn write(
         create_folder(&folder.join(part))?;
     }
     let text = |name: &str, text: &str| write_atomically(&folder.join(name), text.as_bytes());
-    let config_json = |name: &str, class: &[(&str, serde_json::Value)], value: serde_json::Value| {
-        let serde_json::Value::Object(mut map) = value else { unreachable!("configurations are objects") };
-        map.extend(class.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
-        text(name, &pretty(&map))
+    let config_json =
+        |name: &str, class: &[(&str, serde_json::Value)], value: serde_json::Value| {
+            let serde_json::Value::Object(mut map) = value else {
+                unreachable!("configurations are objects")
+            };
+            map.extend(
+                class
+                    .iter()
+                    .map(|(key, value)| ((*key).to_owned(), value.clone())),
+            );
+            text(name, &pretty(&map))
+        };
+    let class = |name: &str| {
+        [
+            ("_class_name", json!(name)),
+            ("_diffusers_version", json!("0.42.1")),
+        ]
     };
-    let class = |name: &str| [("_class_name", json!(name)), ("_diffusers_version", json!("0.42.1"))];
-    config_json("unet/config.json", &class("UNet2DConditionModel"), json!(config.unet()))?;
-    let architecture = [("architectures", json!(["CLIPTextModel"])), ("model_type", json!("clip_text_model"))];
+    config_json(
+        "unet/config.json",
+        &class("UNet2DConditionModel"),
+        json!(config.unet()),
+    )?;
+    let architecture = [
+        ("architectures", json!(["CLIPTextModel"])),
+        ("model_type", json!("clip_text_model")),
+    ];
     let ids = [
         ("bos_token_id", json!(tokenizer.vocab_size - 2)),
         ("eos_token_id", json!(tokenizer.vocab_size - 1)),
         ("pad_token_id", json!(tokenizer.vocab_size - 1)),
     ];
     let text_extra = [architecture.as_slice(), ids.as_slice()].concat();
-    config_json("text_encoder/config.json", &text_extra, json!(config.text_encoder(tokenizer.vocab_size)))?;
-    let scheduler_extra = [class("DDPMScheduler").as_slice(), [("clip_sample", json!(true))].as_slice()].concat();
-    config_json("scheduler/scheduler_config.json", &scheduler_extra, json!(config.schedule()))?;
+    config_json(
+        "text_encoder/config.json",
+        &text_extra,
+        json!(config.text_encoder(tokenizer.vocab_size)),
+    )?;
+    let scheduler_extra = [
+        class("DDPMScheduler").as_slice(),
+        [("clip_sample", json!(true))].as_slice(),
+    ]
+    .concat();
+    config_json(
+        "scheduler/scheduler_config.json",
+        &scheduler_extra,
+        json!(config.schedule()),
+    )?;
     text("tokenizer/vocab.json", &tokenizer.vocab)?;
     text("tokenizer/merges.txt", &tokenizer.merges)?;
     text("tokenizer/tokenizer_config.json", &tokenizer.config)?;
@@ -56,7 +87,9 @@ pub(crate) fn write(
     text("model_index.json", &pretty(&index))?;
     text("words.txt", &(words::all().join("\n") + "\n"))?;
     model.unet.save(&folder.join(UNET_WEIGHTS), DType::F16)?;
-    model.text_encoder.save(&folder.join("text_encoder/model.safetensors"), DType::F16)?;
+    model
+        .text_encoder
+        .save(&folder.join("text_encoder/model.safetensors"), DType::F16)?;
     Ok(())
 }
 
@@ -76,10 +109,17 @@ mod tests {
     #[test]
     fn the_shipped_words_keep_their_ids() {
         let config: TrainConfig = toml::from_str(include_str!("../configs/prior-32.toml")).unwrap();
-        let ids = |vocab: &str| serde_json::from_str::<std::collections::HashMap<String, usize>>(vocab).unwrap();
+        let ids = |vocab: &str| {
+            serde_json::from_str::<std::collections::HashMap<String, usize>>(vocab).unwrap()
+        };
         let today = ids(&tokenizer_files(&config).vocab);
-        let shipped = ids(include_str!("../../dreamfuse-diffusion/assets/embedded-prior/tokenizer/vocab.json"));
-        for (token, id) in shipped.into_iter().filter(|(token, _)| !token.starts_with("<|")) {
+        let shipped = ids(include_str!(
+            "../../dreamfuse-diffusion/assets/embedded-prior/tokenizer/vocab.json"
+        ));
+        for (token, id) in shipped
+            .into_iter()
+            .filter(|(token, _)| !token.starts_with("<|"))
+        {
             assert_eq!(today.get(&token), Some(&id), "{token}");
         }
     }
@@ -91,20 +131,36 @@ mod tests {
             files.tokenizer().unwrap()
         };
         let device = Device::flex();
-        let (small, large) = (tokenizer(&["cat", "dog"]), tokenizer(&["cat", "lion", "dog"]));
+        let (small, large) = (
+            tokenizer(&["cat", "dog"]),
+            tokenizer(&["cat", "lion", "dog"]),
+        );
         let encoder = |tokenizer: &Tokenizer| {
-            let config: TrainConfig = toml::from_str(include_str!("../configs/prior-32.toml")).unwrap();
-            let config = TrainConfig { text_width: 16, tokens: 8, ..config };
+            let config: TrainConfig =
+                toml::from_str(include_str!("../configs/prior-32.toml")).unwrap();
+            let config = TrainConfig {
+                text_width: 16,
+                tokens: 8,
+                ..config
+            };
             ClipTextModel::new(&config.text_encoder(tokenizer.vocabulary_size()), &device)
         };
         let (old, fresh) = (encoder(&small), encoder(&large));
         let grown = old.clone().with_tokens(&large.ids_in(&small), &fresh);
         let meaning = |model: &ClipTextModel, tokenizer: &Tokenizer, text: &str| {
             let ids = tokenizer.encode(text).unwrap();
-            model.forward(Tensor::<1, Int>::from_ints(ids.as_slice(), &device).unsqueeze()).into_data()
+            model
+                .forward(Tensor::<1, Int>::from_ints(ids.as_slice(), &device).unsqueeze())
+                .into_data()
         };
-        assert_eq!(meaning(&grown, &large, "dog cat"), meaning(&old, &small, "dog cat"));
-        assert_ne!(meaning(&grown, &large, "lion"), meaning(&grown, &large, "dog"));
+        assert_eq!(
+            meaning(&grown, &large, "dog cat"),
+            meaning(&old, &small, "dog cat")
+        );
+        assert_ne!(
+            meaning(&grown, &large, "lion"),
+            meaning(&grown, &large, "dog")
+        );
     }
 
     #[test]

@@ -33,16 +33,34 @@ pub struct HeldOut {
 
 /// The measured pictures: all with caption and camera, none of the famous prompts' own share.
 pub(crate) fn batch(config: &TrainConfig, tokenizer: &Tokenizer) -> Batch {
-    let captions = CaptionSampler::new(CaptionShares { famous: 0.0, ..config.captions });
-    let config = TrainConfig { seed: SEED, batch: PICTURES, drop_text: 0.0, drop_camera: 0.0, ..config.clone() };
+    let captions = CaptionSampler::new(CaptionShares {
+        famous: 0.0,
+        ..config.captions
+    });
+    let config = TrainConfig {
+        seed: SEED,
+        batch: PICTURES,
+        drop_text: 0.0,
+        drop_camera: 0.0,
+        ..config.clone()
+    };
     draw(&config, &captions, tokenizer, 1, 0)
 }
 
 /// The errors of `model` at noise level `level`.
-pub(crate) fn measure(model: &Denoiser, batch: &Batch, level: f64, schedule: &NoiseSchedule) -> HeldOut {
+pub(crate) fn measure(
+    model: &Denoiser,
+    batch: &Batch,
+    level: f64,
+    schedule: &NoiseSchedule,
+) -> HeldOut {
     let mut batch = batch.clone();
     batch.timesteps.fill(schedule.timestep(level));
-    let loss = |batch: &Batch| model.loss(batch, schedule, &Device::flex()).into_scalar::<f32>();
+    let loss = |batch: &Batch| {
+        model
+            .loss(batch, schedule, &Device::flex())
+            .into_scalar::<f32>()
+    };
     let own = loss(&batch);
     let tokens = batch.ids.len() / batch.len();
     batch.ids.rotate_right(tokens);
@@ -51,5 +69,10 @@ pub(crate) fn measure(model: &Denoiser, batch: &Batch, level: f64, schedule: &No
     for camera in batch.cameras.chunks_exact_mut(Camera::CONDITIONING) {
         (camera[1], camera[2]) = (-camera[2], camera[1]);
     }
-    HeldOut { level, loss: own, loss_other_caption: other_caption, loss_other_azimuth: loss(&batch) }
+    HeldOut {
+        level,
+        loss: own,
+        loss_other_caption: other_caption,
+        loss_other_azimuth: loss(&batch),
+    }
 }

@@ -23,7 +23,10 @@ pub(crate) struct Step {
 }
 
 fn elements<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().try_to_vec::<f32>().expect("parameters are f32")
+    tensor
+        .into_data()
+        .try_to_vec::<f32>()
+        .expect("parameters are f32")
 }
 
 /// The parameters as lists.
@@ -40,14 +43,22 @@ pub(crate) fn parameters(module: &impl Module) -> Vec<Vec<f32>> {
 }
 
 /// The module with its parameters replaced by lists in the order of [`parameters`].
-pub(crate) fn with_parameters<M: Module>(module: M, lists: impl IntoIterator<Item = Vec<f32>>, device: &Device) -> M {
+pub(crate) fn with_parameters<M: Module>(
+    module: M,
+    lists: impl IntoIterator<Item = Vec<f32>>,
+    device: &Device,
+) -> M {
     struct Replace<'a, I>(I, &'a Device);
     impl<I: Iterator<Item = Vec<f32>>> ModuleMapper for Replace<'_, I> {
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
             let values = self.0.next().expect("one list a parameter");
             let (id, tensor, mapper) = param.consume();
             let replaced = Tensor::from_data(TensorData::new(values, tensor.dims()), self.1);
-            let tracked = if self.1.is_autodiff() { replaced.require_grad() } else { replaced };
+            let tracked = if self.1.is_autodiff() {
+                replaced.require_grad()
+            } else {
+                replaced
+            };
             Param::from_mapped_value(id, tracked, mapper)
         }
     }
@@ -83,7 +94,13 @@ pub(crate) fn gradients(module: &impl Module, grads: &Gradients) -> Vec<Vec<f32>
 
 /// Slots before the first step.
 pub(crate) fn slots(module: &impl Module) -> Vec<Slot> {
-    parameters(module).into_iter().map(|average| Slot { moments: Moments::zeros(average.len()), average }).collect()
+    parameters(module)
+        .into_iter()
+        .map(|average| Slot {
+            moments: Moments::zeros(average.len()),
+            average,
+        })
+        .collect()
 }
 
 /// One step of Adam on all parameters; returns the module and the gradient's norm before clipping.
@@ -95,16 +112,28 @@ pub(crate) fn step<M: Module>(
     slots: &mut [Slot],
     device: &Device,
 ) -> (M, f64) {
-    let norm = grads.par_iter().map(|g| g.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>()).collect::<Vec<_>>();
+    let norm = grads
+        .par_iter()
+        .map(|g| g.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>())
+        .collect::<Vec<_>>();
     let norm = norm.into_iter().sum::<f64>().sqrt();
     if !norm.is_finite() {
         return (module, norm); // the caller reports it; a step on such a gradient would lose the weights
     }
     let scale = (step.clip_norm / norm.max(1e-12)).min(1.0) as f32;
-    let decay = step.ema_decay.min((1.0 + step.number as f64) / (10.0 + step.number as f64)) as f32;
+    let decay = step
+        .ema_decay
+        .min((1.0 + step.number as f64) / (10.0 + step.number as f64)) as f32;
     let mut lists = parameters(&module);
     for ((values, grad), slot) in lists.iter_mut().zip(grads).zip(slots) {
-        adam.step(step.number, step.rate, scale, values, grad, &mut slot.moments);
+        adam.step(
+            step.number,
+            step.rate,
+            scale,
+            values,
+            grad,
+            &mut slot.moments,
+        );
         for (average, value) in slot.average.iter_mut().zip(values.iter()) {
             *average += (1.0 - decay) * (value - *average);
         }

@@ -14,7 +14,9 @@ use dreamfuse_diffusion::clip_text::ClipTextModel;
 use dreamfuse_diffusion::pipeline::UNET_WEIGHTS;
 use dreamfuse_diffusion::tokenizer::TokenizerFiles;
 use dreamfuse_diffusion::unet::UNet;
-use dreamfuse_diffusion::{CheckpointError, NoiseSchedule, Pipeline, Precision, Tokenizer, Weights};
+use dreamfuse_diffusion::{
+    CheckpointError, NoiseSchedule, Pipeline, Precision, Tokenizer, Weights,
+};
 use dreamfuse_kernels::adam::Adam;
 use dreamfuse_kernels::cpu::Workers;
 use dreamfuse_toybox::CaptionSampler;
@@ -27,7 +29,9 @@ use std::sync::Mutex;
 pub enum TrainError {
     #[error("the training state does not fit: {0}")]
     State(String),
-    #[error("the gradient is no longer finite at step {0}; resume from the last checkpoint with a lower rate")]
+    #[error(
+        "the gradient is no longer finite at step {0}; resume from the last checkpoint with a lower rate"
+    )]
     NotFinite(u64),
     #[error("the configuration is wrong: {0}")]
     Config(String),
@@ -89,7 +93,9 @@ impl Trainer {
         let files = folder::tokenizer_files(&config);
         let tokenizer = files.tokenizer().map_err(TrainError::Config)?;
         // Burn draws initial weights from one generator of the process: another trainer must not draw meanwhile.
-        let alone = INITIALIZING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let alone = INITIALIZING
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         device.seed(config.seed);
         let model = Denoiser {
             unet: UNet::new(&config.unet(), &device).with_class_gains(&CAMERA_GAINS, &device),
@@ -119,8 +125,11 @@ impl Trainer {
         self.device = device.clone().autodiff();
         self.precision = precision;
         let is_cpu = *device == Device::flex();
-        (self.workers, self.shard) =
-            if is_cpu { (Workers::single(), SHARD) } else { (Workers::new(1), self.config.batch) };
+        (self.workers, self.shard) = if is_cpu {
+            (Workers::single(), SHARD)
+        } else {
+            (Workers::new(1), self.config.batch)
+        };
         self.model = self.model.map(|model| {
             let lists = parameters(&model);
             with_parameters(model, lists, &self.device)
@@ -136,7 +145,9 @@ impl Trainer {
     pub fn init_from(mut self, folder: &Path) -> Result<Self, TrainError> {
         let pipeline = Pipeline::load(folder, &self.device)?;
         if pipeline.unet.config().cross_attention_dim != self.config.text_width {
-            return Err(TrainError::State("its texts have another width than this configuration's".into()));
+            return Err(TrainError::State(
+                "its texts have another width than this configuration's".into(),
+            ));
         }
         let path = folder.join(UNET_WEIGHTS);
         let unet = UNet::grow(&self.config.unet(), Weights::open(&path)?, &self.device)?;
@@ -165,11 +176,21 @@ impl Trainer {
         Ok(self)
     }
 
-    fn restore(&mut self, step: u64, lists: Vec<Vec<f32>>, slots: Option<Vec<Slot>>) -> Result<(), TrainError> {
-        let model = self.model.take().expect("a trainer has its model between steps");
+    fn restore(
+        &mut self,
+        step: u64,
+        lists: Vec<Vec<f32>>,
+        slots: Option<Vec<Slot>>,
+    ) -> Result<(), TrainError> {
+        let model = self
+            .model
+            .take()
+            .expect("a trainer has its model between steps");
         let lengths = |lists: &[Vec<f32>]| lists.iter().map(Vec::len).collect::<Vec<_>>();
         if lengths(&parameters(&model)) != lengths(&lists) {
-            return Err(TrainError::State("its networks have other shapes than this configuration's".into()));
+            return Err(TrainError::State(
+                "its networks have other shapes than this configuration's".into(),
+            ));
         }
         let model = with_parameters(model, lists, &self.device);
         self.slots = slots.unwrap_or_else(|| optimizer::slots(&model));
@@ -212,7 +233,17 @@ impl Trainer {
                 return Err(TrainError::NotFinite(self.step));
             }
             self.step = next;
-            if observe(self, Progress { step: next, loss, gradient_norm: norm, rate }).is_break() {
+            if observe(
+                self,
+                Progress {
+                    step: next,
+                    loss,
+                    gradient_norm: norm,
+                    rate,
+                },
+            )
+            .is_break()
+            {
                 break;
             }
         }
@@ -220,18 +251,28 @@ impl Trainer {
     }
 
     pub(crate) fn draw(&self, step: u64) -> Batch {
-        draw(&self.config, &self.captions, &self.tokenizer, self.schedule.steps(), step)
+        draw(
+            &self.config,
+            &self.captions,
+            &self.tokenizer,
+            self.schedule.steps(),
+            step,
+        )
     }
 
     pub(crate) fn model(&self) -> &Denoiser {
-        self.model.as_ref().expect("a trainer has its model between steps")
+        self.model
+            .as_ref()
+            .expect("a trainer has its model between steps")
     }
 
     /// Gradients and loss of a batch, whose shards are separate pieces of work: one thread each, and
     /// small enough for the caches. Their order of addition does not depend on the threads.
     pub(crate) fn gradients(&self, batch: &Batch) -> (Vec<Vec<f32>>, f32) {
         let shards = batch.shards(self.shard);
-        let parts = self.workers.map(shards.len(), |index| self.shard_gradients(&shards[index], batch.len()));
+        let parts = self.workers.map(shards.len(), |index| {
+            self.shard_gradients(&shards[index], batch.len())
+        });
         let add = |mut sum: (Vec<Vec<f32>>, f32), part: (Vec<Vec<f32>>, f32)| {
             for (sum, part) in sum.0.iter_mut().zip(part.0) {
                 sum.iter_mut().zip(part).for_each(|(s, p)| *s += p);
@@ -245,11 +286,19 @@ impl Trainer {
     fn shard_gradients(&self, shard: &Batch, batch: usize) -> (Vec<Vec<f32>>, f32) {
         let model = optimizer::with_own_graph(self.model().clone());
         let networks = self.precision.of(model.clone());
-        let loss = networks.loss(shard, &self.schedule, &self.device) * (shard.len() as f32 / batch as f32);
+        let loss = networks.loss(shard, &self.schedule, &self.device)
+            * (shard.len() as f32 / batch as f32);
         let value = loss.clone().into_scalar::<f32>();
-        let scale = if self.precision == Precision::F16 { LOSS_SCALE } else { 1.0 };
+        let scale = if self.precision == Precision::F16 {
+            LOSS_SCALE
+        } else {
+            1.0
+        };
         let mut gradients = optimizer::gradients(&model, &(loss * scale).backward());
-        gradients.iter_mut().flatten().for_each(|gradient| *gradient /= scale);
+        gradients
+            .iter_mut()
+            .flatten()
+            .for_each(|gradient| *gradient /= scale);
         (gradients, value)
     }
 
@@ -269,12 +318,26 @@ impl Trainer {
     }
 
     fn update(&mut self, grads: Vec<Vec<f32>>, total: u64) -> (f64, f32) {
-        let model = self.model.take().expect("a trainer has its model between steps");
+        let model = self
+            .model
+            .take()
+            .expect("a trainer has its model between steps");
         let number = self.step + 1;
         let rate = self.config.rate_at(number, total);
-        let adam = Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weight_decay: self.config.weight_decay };
-        let step = Step { number, rate, clip_norm: self.config.clip_norm, ema_decay: self.config.ema_decay };
-        let (model, norm) = optimizer::step(model, &grads, &adam, &step, &mut self.slots, &self.device);
+        let adam = Adam {
+            beta1: 0.9,
+            beta2: 0.99,
+            epsilon: 1e-8,
+            weight_decay: self.config.weight_decay,
+        };
+        let step = Step {
+            number,
+            rate,
+            clip_norm: self.config.clip_norm,
+            ema_decay: self.config.ema_decay,
+        };
+        let (model, norm) =
+            optimizer::step(model, &grads, &adam, &step, &mut self.slots, &self.device);
         self.model = Some(model);
         (norm, rate)
     }
@@ -284,10 +347,24 @@ impl Trainer {
     /// # Errors
     /// When the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), TrainError> {
-        let slots =
-            self.slots.iter().map(|s| Slot { moments: s.moments.clone(), average: s.average.clone() }).collect();
+        let slots = self
+            .slots
+            .iter()
+            .map(|s| Slot {
+                moments: s.moments.clone(),
+                average: s.average.clone(),
+            })
+            .collect();
         let (config, parameters) = (self.config.to_toml(), parameters(self.model()));
-        state::save(path, &state::State { config, step: self.step, parameters, slots })
+        state::save(
+            path,
+            &state::State {
+                config,
+                step: self.step,
+                parameters,
+                slots,
+            },
+        )
     }
 
     /// Writes the averaged weights as a folder in the diffusers layout.

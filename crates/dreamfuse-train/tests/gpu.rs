@@ -35,11 +35,17 @@ fn three_steps(device: &Device) -> Vec<[f64; 2]> {
 
 #[test]
 fn training_on_a_gpu_is_training_on_the_cpu() {
-    let (cpu, gpu) = (three_steps(&Device::flex()), three_steps(&Device::wgpu(DeviceKind::DefaultDevice)));
+    let (cpu, gpu) = (
+        three_steps(&Device::flex()),
+        three_steps(&Device::wgpu(DeviceKind::DefaultDevice)),
+    );
     assert_ne!(cpu[0][0], cpu[2][0], "the steps change nothing");
     for (step, (cpu, gpu)) in cpu.iter().zip(&gpu).enumerate() {
         for (what, a, b) in [("losses", cpu[0], gpu[0]), ("norms", cpu[1], gpu[1])] {
-            assert!((a / b - 1.0).abs() < 1e-2, "{what} {a} and {b} in step {step}");
+            assert!(
+                (a / b - 1.0).abs() < 1e-2,
+                "{what} {a} and {b} in step {step}"
+            );
         }
     }
 }

@@ -36,7 +36,11 @@ fn run(trainer: &mut Trainer, total: u64, stop_at: u64) -> Vec<f32> {
     trainer
         .run(total, |_, now| {
             losses.push(now.loss);
-            if now.step == stop_at { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if now.step == stop_at {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
         })
         .unwrap();
     losses
@@ -52,15 +56,29 @@ fn a_resumed_run_is_the_uninterrupted_one() {
     let mut first = Trainer::new(config()).unwrap();
     let mut again = run(&mut first, 6, 3);
     first.save(&parted).unwrap();
-    let other = TrainConfig { rate: 1e-3, ..config() };
-    let error = Trainer::new(other).unwrap().resume_from(&parted).err().unwrap().to_string();
+    let other = TrainConfig {
+        rate: 1e-3,
+        ..config()
+    };
+    let error = Trainer::new(other)
+        .unwrap()
+        .resume_from(&parted)
+        .err()
+        .unwrap()
+        .to_string();
     assert!(error.contains("another configuration"), "{error}");
-    let mut second = Trainer::new(config()).unwrap().resume_from(&parted).unwrap();
+    let mut second = Trainer::new(config())
+        .unwrap()
+        .resume_from(&parted)
+        .unwrap();
     assert_eq!(second.step(), 3);
     again.extend(run(&mut second, 6, 6));
     assert_eq!(again, losses);
     second.save(&parted).unwrap();
-    assert!(std::fs::read(&whole).unwrap() == std::fs::read(&parted).unwrap(), "the states differ");
+    assert!(
+        std::fs::read(&whole).unwrap() == std::fs::read(&parted).unwrap(),
+        "the states differ"
+    );
 }
 
 #[test]
@@ -76,9 +94,24 @@ fn the_loss_falls_and_the_weights_open_as_a_pipeline() {
     let pipeline = Pipeline::load(folder.path(), &Device::flex()).unwrap();
     assert!(pipeline.takes_camera() && pipeline.words.contains(&"squirrel".to_owned()));
     // Weights of another shape are refused.
-    let other = TrainConfig { channels: vec![16, 16], ..config() };
-    assert!(Trainer::new(other).unwrap().init_from(folder.path()).is_err());
-    assert_eq!(Trainer::new(config()).unwrap().init_from(folder.path()).unwrap().step(), 0);
+    let other = TrainConfig {
+        channels: vec![16, 16],
+        ..config()
+    };
+    assert!(
+        Trainer::new(other)
+            .unwrap()
+            .init_from(folder.path())
+            .is_err()
+    );
+    assert_eq!(
+        Trainer::new(config())
+            .unwrap()
+            .init_from(folder.path())
+            .unwrap()
+            .step(),
+        0
+    );
 }
 
 #[test]
@@ -88,10 +121,19 @@ fn attention_that_is_added_changes_nothing_at_first() {
     run(&mut trainer, 5, 5);
     trainer.export(folder.path()).unwrap();
     let first_loss = |text_from_level| {
-        let config = TrainConfig { text_from_level, ..config() };
-        let mut trainer = Trainer::new(config).unwrap().init_from(folder.path()).unwrap();
+        let config = TrainConfig {
+            text_from_level,
+            ..config()
+        };
+        let mut trainer = Trainer::new(config)
+            .unwrap()
+            .init_from(folder.path())
+            .unwrap();
         (trainer.parameter_count(), run(&mut trainer, 1, 1)[0])
     };
     let ((few, loss), (more, same)) = (first_loss(1), first_loss(0));
-    assert!(few < more && (loss - same).abs() < 1e-6 * loss, "{few} {loss}, {more} {same}");
+    assert!(
+        few < more && (loss - same).abs() < 1e-6 * loss,
+        "{few} {loss}, {more} {same}"
+    );
 }

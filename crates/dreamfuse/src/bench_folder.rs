@@ -7,7 +7,9 @@ use anyhow::Context;
 use dreamfuse_core::Picture;
 use dreamfuse_core::files::{create_folder, write_atomically};
 use dreamfuse_diffusion::FrozenPrior;
-use dreamfuse_engine::{EngineError, ExportOptions, Outcome, Run, RunConfig, RunFolder, export_mesh, optimize};
+use dreamfuse_engine::{
+    EngineError, ExportOptions, Outcome, Run, RunConfig, RunFolder, export_mesh, optimize,
+};
 use dreamfuse_eval::{Bench, Measured, Report, Score, table};
 use dreamfuse_mesh::{Mesh, MeshError};
 use serde::Serialize;
@@ -53,23 +55,43 @@ impl BenchFolder {
     pub fn create(root: &Path, prompts: &[String], seeds: &[u64]) -> anyhow::Result<Self> {
         create_folder(root)?;
         let entry = |prompt: &String, seed: &u64| {
-            let root = root.join(format!("seed-{seed}")).join(prompt.replace(' ', "-"));
-            Entry { prompt: prompt.clone(), seed: *seed, root }
+            let root = root
+                .join(format!("seed-{seed}"))
+                .join(prompt.replace(' ', "-"));
+            Entry {
+                prompt: prompt.clone(),
+                seed: *seed,
+                root,
+            }
         };
         let mut seeds = seeds.to_vec();
         seeds.sort_unstable();
         seeds.dedup();
-        let entries = prompts.iter().flat_map(|prompt| seeds.iter().map(move |seed| entry(prompt, seed))).collect();
-        Ok(Self { root: root.to_owned(), entries })
+        let entries = prompts
+            .iter()
+            .flat_map(|prompt| seeds.iter().map(move |seed| entry(prompt, seed)))
+            .collect();
+        Ok(Self {
+            root: root.to_owned(),
+            entries,
+        })
     }
 
     /// Says what cannot be run, before anything is: figures of one benchmark are of one configuration.
     pub fn check(&self, config: &RunConfig) -> anyhow::Result<()> {
         for Entry { prompt, seed, root } in &self.entries {
-            let config = RunConfig { prompt: prompt.clone(), seed: *seed, ..config.clone() };
+            let config = RunConfig {
+                prompt: prompt.clone(),
+                seed: *seed,
+                ..config.clone()
+            };
             config.check()?;
             let is_other = RunFolder::open(root).is_ok_and(|(_, saved)| saved != config);
-            anyhow::ensure!(!is_other, "{} was run with another configuration; choose another --out", root.display());
+            anyhow::ensure!(
+                !is_other,
+                "{} was run with another configuration; choose another --out",
+                root.display()
+            );
         }
         Ok(())
     }
@@ -92,24 +114,36 @@ impl BenchFolder {
         config: &RunConfig,
         prior: &dyn FrozenPrior,
     ) -> anyhow::Result<bool> {
-        let config = RunConfig { prompt: entry.prompt.clone(), seed: entry.seed, ..config.clone() };
+        let config = RunConfig {
+            prompt: entry.prompt.clone(),
+            seed: entry.seed,
+            ..config.clone()
+        };
         if entry.is_done() {
             return Ok(true);
         }
         eprintln!("{} (seed {})", entry.prompt, entry.seed);
         let start = std::time::Instant::now();
         let (folder, mut run) = open_or_create(&entry.root, config, prior)?;
-        let before = if entry.seconds_path().exists() { read_json(&entry.seconds_path())? } else { 0.0 };
+        let before = if entry.seconds_path().exists() {
+            read_json(&entry.seconds_path())?
+        } else {
+            0.0
+        };
         let outcome = optimize(&mut run, prior, &folder, &mut |_| {}, &interrupt::is_asked);
         let seconds = before + start.elapsed().as_secs_f64();
         write_json(&entry.seconds_path(), &seconds)?;
         match outcome {
             // What came to nothing is scored as such.
-            Ok(Outcome::Finished) | Err(EngineError::Mesh(MeshError::Empty) | EngineError::Unhealthy { .. }) => {}
+            Ok(Outcome::Finished)
+            | Err(EngineError::Mesh(MeshError::Empty) | EngineError::Unhealthy { .. }) => {}
             Ok(Outcome::Interrupted) => return Ok(false),
             Err(error) => return Err(error.into()),
         }
-        let cost = Measured { seconds, peak_mib: peak_mib() };
+        let cost = Measured {
+            seconds,
+            peak_mib: peak_mib(),
+        };
         let score = bench.score(&entry.prompt, entry.seed, &run, &mesh(&run)?, cost)?;
         let row = bench.sheet_row(&entry.prompt, &run)?;
         Picture::sheet(&row, row.len()).save_png(&entry.row_path())?;
@@ -119,13 +153,30 @@ impl BenchFolder {
 
     /// Sums up and writes what there is so far: `toybench.json`, `table.md`, `sheet.png`.
     pub fn report(&self, bench: &Bench) -> anyhow::Result<Report> {
-        let done: Vec<&Entry> = self.entries.iter().filter(|entry| entry.is_done()).collect();
-        let scores = done.iter().map(|entry| read_json(&entry.score_path())).collect::<anyhow::Result<Vec<Score>>>()?;
-        let rows = done.iter().map(|entry| Picture::load_png(&entry.row_path())).collect::<Result<Vec<_>, _>>()?;
-        let controls = self.controls_path().exists().then(|| read_json(&self.controls_path())).transpose()?;
+        let done: Vec<&Entry> = self
+            .entries
+            .iter()
+            .filter(|entry| entry.is_done())
+            .collect();
+        let scores = done
+            .iter()
+            .map(|entry| read_json(&entry.score_path()))
+            .collect::<anyhow::Result<Vec<Score>>>()?;
+        let rows = done
+            .iter()
+            .map(|entry| Picture::load_png(&entry.row_path()))
+            .collect::<Result<Vec<_>, _>>()?;
+        let controls = self
+            .controls_path()
+            .exists()
+            .then(|| read_json(&self.controls_path()))
+            .transpose()?;
         let report = Report::new(bench, scores, controls)?;
         write_json(&self.root.join("toybench.json"), &report)?;
-        write_atomically(&self.root.join("table.md"), table(bench, &report).as_bytes())?;
+        write_atomically(
+            &self.root.join("table.md"),
+            table(bench, &report).as_bytes(),
+        )?;
         if !rows.is_empty() {
             Picture::sheet(&rows, 1).save_png(&self.root.join("sheet.png"))?;
         }
@@ -133,10 +184,16 @@ impl BenchFolder {
     }
 }
 
-fn open_or_create(root: &Path, config: RunConfig, prior: &dyn FrozenPrior) -> anyhow::Result<(RunFolder, Run)> {
+fn open_or_create(
+    root: &Path,
+    config: RunConfig,
+    prior: &dyn FrozenPrior,
+) -> anyhow::Result<(RunFolder, Run)> {
     match RunFolder::open(root) {
         Ok((folder, _)) => {
-            let resumed = Run::resume(&folder, config.clone(), prior, &mut |message| eprintln!("warning: {message}"));
+            let resumed = Run::resume(&folder, config.clone(), prior, &mut |message| {
+                eprintln!("warning: {message}")
+            });
             match resumed {
                 Err(EngineError::NoCheckpoint(_)) => Ok((folder, Run::new(config, prior)?)),
                 other => Ok((folder, other?)),
@@ -161,10 +218,15 @@ fn mesh(run: &Run) -> anyhow::Result<Mesh> {
 
 /// Writes a value as JSON.
 pub fn write_json(path: &Path, value: &impl Serialize) -> anyhow::Result<()> {
-    Ok(write_atomically(path, (serde_json::to_string_pretty(value)? + "\n").as_bytes())?)
+    Ok(write_atomically(
+        path,
+        (serde_json::to_string_pretty(value)? + "\n").as_bytes(),
+    )?)
 }
 
 fn read_json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{} is damaged; remove it to make it again", path.display()))
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_str(&text)
+        .with_context(|| format!("{} is damaged; remove it to make it again", path.display()))
 }

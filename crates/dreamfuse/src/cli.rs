@@ -9,7 +9,11 @@ use std::path::PathBuf;
 /// dreamfuse optimizes a small radiance field so that its pictures, from random cameras, please a frozen
 /// text-to-image diffusion model, then writes a mesh (GLB, PLY), a contact sheet and a turntable.
 #[derive(Parser)]
-#[command(version, args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+#[command(
+    version,
+    args_conflicts_with_subcommands = true,
+    arg_required_else_help = true
+)]
 #[command(
     after_help = "Examples:\n  dreamfuse \"a squirrel at an easel\"\n  dreamfuse \"a red mushroom\" --steps 600 --seed 3\n  \
     dreamfuse resume outputs/a-red-mushroom --steps 2000\n  dreamfuse prior sample \"a golden teapot\" --views 4 -o teapot.png"
@@ -184,7 +188,12 @@ pub struct InspectArgs {
     #[arg(long, value_name = "FILE")]
     pub picture: Option<PathBuf>,
     /// Where the camera stands, in degrees from the front towards the right.
-    #[arg(long, value_name = "DEGREES", default_value_t = 30.0, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "DEGREES",
+        default_value_t = 30.0,
+        allow_negative_numbers = true
+    )]
     pub azimuth: f32,
     /// Strength of classifier-free guidance, in diffusers' convention.
     #[arg(long, value_name = "S", default_value_t = 5.0)]
@@ -352,7 +361,9 @@ impl std::str::FromStr for Shard {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let parts = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+        let parts = text
+            .split_once('/')
+            .and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
         match parts {
             Some((index, count)) if (1..=count).contains(&index) => Ok(Self { index, count }),
             _ => Err("a shard is I/N with I from 1 to N, as in 2/8".into()),
@@ -362,16 +373,26 @@ impl std::str::FromStr for Shard {
 
 /// What is wrong with the arguments, without the usage that clap writes below it.
 pub fn one_line(message: &str) -> String {
-    let said = message.lines().take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
-    let parts: Vec<&str> = said.map(|line| line.trim().trim_start_matches("tip: ")).filter(|l| !l.is_empty()).collect();
+    let said = message
+        .lines()
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let parts: Vec<&str> = said
+        .map(|line| line.trim().trim_start_matches("tip: "))
+        .filter(|l| !l.is_empty())
+        .collect();
     parts.join("; ")
 }
 
 /// Sets the size of the thread pool, if asked to.
 pub fn set_threads(threads: Option<usize>) -> anyhow::Result<()> {
     if let Some(threads) = threads {
-        anyhow::ensure!((1..=1024).contains(&threads), "--threads {threads} is not within 1 and 1024");
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+        anyhow::ensure!(
+            (1..=1024).contains(&threads),
+            "--threads {threads} is not within 1 and 1024"
+        );
+        rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build_global()?;
     }
     Ok(())
 }
@@ -385,7 +406,10 @@ mod tests {
     fn the_arguments_are_consistent_and_every_command_is_listed() {
         let command = Cli::command();
         command.clone().debug_assert();
-        let names: Vec<_> = command.get_subcommands().map(clap::Command::get_name).collect();
+        let names: Vec<_> = command
+            .get_subcommands()
+            .map(clap::Command::get_name)
+            .collect();
         assert_eq!(names, COMMANDS);
     }
 
@@ -393,7 +417,12 @@ mod tests {
     fn the_help_tells_the_defaults() {
         let help = Cli::command().render_long_help().to_string();
         let default = dreamfuse_engine::RunConfig::default();
-        let (steps, seed, scale, views) = (default.steps, default.seed, default.guidance_scale, default.views);
+        let (steps, seed, scale, views) = (
+            default.steps,
+            default.seed,
+            default.guidance_scale,
+            default.views,
+        );
         for told in [
             format!("Steps of optimization [default: {steps}]"),
             format!("Same seed, same mesh, on a CPU [default: {seed}]"),
@@ -406,15 +435,26 @@ mod tests {
 
     #[test]
     fn a_complaint_of_the_parser_becomes_one_line() {
-        let error = Cli::try_parse_from(["dreamfuse", "a car", "--stepz", "3"]).err().unwrap().to_string();
+        let error = Cli::try_parse_from(["dreamfuse", "a car", "--stepz", "3"])
+            .err()
+            .unwrap()
+            .to_string();
         let line = one_line(&error);
-        assert!(line.contains("--stepz") && line.contains("--steps") && !line.contains('\n'), "{line}");
+        assert!(
+            line.contains("--stepz") && line.contains("--steps") && !line.contains('\n'),
+            "{line}"
+        );
     }
 
     #[test]
     fn shards_are_parts_of_a_whole() {
         assert_eq!("2/8".parse(), Ok(Shard { index: 2, count: 8 }));
-        let part = |index| Shard { index, count: 2 }.of(&[1, 2, 3, 4, 5]).copied().collect::<Vec<_>>();
+        let part = |index| {
+            Shard { index, count: 2 }
+                .of(&[1, 2, 3, 4, 5])
+                .copied()
+                .collect::<Vec<_>>()
+        };
         assert_eq!((part(1), part(2)), (vec![1, 3, 5], vec![2, 4]));
         for wrong in ["0/8", "9/8", "1", "a/b", "1/0", ""] {
             assert!(wrong.parse::<Shard>().is_err(), "{wrong}");

@@ -18,49 +18,92 @@ const AZIMUTHS: usize = 8;
 pub fn clip(args: &ClipArgs) -> anyhow::Result<ExitCode> {
     let clip = Clip::load(&args.clip)?;
     let folders = run_folders(&args.runs)?;
-    ensure!(!folders.is_empty(), "{} has no runs in it", args.runs.display());
-    let runs = folders.iter().map(|root| RunFolder::open(root)).collect::<Result<Vec<_>, _>>()?;
-    let mut captions: Vec<String> = runs.iter().map(|(_, config)| config.prompt.clone()).collect();
+    ensure!(
+        !folders.is_empty(),
+        "{} has no runs in it",
+        args.runs.display()
+    );
+    let runs = folders
+        .iter()
+        .map(|root| RunFolder::open(root))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut captions: Vec<String> = runs
+        .iter()
+        .map(|(_, config)| config.prompt.clone())
+        .collect();
     captions.sort();
     captions.dedup();
     if captions.len() < 2 {
-        bail!("{} has runs of one prompt only; R-Precision needs several to choose from", args.runs.display());
+        bail!(
+            "{} has runs of one prompt only; R-Precision needs several to choose from",
+            args.runs.display()
+        );
     }
     let texts = clip.embed_texts(&captions)?;
     let mut queries = [Vec::new(), Vec::new()];
     for (folder, config) in runs {
-        let caption =
-            captions.iter().position(|caption| *caption == config.prompt).expect("every prompt is in the list");
+        let caption = captions
+            .iter()
+            .position(|caption| *caption == config.prompt)
+            .expect("every prompt is in the list");
         let prior = load_prior(&config)?;
-        let run = Run::resume(&folder, config, &prior, &mut |message| eprintln!("warning: {message}"))?;
+        let run = Run::resume(&folder, config, &prior, &mut |message| {
+            eprintln!("warning: {message}")
+        })?;
         let (done, all) = (run.step_count(), run.config.steps);
-        ensure!(done == all, "{} is at step {done} of {all}; finish or remove it first", folder.root().display());
-        for (queries, shading) in queries.iter_mut().zip([Shading::Lambertian, Shading::Textureless]) {
+        ensure!(
+            done == all,
+            "{} is at step {done} of {all}; finish or remove it first",
+            folder.root().display()
+        );
+        for (queries, shading) in queries
+            .iter_mut()
+            .zip([Shading::Lambertian, Shading::Textureless])
+        {
             let seen = pictures(&run, &views(shading), clip.picture_size());
-            queries.push(Query { caption, pictures: clip.embed_pictures(&seen)? });
+            queries.push(Query {
+                caption,
+                pictures: clip.embed_pictures(&seen)?,
+            });
         }
     }
     let [colour, textureless] = queries.map(|queries| 100.0 * r_precision(&queries, &texts));
-    println!("{} runs, {} captions (chance is {:.1} %)", folders.len(), captions.len(), 100.0 / captions.len() as f64);
+    println!(
+        "{} runs, {} captions (chance is {:.1} %)",
+        folders.len(),
+        captions.len(),
+        100.0 / captions.len() as f64
+    );
     println!("CLIP R-Precision in colour: {colour:.1} %");
     println!("CLIP R-Precision, textureless: {textureless:.1} %");
     Ok(ExitCode::SUCCESS)
 }
 
 fn views(shading: Shading) -> Vec<ViewSettings> {
-    let view =
-        |camera: Camera| ViewSettings { shading, light: Light::headlight(&camera), ..ViewSettings::preview(camera) };
-    Camera::ring(AZIMUTHS, ELEVATION.to_radians()).into_iter().map(view).collect()
+    let view = |camera: Camera| ViewSettings {
+        shading,
+        light: Light::headlight(&camera),
+        ..ViewSettings::preview(camera)
+    };
+    Camera::ring(AZIMUTHS, ELEVATION.to_radians())
+        .into_iter()
+        .map(view)
+        .collect()
 }
 
 /// The folders of runs anywhere under `root`, in order.
 fn run_folders(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let entries = std::fs::read_dir(root).with_context(|| format!("cannot read {}", root.display()))?;
+    let entries =
+        std::fs::read_dir(root).with_context(|| format!("cannot read {}", root.display()))?;
     let mut folders = Vec::new();
     if root.join("config.toml").is_file() {
         folders.push(root.to_owned());
     }
-    for path in entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()) {
+    for path in entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+    {
         folders.extend(run_folders(&path)?);
     }
     folders.sort();

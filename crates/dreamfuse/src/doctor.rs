@@ -8,10 +8,17 @@ use std::process::ExitCode;
 pub fn report() -> anyhow::Result<ExitCode> {
     let prior = embedded::load(&burn::tensor::Device::flex())?;
     println!("dreamfuse        {}", env!("CARGO_PKG_VERSION"));
-    let devices: Vec<&str> = DEVICES.iter().copied().filter(|name| device(name, Precision::F32).is_ok()).collect();
+    let devices: Vec<&str> = DEVICES
+        .iter()
+        .copied()
+        .filter(|name| device(name, Precision::F32).is_ok())
+        .collect();
     println!("devices          {}", devices.join(", "));
     println!("threads          {}", rayon::current_num_threads());
-    println!("instruction set  {}", dreamfuse_kernels::cpu::instruction_set());
+    println!(
+        "instruction set  {}",
+        dreamfuse_kernels::cpu::instruction_set()
+    );
     println!(
         "built-in prior   {0} x {0} pixels, {1} words, camera-aware: {2}",
         prior.resolution(),

@@ -6,13 +6,20 @@ use crate::interrupt;
 use dreamfuse_core::files::{create_folder, write_atomically};
 use dreamfuse_distill::Method;
 use dreamfuse_engine::{RunConfig, load_prior};
-use dreamfuse_eval::{Bench, Controls, GroundTruthPrior, Report, Study, ablation_table, quick_prompts, table};
+use dreamfuse_eval::{
+    Bench, Controls, GroundTruthPrior, Report, Study, ablation_table, quick_prompts, table,
+};
 use std::path::Path;
 use std::process::ExitCode;
 
 /// File, then flags.
 fn configure(args: &BenchArgs) -> anyhow::Result<RunConfig> {
-    let mut config = args.config.as_deref().map(RunConfig::load).transpose()?.unwrap_or_default();
+    let mut config = args
+        .config
+        .as_deref()
+        .map(RunConfig::load)
+        .transpose()?
+        .unwrap_or_default();
     config.steps = args.steps.unwrap_or(config.steps);
     Ok(config)
 }
@@ -29,24 +36,48 @@ const TRUTH_SIZE: usize = 32;
 /// so that no folder comes to hold results of both.
 fn asking_the_truth(config: RunConfig) -> anyhow::Result<RunConfig> {
     let is_asked = config.camera_aware && config.guidance.method == Method::Sds;
-    anyhow::ensure!(is_asked, "--truth wants camera_aware = true and guidance.method = \"sds\"");
-    Ok(RunConfig { prior: "the truth".into(), lit: 0.0, ..config })
+    anyhow::ensure!(
+        is_asked,
+        "--truth wants camera_aware = true and guidance.method = \"sds\""
+    );
+    Ok(RunConfig {
+        prior: "the truth".into(),
+        lit: 0.0,
+        ..config
+    })
 }
 
 /// `dreamfuse eval toybench`.
 pub fn toybench(args: &ToyBenchArgs) -> anyhow::Result<ExitCode> {
     let bench = Bench::load()?;
     let config = configure(&args.bench)?;
-    let config = if args.truth { asking_the_truth(config)? } else { config };
-    let prompts = if args.quick { quick_prompts() } else { bench.prompts.clone() };
-    let prior = if args.truth { None } else { Some(load_prior(&config)?) };
+    let config = if args.truth {
+        asking_the_truth(config)?
+    } else {
+        config
+    };
+    let prompts = if args.quick {
+        quick_prompts()
+    } else {
+        bench.prompts.clone()
+    };
+    let prior = if args.truth {
+        None
+    } else {
+        Some(load_prior(&config)?)
+    };
     let folder = BenchFolder::create(&args.bench.out, &prompts, &args.bench.seeds)?;
     folder.check(&config)?;
     interrupt::install()?;
     for entry in args.bench.shard.of(&folder.entries) {
         let is_finished = match &prior {
             Some(prior) => folder.run(&bench, entry, &config, prior)?,
-            None => folder.run(&bench, entry, &config, &GroundTruthPrior::new(&entry.prompt, TRUTH_SIZE)?)?,
+            None => folder.run(
+                &bench,
+                entry,
+                &config,
+                &GroundTruthPrior::new(&entry.prompt, TRUTH_SIZE)?,
+            )?,
         };
         if !is_finished {
             return Ok(interrupted());
@@ -72,7 +103,11 @@ pub fn ablation(args: &AblationArgs) -> anyhow::Result<ExitCode> {
     let prior = load_prior(&config)?;
     create_folder(&args.bench.out)?;
     interrupt::install()?;
-    let place = |name: &str| args.bench.out.join(name.replace(|c: char| !c.is_alphanumeric(), "-"));
+    let place = |name: &str| {
+        args.bench
+            .out
+            .join(name.replace(|c: char| !c.is_alphanumeric(), "-"))
+    };
     let beds = study.variants(&config).into_iter().map(|(name, config)| {
         let folder = BenchFolder::create(&place(&name), &study.prompts(), &args.bench.seeds)?;
         folder.check(&config)?;
@@ -81,7 +116,12 @@ pub fn ablation(args: &AblationArgs) -> anyhow::Result<ExitCode> {
     let beds = beds.collect::<anyhow::Result<Vec<_>>>()?;
     let work: Vec<_> = beds
         .iter()
-        .flat_map(|(name, config, folder)| folder.entries.iter().map(move |entry| (name, config, folder, entry)))
+        .flat_map(|(name, config, folder)| {
+            folder
+                .entries
+                .iter()
+                .map(move |entry| (name, config, folder, entry))
+        })
         .collect();
     for (name, config, folder, entry) in args.bench.shard.of(&work) {
         if !entry.is_done() {
@@ -96,9 +136,18 @@ pub fn ablation(args: &AblationArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn write_ablation(bench: &Bench, beds: &[(String, RunConfig, BenchFolder)], out: &Path) -> anyhow::Result<String> {
-    let row = |(name, _, folder): &(String, RunConfig, BenchFolder)| Ok((name.clone(), folder.report(bench)?));
-    let rows = beds.iter().map(row).collect::<anyhow::Result<Vec<(String, Report)>>>()?;
+fn write_ablation(
+    bench: &Bench,
+    beds: &[(String, RunConfig, BenchFolder)],
+    out: &Path,
+) -> anyhow::Result<String> {
+    let row = |(name, _, folder): &(String, RunConfig, BenchFolder)| {
+        Ok((name.clone(), folder.report(bench)?))
+    };
+    let rows = beds
+        .iter()
+        .map(row)
+        .collect::<anyhow::Result<Vec<(String, Report)>>>()?;
     let text = ablation_table(&rows);
     write_atomically(&out.join("ablation.md"), text.as_bytes())?;
     Ok(text)

@@ -10,7 +10,11 @@ use std::path::Path;
 
 /// The prior of that name on the CPU, downloaded if need be, with adaptations merged into it.
 pub fn load(name: &str, loras: &[LoraSource]) -> anyhow::Result<Pipeline> {
-    Ok(named_prior(&locate(name)?, &Additions { loras, texts: None }, &Device::flex())?)
+    Ok(named_prior(
+        &locate(name)?,
+        &Additions { loras, texts: None },
+        &Device::flex(),
+    )?)
 }
 
 /// Where the prior called `name` lies: a model of the hub is downloaded unless it is in the cache; whatever exists here
@@ -27,7 +31,8 @@ pub fn locate(name: &str) -> anyhow::Result<String> {
         bar.set_position(now.done);
         bar.set_message(now.file.to_owned());
     });
-    let folder = folder.with_context(|| format!("no file or folder is called {name}, and no model can be had"))?;
+    let folder = folder
+        .with_context(|| format!("no file or folder is called {name}, and no model can be had"))?;
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }

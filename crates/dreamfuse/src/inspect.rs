@@ -23,7 +23,10 @@ const NOISE: [f32; 3] = [0.90, 0.35, 0.15];
 /// `dreamfuse prior inspect`.
 pub fn inspect(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     ensure!(args.azimuth.is_finite(), "--azimuth has to be a number");
-    ensure!(args.guidance_scale.is_finite(), "--guidance-scale has to be a number");
+    ensure!(
+        args.guidance_scale.is_finite(),
+        "--guidance-scale has to be a number"
+    );
     let prior = hub::load(&args.source.prior, &args.source.loras)?;
     warn_unknown(&args.prompt, &prior.words);
     let camera = Camera::orbit(args.azimuth.to_radians(), 0.3);
@@ -31,12 +34,24 @@ pub fn inspect(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     let camera = prior.takes_camera().then_some(camera);
     let picture = picture(args, &prior, &prompt, camera)?;
     let (guidance_scale, seed) = (args.guidance_scale, args.seed);
-    let inspected = Inspected { picture: &picture, prompt, camera, guidance_scale, seed };
+    let inspected = Inspected {
+        picture: &picture,
+        prompt,
+        camera,
+        guidance_scale,
+        seed,
+    };
     let levels = look(&prior, &inspected, &LEVELS).map_err(anyhow::Error::msg)?;
     write_atomically(&args.out, &strip(&levels).to_png())?;
     println!("t     noise is stronger from (waves a picture)   gradient (root mean square)");
     for level in &levels {
-        println!("{:.2}  {:>3}{:40}{:.3e}", level.t, level.drowned_from(), "", level.gradient);
+        println!(
+            "{:.2}  {:>3}{:40}{:.3e}",
+            level.t,
+            level.drowned_from(),
+            "",
+            level.gradient
+        );
     }
     println!(
         "rows: x_t; power of the picture (blue) and of the noise (red) by frequency; x_0 as the prior sees it; the push"
@@ -45,10 +60,16 @@ pub fn inspect(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn picture(args: &InspectArgs, prior: &Pipeline, prompt: &str, camera: Option<Camera>) -> anyhow::Result<Picture> {
+fn picture(
+    args: &InspectArgs,
+    prior: &Pipeline,
+    prompt: &str,
+    camera: Option<Camera>,
+) -> anyhow::Result<Picture> {
     let size = prior.resolution();
     if let Some(path) = &args.picture {
-        let picture = Picture::load_png(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let picture =
+            Picture::load_png(path).with_context(|| format!("cannot read {}", path.display()))?;
         ensure!(
             (picture.width, picture.height) == (size, size),
             "{} is {} × {} pixels, and this prior's pictures are {size} × {size}",
@@ -86,7 +107,9 @@ fn strip(levels: &[Level]) -> Picture {
 /// Power over frequency, six decades high: what of the picture stands above the noise, what drowns, and the noise.
 fn chart(level: &Level, size: usize) -> Picture {
     let mut chart = Picture::filled(size, size, [1.0; 3]);
-    let height = |power: f64| (((power.max(1e-12).log10() + 3.0) / 6.0).clamp(0.0, 1.0) * (size - 1) as f64) as usize;
+    let height = |power: f64| {
+        (((power.max(1e-12).log10() + 3.0) / 6.0).clamp(0.0, 1.0) * (size - 1) as f64) as usize
+    };
     for x in 0..size {
         let k = 1 + x * (level.signal.len() - 1) / size;
         let (signal, noise) = (height(level.signal[k]), height(level.noise[k]));

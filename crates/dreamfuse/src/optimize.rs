@@ -45,7 +45,10 @@ pub fn locate_prior(config: &mut RunConfig) -> anyhow::Result<()> {
 /// File, then flags.
 pub fn configure(args: &RunArgs) -> anyhow::Result<RunConfig> {
     let mut config = RunConfig::layered(args.preset.as_deref(), args.config.as_deref())?;
-    let prompt = args.prompt.clone().or_else(|| (!args.words.is_empty()).then(|| args.words.join(" ")));
+    let prompt = args
+        .prompt
+        .clone()
+        .or_else(|| (!args.words.is_empty()).then(|| args.words.join(" ")));
     set(&mut config.prompt, prompt);
     set(&mut config.steps, args.steps);
     set(&mut config.seed, args.seed);
@@ -83,7 +86,10 @@ pub fn resume(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
     let prior = load_prior(&config)?;
     let mut run = Run::resume(&folder, config, &prior, &mut warn)?;
     if let Some(steps) = args.steps.filter(|steps| *steps < run.step_count()) {
-        bail!("--steps {steps} is less than the {} that the run has done", run.step_count());
+        bail!(
+            "--steps {steps} is less than the {} that the run has done",
+            run.step_count()
+        );
     }
     folder.save_config(&run.config)?;
     drive(&mut run, &prior, &folder)
@@ -91,7 +97,11 @@ pub fn resume(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
 
 /// `dreamfuse export RUN`.
 pub fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
-    let formats = args.format.iter().map(|name| name.parse()).collect::<Result<Vec<Format>, _>>()?;
+    let formats = args
+        .format
+        .iter()
+        .map(|name| name.parse())
+        .collect::<Result<Vec<Format>, _>>()?;
     let (folder, mut config) = RunFolder::open(&args.run)?;
     set(&mut config.device, args.device.clone());
     let prior = load_prior(&config)?;
@@ -103,13 +113,27 @@ pub fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn drive(run: &mut Run, prior: &dreamfuse_diffusion::Pipeline, folder: &RunFolder) -> anyhow::Result<ExitCode> {
+fn drive(
+    run: &mut Run,
+    prior: &dreamfuse_diffusion::Pipeline,
+    folder: &RunFolder,
+) -> anyhow::Result<ExitCode> {
     interrupt::install()?;
     eprintln!("{:?} in {}", run.config.prompt, folder.root().display());
     let bar = progress::bar(run.step_count(), run.config.steps);
-    let outcome = optimize(run, prior, folder, &mut |event| listen(event, &bar), &interrupt::is_asked)?;
+    let outcome = optimize(
+        run,
+        prior,
+        folder,
+        &mut |event| listen(event, &bar),
+        &interrupt::is_asked,
+    )?;
     if outcome == Outcome::Interrupted {
-        eprintln!("stopped at step {}; go on with: dreamfuse resume {}", run.step_count(), folder.root().display());
+        eprintln!(
+            "stopped at step {}; go on with: dreamfuse resume {}",
+            run.step_count(),
+            folder.root().display()
+        );
         return Ok(ExitCode::from(interrupt::EXIT_CODE));
     }
     println!("{}", folder.root().join("views.png").display());
@@ -121,13 +145,27 @@ fn listen(event: &Event, bar: &ProgressBar) {
     match event {
         Event::Step(report) => {
             bar.set_position(report.step);
-            bar.set_message(format!("opacity {:.2}, gradient {:.1e}", report.opacity, report.gradient_norm));
+            bar.set_message(format!(
+                "opacity {:.2}, gradient {:.1e}",
+                report.opacity, report.gradient_norm
+            ));
         }
         Event::Mesh { .. } => bar.suspend(|| announce(event)),
         Event::Warning { message } => bar.suspend(|| warn(message.clone())),
-        Event::Health { step, ailment, remedy, rolled_back_to } => {
-            let back = rolled_back_to.map_or(String::new(), |to| format!("; going back to step {to}"));
-            bar.suspend(|| warn(format!("step {step}: {}{back}. What helps: {remedy}", ailment.name())));
+        Event::Health {
+            step,
+            ailment,
+            remedy,
+            rolled_back_to,
+        } => {
+            let back =
+                rolled_back_to.map_or(String::new(), |to| format!("; going back to step {to}"));
+            bar.suspend(|| {
+                warn(format!(
+                    "step {step}: {}{back}. What helps: {remedy}",
+                    ailment.name()
+                ))
+            });
         }
         Event::Interrupted { .. } => bar.abandon(),
         Event::Finished { seconds, .. } => {
@@ -139,7 +177,14 @@ fn listen(event: &Event, bar: &ProgressBar) {
 }
 
 fn announce(event: &Event) {
-    if let Event::Mesh { path, vertices, triangles, silhouette_agreement, .. } = event {
+    if let Event::Mesh {
+        path,
+        vertices,
+        triangles,
+        silhouette_agreement,
+        ..
+    } = event
+    {
         eprintln!(
             "{vertices} vertices, {triangles} triangles; the cut's silhouettes agree with the volume's to {silhouette_agreement:.2}"
         );

@@ -6,7 +6,9 @@ use crate::usage::peak_mib;
 use burn::tensor::{DType, Device, Tensor};
 use dreamfuse_core::Camera;
 use dreamfuse_diffusion::pipeline::{Cost, Work, open};
-use dreamfuse_diffusion::{Additions, FrozenPrior, NoiseSchedule, Precision, ReadText, ScheduleConfig, embedded};
+use dreamfuse_diffusion::{
+    Additions, FrozenPrior, NoiseSchedule, Precision, ReadText, ScheduleConfig, embedded,
+};
 use dreamfuse_engine::{EMBEDDED, Run};
 use dreamfuse_kernels::conv2d;
 use dreamfuse_kernels::conv2d::Settings;
@@ -48,7 +50,11 @@ impl FrozenPrior for StandIn {
     fn encode(&self, _: &[String]) -> Result<ReadText, String> {
         Ok(ReadText::none())
     }
-    fn pull_back(&self, pictures: Tensor<4>, _: &mut dyn FnMut(Tensor<4>) -> Tensor<4>) -> Tensor<4> {
+    fn pull_back(
+        &self,
+        pictures: Tensor<4>,
+        _: &mut dyn FnMut(Tensor<4>) -> Tensor<4>,
+    ) -> Tensor<4> {
         pictures * 1e-6
     }
     fn noise(&self, noisy: Tensor<4>, _: &[usize], _: ReadText, _: Option<&[Camera]>) -> Tensor<4> {
@@ -61,15 +67,33 @@ fn seconds(work: Work, cost: &Cost, pictures: usize, precision: Precision) -> f6
     let (device, channels, [_, height, width]) = (Device::flex(), cost.channels, cost.sample_shape);
     let numbers = precision.dtype();
     let full = |shape: [usize; 4]| Tensor::<4>::full(shape, 0.5, &device).cast(numbers);
-    let (input, kernel) = (full([pictures, channels, height, width]), full([channels, channels, 3, 3]));
+    let (input, kernel) = (
+        full([pictures, channels, height, width]),
+        full([channels, channels, 3, 3]),
+    );
     let bias = Tensor::<1>::zeros([channels], &device).cast(numbers);
-    let settings = Settings { stride: 1, padding: 1, prepared: None };
+    let settings = Settings {
+        stride: 1,
+        padding: 1,
+        prepared: None,
+    };
     let square = channels * channels * height * width * pictures;
-    let convolution = || drop(conv2d(input.clone(), kernel.clone(), bias.clone(), settings.clone()).into_data());
+    let convolution = || {
+        drop(
+            conv2d(
+                input.clone(),
+                kernel.clone(),
+                bias.clone(),
+                settings.clone(),
+            )
+            .into_data(),
+        )
+    };
     let tokens = Tensor::<2>::full([pictures * height * width, channels], 0.5, &device);
     let linear = Tensor::<2>::full([channels, 4 * channels], 0.5, &device);
     let product = || drop(tokens.clone().matmul(linear.clone()).into_data());
-    work.convolutions * pace(18.0 * square as f64, &convolution) + work.products * pace(8.0 * square as f64, &product)
+    work.convolutions * pace(18.0 * square as f64, &convolution)
+        + work.products * pace(8.0 * square as f64, &product)
 }
 
 /// Seconds of one multiplication or addition, when `once` does `work` of them.
@@ -95,12 +119,18 @@ pub fn plan(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let mut config = configure(args)?;
     config.check()?;
     locate_prior(&mut config)?;
-    let additions = Additions { loras: &config.loras, texts: config.texts.as_deref() };
+    let additions = Additions {
+        loras: &config.loras,
+        texts: config.texts.as_deref(),
+    };
     let cost = match config.prior.as_str() {
         EMBEDDED => embedded::cost(&additions)?,
         path => Cost::read(&*open(Path::new(path))?, &additions)?,
     };
-    let stand_in = StandIn { cost: cost.clone(), schedule: NoiseSchedule::new(ScheduleConfig::default()) };
+    let stand_in = StandIn {
+        cost: cost.clone(),
+        schedule: NoiseSchedule::new(ScheduleConfig::default()),
+    };
     let mut run = Run::new(config, &stand_in)?;
     let mut timed = Vec::new();
     for step in 0..2 * STEPS {
@@ -114,14 +144,29 @@ pub fn plan(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let config = &run.config;
     let together = config.views * if config.guidance.perp_neg { 4 } else { 2 };
     let besides = config.views * config.guidance.method.evaluations_besides();
-    let work = [cost.evaluation.times((together + besides) as f64), cost.pull_back.times(config.views as f64)];
+    let work = [
+        cost.evaluation.times((together + besides) as f64),
+        cost.pull_back.times(config.views as f64),
+    ];
     let step = timed[timed.len() / 2]
-        + work.map(|work| seconds(work, &cost, config.views, config.precision)).into_iter().sum::<f64>();
+        + work
+            .map(|work| seconds(work, &cost, config.views, config.precision))
+            .into_iter()
+            .sum::<f64>();
     let prior = bytes(&cost, together, config.precision);
     let scene = peak_mib().unwrap_or_default() + EXPORT;
-    let parameters: usize = run.field().parameters().iter().map(|part| part.dims()[0]).sum();
+    let parameters: usize = run
+        .field()
+        .parameters()
+        .iter()
+        .map(|part| part.dims()[0])
+        .sum();
     let checkpoints = (CHECKPOINTS * IN_CHECKPOINT * 4 * parameters) as f64 / MIB;
-    println!("prior    {:.0} million numbers, pictures of {} pixels", cost.parameters / 1e6, cost.resolution);
+    println!(
+        "prior    {:.0} million numbers, pictures of {} pixels",
+        cost.parameters / 1e6,
+        cost.resolution
+    );
     println!("memory   {:.1} GiB", (prior / MIB + scene) / 1024.0);
     println!("disk     {checkpoints:.0} MiB of checkpoints");
     let most = if besides > 0 { "at most " } else { "" };

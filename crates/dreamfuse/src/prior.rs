@@ -32,35 +32,55 @@ const LOSS_MEMORY: f32 = 100.0;
 
 /// `dreamfuse prior train`.
 pub fn train(args: &TrainArgs) -> anyhow::Result<ExitCode> {
-    let text =
-        std::fs::read_to_string(&args.config).with_context(|| format!("cannot read {}", args.config.display()))?;
+    let text = std::fs::read_to_string(&args.config)
+        .with_context(|| format!("cannot read {}", args.config.display()))?;
     let config: TrainConfig = toml::from_str(&text).map_err(|e| {
-        anyhow!("{} is no training configuration: {}", args.config.display(), e.message().replace('\n', " "))
+        anyhow!(
+            "{} is no training configuration: {}",
+            args.config.display(),
+            e.message().replace('\n', " ")
+        )
     })?;
     create_folder(&args.out)?;
     let state = args.out.join("state");
     if state.exists() && !args.resume {
-        bail!("{} holds a training run; go on with --resume, or choose another folder", args.out.display());
+        bail!(
+            "{} holds a training run; go on with --resume, or choose another folder",
+            args.out.display()
+        );
     }
     let batch = config.batch;
-    let mut trainer = Trainer::new(config)?.on(&device(&args.device, args.precision)?, args.precision);
+    let mut trainer =
+        Trainer::new(config)?.on(&device(&args.device, args.precision)?, args.precision);
     if args.resume {
         trainer = trainer.resume_from(&state)?;
     } else if let Some(folder) = &args.init_from {
         trainer = trainer.init_from(folder)?;
     }
-    eprintln!("{} parameters, from step {}", trainer.parameter_count(), trainer.step());
+    eprintln!(
+        "{} parameters, from step {}",
+        trainer.parameter_count(),
+        trainer.step()
+    );
     interrupt::install()?;
     let bar = progress::bar(trainer.step(), args.steps);
     let mut mean = None;
     let mut failure = None;
     trainer.run(args.steps, |trainer, now| {
-        let loss = *mean.insert(mean.map_or(now.loss, |mean: f32| mean + (now.loss - mean) / LOSS_MEMORY));
+        let loss =
+            *mean.insert(mean.map_or(now.loss, |mean: f32| mean + (now.loss - mean) / LOSS_MEMORY));
         bar.set_position(now.step);
-        bar.set_message(format!("loss {loss:.4}, {:.0} pictures a second", bar.per_sec() * batch as f64));
+        bar.set_message(format!(
+            "loss {loss:.4}, {:.0} pictures a second",
+            bar.per_sec() * batch as f64
+        ));
         let kept = keep(args, trainer, now, loss);
         failure = kept.err();
-        if failure.is_some() || interrupt::is_asked() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if failure.is_some() || interrupt::is_asked() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     })?;
     if let Some(error) = failure {
         return Err(error);
@@ -70,7 +90,10 @@ pub fn train(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     println!("{}", args.out.join("weights").display());
     if trainer.step() < args.steps {
         bar.abandon();
-        eprintln!("stopped at step {}; go on with the same command and --resume", trainer.step());
+        eprintln!(
+            "stopped at step {}; go on with the same command and --resume",
+            trainer.step()
+        );
         return Ok(ExitCode::from(interrupt::EXIT_CODE));
     }
     bar.finish();
@@ -80,8 +103,15 @@ pub fn train(args: &TrainArgs) -> anyhow::Result<ExitCode> {
 /// Writes what is due after a step.
 fn keep(args: &TrainArgs, trainer: &Trainer, now: Progress, loss: f32) -> anyhow::Result<()> {
     if now.step.is_multiple_of(20) {
-        let line = format!("{},{loss:.5},{:.4},{:.2e}", now.step, now.gradient_norm, now.rate);
-        append(&args.out.join("loss.csv"), "step,loss,gradient norm,rate", &[line])?;
+        let line = format!(
+            "{},{loss:.5},{:.4},{:.2e}",
+            now.step, now.gradient_norm, now.rate
+        );
+        append(
+            &args.out.join("loss.csv"),
+            "step,loss,gradient norm,rate",
+            &[line],
+        )?;
     }
     if now.step.is_multiple_of(args.save_every) {
         trainer.save(&args.out.join("state"))?;
@@ -91,12 +121,21 @@ fn keep(args: &TrainArgs, trainer: &Trainer, now: Progress, loss: f32) -> anyhow
         trainer.export(&weights)?;
         let prior = Pipeline::load(&weights, &Device::flex())?;
         let prompts = SHEET_PROMPTS.map(String::from);
-        let options = SheetOptions { views: Some(3), steps: 25, sampler: Sampler::Ddim, guidance_scale: 3.0, seed: 0 };
+        let options = SheetOptions {
+            views: Some(3),
+            steps: 25,
+            sampler: Sampler::Ddim,
+            guidance_scale: 3.0,
+            seed: 0,
+        };
         let picture = sheet(&prior, &prompts, &options)?;
         picture.save_png(&args.out.join(format!("samples-{:07}.png", now.step)))?;
         let line = |h: &HeldOut| {
             let [own, caption, azimuth] = [h.loss, h.loss_other_caption, h.loss_other_azimuth];
-            format!("{},{},{own:.5},{caption:.5},{azimuth:.5}", now.step, h.level)
+            format!(
+                "{},{},{own:.5},{caption:.5},{azimuth:.5}",
+                now.step, h.level
+            )
         };
         let lines: Vec<String> = trainer.held_out().iter().map(line).collect();
         append(
@@ -137,19 +176,34 @@ struct SheetOptions {
 /// One row a prompt, enlarged to be looked at.
 fn sheet(prior: &Pipeline, prompts: &[String], options: &SheetOptions) -> anyhow::Result<Picture> {
     let columns = options.views.unwrap_or(1);
-    ensure!((1..=64).contains(&columns), "--views {columns} is not within 1 and 64");
+    ensure!(
+        (1..=64).contains(&columns),
+        "--views {columns} is not within 1 and 64"
+    );
     let most = prior.schedule.steps();
-    ensure!((1..=most).contains(&options.steps), "--steps {} is not within 1 and {most}", options.steps);
-    ensure!(options.guidance_scale.is_finite(), "--guidance-scale has to be a number");
+    ensure!(
+        (1..=most).contains(&options.steps),
+        "--steps {} is not within 1 and {most}",
+        options.steps
+    );
+    ensure!(
+        options.guidance_scale.is_finite(),
+        "--guidance-scale has to be a number"
+    );
     let together = prior.views_together();
-    if let Some(views) = options.views.filter(|views| !views.is_multiple_of(together)) {
+    if let Some(views) = options
+        .views
+        .filter(|views| !views.is_multiple_of(together))
+    {
         bail!("--views {views} is no multiple of the {together} that this prior draws together");
     }
     if options.views.is_some() && !prior.takes_camera() {
         bail!("this prior takes no camera; leave --views away and name the view in the prompt");
     }
-    let repeated: Vec<String> =
-        prompts.iter().flat_map(|prompt| std::iter::repeat_n(prompt.clone(), columns)).collect();
+    let repeated: Vec<String> = prompts
+        .iter()
+        .flat_map(|prompt| std::iter::repeat_n(prompt.clone(), columns))
+        .collect();
     let cameras: Option<Vec<Camera>> = options.views.map(|views| {
         let ring = Camera::ring(views, 0.3);
         prompts.iter().flat_map(|_| ring.clone()).collect()
@@ -176,13 +230,26 @@ pub(crate) fn shown(picture: &Picture) -> Picture {
 /// `dreamfuse prior sample`.
 pub fn sample(args: &SampleArgs) -> anyhow::Result<ExitCode> {
     let prior = hub::load(&args.source.prior, &args.source.loras)?;
-    args.prompts.iter().for_each(|prompt| prompt_words::warn_unknown(prompt, &prior.words));
+    args.prompts
+        .iter()
+        .for_each(|prompt| prompt_words::warn_unknown(prompt, &prior.words));
     let sampler = match args.sampler {
         SamplerName::Ddim => Sampler::Ddim,
         SamplerName::Ddpm => Sampler::Ddpm,
     };
-    let (views, steps, guidance_scale, seed) = (args.views, args.steps, args.guidance_scale, args.seed);
-    let picture = sheet(&prior, &args.prompts, &SheetOptions { views, steps, sampler, guidance_scale, seed })?;
+    let (views, steps, guidance_scale, seed) =
+        (args.views, args.steps, args.guidance_scale, args.seed);
+    let picture = sheet(
+        &prior,
+        &args.prompts,
+        &SheetOptions {
+            views,
+            steps,
+            sampler,
+            guidance_scale,
+            seed,
+        },
+    )?;
     write_atomically(&args.out, &picture.to_png())?;
     println!("{}", args.out.display());
     Ok(ExitCode::SUCCESS)
@@ -192,7 +259,11 @@ pub fn sample(args: &SampleArgs) -> anyhow::Result<ExitCode> {
 pub fn words() -> anyhow::Result<ExitCode> {
     let known = embedded::words();
     for (topic, words) in by_topic() {
-        let known: Vec<_> = words.iter().map(String::as_str).filter(|word| known.contains(word)).collect();
+        let known: Vec<_> = words
+            .iter()
+            .map(String::as_str)
+            .filter(|word| known.contains(word))
+            .collect();
         println!("{topic}: {}", known.join(" "));
     }
     Ok(ExitCode::SUCCESS)

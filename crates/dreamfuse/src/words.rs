@@ -11,8 +11,16 @@ pub fn mistyped_command(words: &[String]) -> Option<&'static str> {
     }
     let distance = |command: &&'static str| strsim::damerau_levenshtein(&word, command);
     // Two slips in a short word make it another one.
-    let near = |command: &&'static str| distance(command) <= 1 + usize::from(word.len().min(command.len()) >= 6);
-    let allowed = |command: &&'static str| if words.len() == 1 { near(command) } else { word == **command };
+    let near = |command: &&'static str| {
+        distance(command) <= 1 + usize::from(word.len().min(command.len()) >= 6)
+    };
+    let allowed = |command: &&'static str| {
+        if words.len() == 1 {
+            near(command)
+        } else {
+            word == **command
+        }
+    };
     COMMANDS.into_iter().filter(allowed).min_by_key(distance)
 }
 
@@ -23,16 +31,28 @@ pub fn unknown(prompt: &str, known: &[String]) -> Vec<(String, Vec<String>)> {
         return Vec::new(); // the prior does not say what it was trained on
     }
     let lower = prompt.to_lowercase().replace("'s", "").replace("’s", "");
-    let words: BTreeSet<&str> = lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
-    words.difference(&known).map(|word| ((*word).to_owned(), nearest(word, &known))).collect()
+    let words: BTreeSet<&str> = lower
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .collect();
+    words
+        .difference(&known)
+        .map(|word| ((*word).to_owned(), nearest(word, &known)))
+        .collect()
 }
 
 fn nearest(word: &str, known: &BTreeSet<&str>) -> Vec<String> {
     // Words as short as an article are near everything.
     let long = known.iter().filter(|other| other.len() > 2);
-    let mut scored: Vec<(f64, &str)> = long.map(|other| (strsim::jaro_winkler(word, other), *other)).collect();
+    let mut scored: Vec<(f64, &str)> = long
+        .map(|other| (strsim::jaro_winkler(word, other), *other))
+        .collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0));
-    scored.into_iter().take(3).map(|(_, other)| other.to_owned()).collect()
+    scored
+        .into_iter()
+        .take(3)
+        .map(|(_, other)| other.to_owned())
+        .collect()
 }
 
 /// Tells the user about unknown words.
@@ -51,7 +71,9 @@ mod tests {
 
     #[test]
     fn a_lone_word_near_a_command_is_a_typo_and_a_sentence_is_not() {
-        let typed = |words: &[&str]| mistyped_command(&words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>());
+        let typed = |words: &[&str]| {
+            mistyped_command(&words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>())
+        };
         assert_eq!(typed(&["resme"]), Some("resume"));
         assert_eq!(typed(&["docter"]), Some("doctor"));
         assert_eq!(typed(&["squirrel"]), None);
@@ -66,7 +88,10 @@ mod tests {
     fn unknown_words_come_with_their_neighbours() {
         let known = ["a", "squirrel", "square", "at", "easel"].map(String::from);
         let found = unknown("A squirrel's square, at a weasel", &known);
-        assert!(found.len() == 1 && found[0].0 == "weasel" && found[0].1[0] == "easel", "{found:?}");
+        assert!(
+            found.len() == 1 && found[0].0 == "weasel" && found[0].1[0] == "easel",
+            "{found:?}"
+        );
         assert!(unknown("anything goes", &[]).is_empty());
     }
 }

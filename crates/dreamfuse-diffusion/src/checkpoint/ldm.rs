@@ -7,11 +7,18 @@ pub(crate) fn unet_key(key: &str, layers: usize) -> String {
     let parts: Vec<&str> = key.split('.').collect();
     let number = |text: &str| text.parse::<usize>().unwrap_or(usize::MAX);
     match parts.as_slice() {
-        ["time_embed", index, rest @ ..] => join(&format!("time_embedding.linear_{}", number(index) / 2 + 1), rest),
-        ["camera_embed", index, rest @ ..] => join(&format!("class_embedding.linear_{}", number(index) / 2 + 1), rest),
-        ["label_emb", "0", index @ ("0" | "2"), rest @ ..] => {
-            join(&format!("add_embedding.linear_{}", number(index) / 2 + 1), rest)
-        }
+        ["time_embed", index, rest @ ..] => join(
+            &format!("time_embedding.linear_{}", number(index) / 2 + 1),
+            rest,
+        ),
+        ["camera_embed", index, rest @ ..] => join(
+            &format!("class_embedding.linear_{}", number(index) / 2 + 1),
+            rest,
+        ),
+        ["label_emb", "0", index @ ("0" | "2"), rest @ ..] => join(
+            &format!("add_embedding.linear_{}", number(index) / 2 + 1),
+            rest,
+        ),
         ["input_blocks", "0", "0", rest @ ..] => join("conv_in", rest),
         ["input_blocks", block, slot, rest @ ..] => {
             let (level, layer) = split(number(block).wrapping_sub(1), layers);
@@ -69,20 +76,38 @@ pub(crate) fn vae_key(key: &str, levels: usize) -> String {
     let shortcut = |rest: &[&str]| rest.join(".").replace("nin_shortcut", "conv_shortcut");
     match parts.as_slice() {
         [side, "down", level, "block", layer, rest @ ..] => {
-            format!("{side}.down_blocks.{level}.resnets.{layer}.{}", shortcut(rest))
+            format!(
+                "{side}.down_blocks.{level}.resnets.{layer}.{}",
+                shortcut(rest)
+            )
         }
         [side, "down", level, "downsample", rest @ ..] => {
-            format!("{side}.down_blocks.{level}.downsamplers.0.{}", rest.join("."))
+            format!(
+                "{side}.down_blocks.{level}.downsamplers.0.{}",
+                rest.join(".")
+            )
         }
         // Counted from the finest level there, from the coarsest here.
         [side, "up", level, "block", layer, rest @ ..] => {
-            format!("{side}.up_blocks.{}.resnets.{layer}.{}", from_coarsest(level, levels), shortcut(rest))
+            format!(
+                "{side}.up_blocks.{}.resnets.{layer}.{}",
+                from_coarsest(level, levels),
+                shortcut(rest)
+            )
         }
         [side, "up", level, "upsample", rest @ ..] => {
-            format!("{side}.up_blocks.{}.upsamplers.0.{}", from_coarsest(level, levels), rest.join("."))
+            format!(
+                "{side}.up_blocks.{}.upsamplers.0.{}",
+                from_coarsest(level, levels),
+                rest.join(".")
+            )
         }
-        [side, "mid", "block_1", rest @ ..] => format!("{side}.mid_block.resnets.0.{}", shortcut(rest)),
-        [side, "mid", "block_2", rest @ ..] => format!("{side}.mid_block.resnets.1.{}", shortcut(rest)),
+        [side, "mid", "block_1", rest @ ..] => {
+            format!("{side}.mid_block.resnets.0.{}", shortcut(rest))
+        }
+        [side, "mid", "block_2", rest @ ..] => {
+            format!("{side}.mid_block.resnets.1.{}", shortcut(rest))
+        }
         [side, "mid", "attn_1", part, rest @ ..] => {
             let part = match *part {
                 "norm" => "group_norm",
@@ -100,7 +125,9 @@ pub(crate) fn vae_key(key: &str, levels: usize) -> String {
 }
 
 fn from_coarsest(level: &str, levels: usize) -> usize {
-    level.parse().map_or(usize::MAX, |level: usize| levels.saturating_sub(level + 1))
+    level
+        .parse()
+        .map_or(usize::MAX, |level: usize| levels.saturating_sub(level + 1))
 }
 
 /// A key of OpenCLIP's text encoder, as transformers names it. The joined queries, keys and values of attention are

@@ -40,25 +40,43 @@ impl Weights {
     /// # Errors
     /// When it cannot be read, is no safetensors file, or was cut short.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
-        let (header, length) =
-            read_header(path).map_err(|source| CheckpointError::Read { path: path.to_owned(), source })?;
-        let damaged = |e: serde_json::Error| no_safetensors(path, &format!("its header is damaged: {e}"));
+        let (header, length) = read_header(path).map_err(|source| CheckpointError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        let damaged =
+            |e: serde_json::Error| no_safetensors(path, &format!("its header is damaged: {e}"));
         let metadata: Metadata = serde_json::from_slice(&header).map_err(damaged)?;
         let data_at = HEADER_LENGTH + header.len() as u64;
         let whole = data_at.checked_add(metadata.data_len() as u64);
         if whole != Some(length) {
             let whole = whole.map_or("more than there can be".into(), |whole| whole.to_string());
-            return Err(no_safetensors(path, &format!("it has {length} bytes, and its header speaks of {whole}")));
+            return Err(no_safetensors(
+                path,
+                &format!("it has {length} bytes, and its header speaks of {whole}"),
+            ));
         }
         let tensors = metadata.tensors().into_iter().map(|(key, info)| {
             let (from, to) = info.data_offsets;
             let (file, at, count) = (path.to_owned(), data_at + from as u64, to - from);
-            let read = move || read_part(&file, at, count).map_err(|e| PackError::IoError(e.to_string()));
+            let read =
+                move || read_part(&file, at, count).map_err(|e| PackError::IoError(e.to_string()));
             let dtype = dtype_of(path, &key, info)?;
-            Ok::<_, CheckpointError>(Packed::deferred(key, dtype, info.shape.clone(), None, count, read))
+            Ok::<_, CheckpointError>(Packed::deferred(
+                key,
+                dtype,
+                info.shape.clone(),
+                None,
+                count,
+                read,
+            ))
         });
         let tensors = tensors.collect::<Result<_, _>>()?;
-        Ok(Self { path: path.to_owned(), metadata: metadata.metadata().clone().unwrap_or_default(), tensors })
+        Ok(Self {
+            path: path.to_owned(),
+            metadata: metadata.metadata().clone().unwrap_or_default(),
+            tensors,
+        })
     }
 
     /// Reads the headers of the files that an index names, each for the tensors that it is said to hold.
@@ -68,21 +86,37 @@ impl Weights {
     pub fn open_shards(index: &Path) -> Result<Self, CheckpointError> {
         let Index { weight_map } = read_json(index)?;
         let mut files: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        weight_map.iter().for_each(|(key, file)| files.entry(file).or_default().push(key));
+        weight_map
+            .iter()
+            .for_each(|(key, file)| files.entry(file).or_default().push(key));
         let mut tensors = Vec::new();
         for (file, keys) in files {
             if Path::new(file).components().count() != 1 || file.starts_with('.') {
                 let reason = format!("{file} is no name of a file beside it");
-                return Err(CheckpointError::Malformed { path: index.to_owned(), reason });
+                return Err(CheckpointError::Malformed {
+                    path: index.to_owned(),
+                    reason,
+                });
             }
             let path = index.with_file_name(file);
             let shard = Self::open(&path)?;
             for key in keys {
-                let found = shard.tensors.iter().find(|tensor| tensor.name == key).cloned();
-                tensors.push(found.ok_or_else(|| CheckpointError::MissingKey { path: path.clone(), key: key.into() })?);
+                let found = shard
+                    .tensors
+                    .iter()
+                    .find(|tensor| tensor.name == key)
+                    .cloned();
+                tensors.push(found.ok_or_else(|| CheckpointError::MissingKey {
+                    path: path.clone(),
+                    key: key.into(),
+                })?);
             }
         }
-        Ok(Self { path: index.to_owned(), metadata: HashMap::new(), tensors })
+        Ok(Self {
+            path: index.to_owned(),
+            metadata: HashMap::new(),
+            tensors,
+        })
     }
 
     /// From the bytes of the file called `path`.
@@ -90,16 +124,28 @@ impl Weights {
     /// # Errors
     /// When they are no safetensors file.
     pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<Self, CheckpointError> {
-        let file = SafeTensors::deserialize(bytes).map_err(|e| no_safetensors(path, &e.to_string()))?;
+        let file =
+            SafeTensors::deserialize(bytes).map_err(|e| no_safetensors(path, &e.to_string()))?;
         let tensors = file.tensors().into_iter().map(|(key, view)| {
-            let info =
-                TensorInfo { dtype: view.dtype(), shape: view.shape().to_vec(), data_offsets: (0, view.data().len()) };
+            let info = TensorInfo {
+                dtype: view.dtype(),
+                shape: view.shape().to_vec(),
+                data_offsets: (0, view.data().len()),
+            };
             let dtype = dtype_of(path, &key, &info)?;
-            let data = TensorData::from_bytes(Bytes::from_bytes_vec(view.data().to_vec()), info.shape, dtype);
+            let data = TensorData::from_bytes(
+                Bytes::from_bytes_vec(view.data().to_vec()),
+                info.shape,
+                dtype,
+            );
             Ok::<_, CheckpointError>(from_data(data, key, None))
         });
         let tensors = tensors.collect::<Result<_, _>>()?;
-        Ok(Self { path: path.to_owned(), metadata: HashMap::new(), tensors })
+        Ok(Self {
+            path: path.to_owned(),
+            metadata: HashMap::new(),
+            tensors,
+        })
     }
 
     /// The file that they come from, for errors.
@@ -119,23 +165,46 @@ impl Weights {
 
     /// The shape of a tensor, if it is there.
     pub fn shape(&self, key: &str) -> Option<&[usize]> {
-        self.tensors.iter().find(|tensor| tensor.name == key).map(|tensor| tensor.shape.as_slice())
+        self.tensors
+            .iter()
+            .find(|tensor| tensor.name == key)
+            .map(|tensor| tensor.shape.as_slice())
     }
 
     /// The numbers of a tensor.
     ///
     /// # Errors
     /// When it is not there, has not `D` dimensions, or can no longer be read.
-    pub fn tensor<const D: usize>(&self, key: &str, device: &Device) -> Result<Tensor<D>, CheckpointError> {
+    pub fn tensor<const D: usize>(
+        &self,
+        key: &str,
+        device: &Device,
+    ) -> Result<Tensor<D>, CheckpointError> {
         let path = || self.path.clone();
         let found = self.tensors.iter().find(|tensor| tensor.name == key);
-        let found = found.ok_or_else(|| CheckpointError::MissingKey { path: path(), key: key.to_owned() })?;
+        let found = found.ok_or_else(|| CheckpointError::MissingKey {
+            path: path(),
+            key: key.to_owned(),
+        })?;
         if found.shape.as_slice().len() != D {
-            let reason = format!("{key} has the shape {:?}, and {D} dimensions are right", found.shape.as_slice());
-            return Err(CheckpointError::Malformed { path: path(), reason });
+            let reason = format!(
+                "{key} has the shape {:?}, and {D} dimensions are right",
+                found.shape.as_slice()
+            );
+            return Err(CheckpointError::Malformed {
+                path: path(),
+                reason,
+            });
         }
-        let unreadable = |e: PackError| CheckpointError::Read { path: path(), source: io::Error::other(e.to_string()) };
-        let data = TensorData::from_bytes(found.to_bytes().map_err(unreadable)?, found.shape.clone(), found.dtype);
+        let unreadable = |e: PackError| CheckpointError::Read {
+            path: path(),
+            source: io::Error::other(e.to_string()),
+        };
+        let data = TensorData::from_bytes(
+            found.to_bytes().map_err(unreadable)?,
+            found.shape.clone(),
+            found.dtype,
+        );
         Ok(Tensor::from_data(data.convert::<f32>(), device))
     }
 
@@ -161,26 +230,47 @@ impl Weights {
 
     /// Those whose names begin with none of these.
     pub(crate) fn without(mut self, prefixes: &[&str]) -> Self {
-        self.tensors.retain(|tensor| !prefixes.iter().any(|prefix| tensor.name.starts_with(prefix)));
+        self.tensors.retain(|tensor| {
+            !prefixes
+                .iter()
+                .any(|prefix| tensor.name.starts_with(prefix))
+        });
         self
     }
 
     /// With other names.
     pub(crate) fn with_keys(mut self, name: impl Fn(&str) -> String) -> Self {
-        self.tensors.iter_mut().for_each(|tensor| tensor.name = name(&tensor.name));
+        self.tensors
+            .iter_mut()
+            .for_each(|tensor| tensor.name = name(&tensor.name));
         self
     }
 
     /// The matrix `name` under another name, its rows as columns.
     pub(crate) fn with_transposed(mut self, name: &str, new: &str) -> Self {
         for tensor in self.tensors.iter_mut().filter(|tensor| tensor.name == name) {
-            let &[rows, columns] = tensor.shape.as_slice() else { continue };
+            let &[rows, columns] = tensor.shape.as_slice() else {
+                continue;
+            };
             let (size, count, source) = (tensor.dtype.size(), tensor.byte_len(), tensor.clone());
-            *tensor = Packed::deferred(new.to_owned(), tensor.dtype, vec![columns, rows], None, count, move || {
-                let bytes = source.to_bytes()?;
-                let places = (0..columns).flat_map(|column| (0..rows).map(move |row| size * (row * columns + column)));
-                Ok(Bytes::from_bytes_vec(places.flat_map(|at| bytes[at..at + size].to_vec()).collect()))
-            });
+            *tensor = Packed::deferred(
+                new.to_owned(),
+                tensor.dtype,
+                vec![columns, rows],
+                None,
+                count,
+                move || {
+                    let bytes = source.to_bytes()?;
+                    let places = (0..columns).flat_map(|column| {
+                        (0..rows).map(move |row| size * (row * columns + column))
+                    });
+                    Ok(Bytes::from_bytes_vec(
+                        places
+                            .flat_map(|at| bytes[at..at + size].to_vec())
+                            .collect(),
+                    ))
+                },
+            );
         }
         self
     }
@@ -189,18 +279,27 @@ impl Weights {
     pub(crate) fn with_thirds(mut self, joined: &str, parts: [&str; 3]) -> Self {
         // What does not divide stays, and belongs to no part.
         let is_whole = |tensor: &Packed| {
-            tensor.name.contains(joined) && tensor.shape.first().is_some_and(|rows| rows.is_multiple_of(3))
+            tensor.name.contains(joined)
+                && tensor
+                    .shape
+                    .first()
+                    .is_some_and(|rows| rows.is_multiple_of(3))
         };
         let (whole, mut tensors): (Vec<_>, Vec<_>) = self.tensors.drain(..).partition(is_whole);
         for tensor in whole {
             tensors.extend((0..3).map(|third| {
                 let mut shape = tensor.shape.to_vec();
                 shape[0] /= 3;
-                let (name, count, source) =
-                    (tensor.name.replace(joined, parts[third]), tensor.byte_len() / 3, tensor.clone());
+                let (name, count, source) = (
+                    tensor.name.replace(joined, parts[third]),
+                    tensor.byte_len() / 3,
+                    tensor.clone(),
+                );
                 Packed::deferred(name, tensor.dtype, shape, None, count, move || {
                     let bytes = source.to_bytes()?;
-                    Ok(Bytes::from_bytes_vec(bytes[third * count..(third + 1) * count].to_vec()))
+                    Ok(Bytes::from_bytes_vec(
+                        bytes[third * count..(third + 1) * count].to_vec(),
+                    ))
                 })
             }));
         }
@@ -215,12 +314,17 @@ impl Weights {
             let count = 4 * shape.iter().product::<usize>();
             Packed::deferred(key, DType::F32, shape, None, count, none)
         };
-        Self { path: "<shapes>".into(), metadata: HashMap::new(), tensors: shapes.into_iter().map(tensor).collect() }
+        Self {
+            path: "<shapes>".into(),
+            metadata: HashMap::new(),
+            tensors: shapes.into_iter().map(tensor).collect(),
+        }
     }
 
     /// With other names.
     pub(super) fn renamed(self, renamings: &[Renaming]) -> Vec<Packed> {
-        let remapper = KeyRemapper::from_patterns(renamings.to_vec()).expect("our patterns are regular expressions");
+        let remapper = KeyRemapper::from_patterns(renamings.to_vec())
+            .expect("our patterns are regular expressions");
         remapper.remap(self.tensors).0
     }
 }
@@ -233,7 +337,8 @@ fn read_header(path: &Path) -> io::Result<(Vec<u8>, u64)> {
     let mut header = Vec::new();
     // A file that ends here already has an empty header, which is a damaged one.
     if file.read_exact(&mut size).is_ok() {
-        file.take(u64::from_le_bytes(size).min(LONGEST_HEADER)).read_to_end(&mut header)?;
+        file.take(u64::from_le_bytes(size).min(LONGEST_HEADER))
+            .read_to_end(&mut header)?;
     }
     Ok((header, length))
 }
@@ -247,12 +352,18 @@ fn read_part(path: &Path, at: u64, count: usize) -> io::Result<Bytes> {
 }
 
 fn no_safetensors(path: &Path, reason: &str) -> CheckpointError {
-    CheckpointError::Malformed { path: path.to_owned(), reason: format!("no safetensors file: {reason}") }
+    CheckpointError::Malformed {
+        path: path.to_owned(),
+        reason: format!("no safetensors file: {reason}"),
+    }
 }
 
 /// The numbers of a tensor, of which there have to be as many as its shape says.
 fn dtype_of(path: &Path, key: &str, info: &TensorInfo) -> Result<DType, CheckpointError> {
-    let malformed = |reason: String| CheckpointError::Malformed { path: path.to_owned(), reason };
+    let malformed = |reason: String| CheckpointError::Malformed {
+        path: path.to_owned(),
+        reason,
+    };
     let dtype = match info.dtype {
         Dtype::F64 => DType::F64,
         Dtype::F32 => DType::F32,
@@ -260,12 +371,23 @@ fn dtype_of(path: &Path, key: &str, info: &TensorInfo) -> Result<DType, Checkpoi
         Dtype::BF16 => DType::BF16,
         Dtype::I64 => DType::I64,
         Dtype::I32 => DType::I32,
-        other => return Err(malformed(format!("{key} has numbers of type {other:?}; f32, f16 and bf16 are read"))),
+        other => {
+            return Err(malformed(format!(
+                "{key} has numbers of type {other:?}; f32, f16 and bf16 are read"
+            )));
+        }
     };
     let (from, to) = info.data_offsets;
-    let elements = info.shape.iter().try_fold(1usize, |product, size| product.checked_mul(*size));
+    let elements = info
+        .shape
+        .iter()
+        .try_fold(1usize, |product, size| product.checked_mul(*size));
     match elements.and_then(|elements| elements.checked_mul(dtype.size())) {
         Some(bytes) if from.checked_add(bytes) == Some(to) => Ok(dtype),
-        _ => Err(malformed(format!("{key} of shape {:?} has {} bytes", info.shape, to.saturating_sub(from)))),
+        _ => Err(malformed(format!(
+            "{key} of shape {:?} has {} bytes",
+            info.shape,
+            to.saturating_sub(from)
+        ))),
     }
 }

@@ -19,9 +19,21 @@ pub(crate) struct Convolution {
 impl Convolution {
     pub(crate) fn new(channels: [usize; 2], kernel: usize, stride: usize, device: &Device) -> Self {
         let padding = PaddingConfig2d::Explicit(0, 0, 0, 0);
-        let layer = Conv2dConfig::new(channels, [kernel, kernel]).with_padding(padding).init(device);
-        let bias = layer.bias.expect("convolutions have a bias unless told otherwise");
-        Self { weight: layer.weight, bias, settings: Settings { stride, padding: kernel / 2, prepared: None } }
+        let layer = Conv2dConfig::new(channels, [kernel, kernel])
+            .with_padding(padding)
+            .init(device);
+        let bias = layer
+            .bias
+            .expect("convolutions have a bias unless told otherwise");
+        Self {
+            weight: layer.weight,
+            bias,
+            settings: Settings {
+                stride,
+                padding: kernel / 2,
+                prepared: None,
+            },
+        }
     }
 
     /// Without zeros around its input.

@@ -10,9 +10,16 @@ pub(crate) fn linear(layer: &Linear, x: Tensor<2>) -> Tensor<2> {
     if x.dtype() != DType::F16 || x.device().without_autodiff() != Device::flex() {
         return layer.forward(x);
     }
-    let wide = x.cast(FloatDType::F32).matmul(layer.weight.val().cast(FloatDType::F32));
-    let bias = layer.bias.as_ref().map(|bias| bias.val().cast(FloatDType::F32).unsqueeze());
-    bias.into_iter().fold(wide, |sum, bias| sum + bias).cast(FloatDType::F16)
+    let wide = x
+        .cast(FloatDType::F32)
+        .matmul(layer.weight.val().cast(FloatDType::F32));
+    let bias = layer
+        .bias
+        .as_ref()
+        .map(|bias| bias.val().cast(FloatDType::F32).unsqueeze());
+    bias.into_iter()
+        .fold(wide, |sum, bias| sum + bias)
+        .cast(FloatDType::F16)
 }
 
 /// A linear layer on `[batch, tokens, width]` as one matrix product over all tokens. Burn's own is one small
@@ -29,7 +36,10 @@ const EPSILON: f32 = 1e-5;
 
 /// A norm with the default constant, on `[batch, tokens, width]`, by our kernel.
 pub(crate) fn normalize_tokens(layer: &LayerNorm, tokens: Tensor<3>) -> Tensor<3> {
-    let beta = layer.beta.as_ref().expect("the norms of transformer blocks have a shift");
+    let beta = layer
+        .beta
+        .as_ref()
+        .expect("the norms of transformer blocks have a shift");
     layer_norm(tokens, layer.gamma.val(), beta.val(), EPSILON)
 }
 
@@ -45,10 +55,14 @@ mod tests {
         let rounded = |x: Tensor<2>| x.cast(half).cast(FloatDType::F32);
         let mut layer = LinearConfig::new(1280, 64).init(&device);
         let narrow = |layer: &Linear, numbers: FloatDType| {
-            let (weight, bias) = (layer.weight.val(), layer.bias.as_ref().map(|bias| bias.val()));
+            let (weight, bias) = (
+                layer.weight.val(),
+                layer.bias.as_ref().map(|bias| bias.val()),
+            );
             Linear {
                 weight: burn::module::Param::from_tensor(weight.cast(numbers).detach()),
-                bias: bias.map(|bias| burn::module::Param::from_tensor(bias.cast(numbers).detach())),
+                bias: bias
+                    .map(|bias| burn::module::Param::from_tensor(bias.cast(numbers).detach())),
             }
         };
         let x = crate::sampler::normal([1, 1, 1, 1280], 3, 0, &device).reshape([1, 1280]);

@@ -46,7 +46,12 @@ pub(crate) struct ResnetBlock {
 }
 
 impl ResnetBlock {
-    pub(crate) fn new(norms: Norms, time: Option<TimeInput>, [from, to]: [usize; 2], device: &Device) -> Self {
+    pub(crate) fn new(
+        norms: Norms,
+        time: Option<TimeInput>,
+        [from, to]: [usize; 2],
+        device: &Device,
+    ) -> Self {
         let scale_shift = time.map_or(TimeScaleShift::Default, |time| time.scale_shift);
         let numbers = match scale_shift {
             TimeScaleShift::Default => to,
@@ -67,12 +72,18 @@ impl ResnetBlock {
 
     /// With another nonlinearity than SiLU.
     pub(crate) fn with_nonlinearity(self, nonlinearity: Nonlinearity) -> Self {
-        Self { nonlinearity, ..self }
+        Self {
+            nonlinearity,
+            ..self
+        }
     }
 
     /// Pictures change their size before the first convolution.
     pub(crate) fn resizing(self, change: ChangeOfSize) -> Self {
-        Self { change_of_size: Some(change), ..self }
+        Self {
+            change_of_size: Some(change),
+            ..self
+        }
     }
 
     /// See [`Convolution::prepare`].
@@ -90,12 +101,20 @@ impl ResnetBlock {
             None => [x, h],
         };
         let h = self.conv1.forward(h);
-        let time = self.time_emb_proj.as_ref().zip(time).map(|(layer, time)| linear(layer, time.clone()));
+        let time = self
+            .time_emb_proj
+            .as_ref()
+            .zip(time)
+            .map(|(layer, time)| linear(layer, time.clone()));
         let h = match (time, self.time_scale_shift) {
             (None, _) => normalize(&self.norm2, h, Some(then)),
             (Some(time), TimeScaleShift::Default) => {
                 let [batch, channels] = time.dims();
-                normalize(&self.norm2, h + time.reshape([batch, channels, 1, 1]), Some(then))
+                normalize(
+                    &self.norm2,
+                    h + time.reshape([batch, channels, 1, 1]),
+                    Some(then),
+                )
             }
             (Some(time), TimeScaleShift::ScaleShift) => modulate(&self.norm2, h, time, then),
         };

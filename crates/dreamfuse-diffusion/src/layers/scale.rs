@@ -23,14 +23,20 @@ impl ChangeOfSize {
 
 fn average_pool2(input: Tensor<4>) -> Tensor<4> {
     let [b, c, h, w] = input.dims();
-    let rows = input.reshape([b, c, h / 2, 2, w]).mean_dim(3).reshape([b, c, h / 2, w / 2, 2]);
+    let rows = input
+        .reshape([b, c, h / 2, 2, w])
+        .mean_dim(3)
+        .reshape([b, c, h / 2, w / 2, 2]);
     rows.mean_dim(4).reshape([b, c, h / 2, w / 2])
 }
 
 /// Doubles height and width of `input` `[batch, channels, height, width]` by repeating pixels.
 pub(crate) fn upsample_nearest2(input: Tensor<4>) -> Tensor<4> {
     let [b, c, h, w] = input.dims();
-    input.reshape([b, c, h, 1, w, 1]).expand([b, c, h, 2, w, 2]).reshape([b, c, 2 * h, 2 * w])
+    input
+        .reshape([b, c, h, 1, w, 1])
+        .expand([b, c, h, 2, w, 2])
+        .reshape([b, c, 2 * h, 2 * w])
 }
 
 #[cfg(test)]
@@ -40,17 +46,27 @@ mod tests {
 
     #[test]
     fn four_pixels_become_their_mean() {
-        let x = Tensor::<4>::from_data([[[[1.0, 2.0, 5.0, 5.0], [3.0, 6.0, 5.0, 9.0]]]], &Device::flex());
-        let y = ChangeOfSize::Halve.apply(x).into_data().try_to_vec::<f32>().unwrap();
+        let x = Tensor::<4>::from_data(
+            [[[[1.0, 2.0, 5.0, 5.0], [3.0, 6.0, 5.0, 9.0]]]],
+            &Device::flex(),
+        );
+        let y = ChangeOfSize::Halve
+            .apply(x)
+            .into_data()
+            .try_to_vec::<f32>()
+            .unwrap();
         assert_eq!(y, [3.0, 6.0]);
     }
 
     #[test]
     fn pixels_are_repeated_and_gradients_summed() {
         let numbers = |tensor: Tensor<4>| tensor.into_data().try_to_vec::<f32>().unwrap();
-        let x = Tensor::<4>::from_data([[[[1.0, 2.0], [3.0, 4.0]]]], &Device::flex().autodiff()).require_grad();
+        let x = Tensor::<4>::from_data([[[[1.0, 2.0], [3.0, 4.0]]]], &Device::flex().autodiff())
+            .require_grad();
         let y = upsample_nearest2(x.clone());
-        let right = [1.0, 1.0, 2.0, 2.0, 1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0, 3.0, 3.0, 4.0, 4.0];
+        let right = [
+            1.0, 1.0, 2.0, 2.0, 1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0, 3.0, 3.0, 4.0, 4.0,
+        ];
         assert_eq!(numbers(y.clone()), right);
         let grads = (y.clone() * y).sum().backward();
         assert_eq!(numbers(x.grad(&grads).unwrap()), [8.0, 16.0, 24.0, 32.0]);

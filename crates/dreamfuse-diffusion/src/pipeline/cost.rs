@@ -2,7 +2,10 @@
 
 use super::files::Files;
 use super::plan::{Plan, TextPlan};
-use super::{Additions, PREPARED_NUMBERS, PREPARED_PARAMETERS, SECOND_TEXT_STEM, TEXT_STEM, UNET_STEM, VAE_STEM};
+use super::{
+    Additions, PREPARED_NUMBERS, PREPARED_PARAMETERS, SECOND_TEXT_STEM, TEXT_STEM, UNET_STEM,
+    VAE_STEM,
+};
 use crate::checkpoint::{CheckpointError, Weights};
 use crate::text::TextPack;
 use crate::unet::{AttentionKind, UNetConfig};
@@ -25,7 +28,10 @@ impl Work {
 
     /// So many times as much.
     pub fn times(self, count: f64) -> Self {
-        Self { convolutions: count * self.convolutions, products: count * self.products }
+        Self {
+            convolutions: count * self.convolutions,
+            products: count * self.products,
+        }
     }
 }
 
@@ -71,7 +77,11 @@ struct Tally {
 impl Tally {
     fn convolution(&mut self, [from, to]: [usize; 2], kernel: usize, side: usize) {
         let work = 2.0 * (kernel * kernel * from * to * side * side) as f64;
-        *if kernel == 3 { &mut self.work.convolutions } else { &mut self.work.products } += work;
+        *if kernel == 3 {
+            &mut self.work.convolutions
+        } else {
+            &mut self.work.products
+        } += work;
         // Input, output, and the input's patches or transforms.
         self.hold(((4 * from + to) * side * side) as f64);
     }
@@ -91,11 +101,18 @@ impl Tally {
     /// `layers` of queries, keys, values and output, and each token's way to `others`.
     fn attention(&mut self, width: usize, layers: usize, tokens: f64, others: f64) {
         let width = width as f64;
-        self.work.products += 2.0 * layers as f64 * width * width * tokens + 4.0 * width * tokens * others;
+        self.work.products +=
+            2.0 * layers as f64 * width * width * tokens + 4.0 * width * tokens * others;
         self.hold(4.0 * width * tokens);
     }
 
-    fn block_attention(&mut self, kind: AttentionKind, (width, layers): (usize, usize), side: usize, views: usize) {
+    fn block_attention(
+        &mut self,
+        kind: AttentionKind,
+        (width, layers): (usize, usize),
+        side: usize,
+        views: usize,
+    ) {
         let tokens = (side * side) as f64;
         match kind {
             AttentionKind::Added => self.attention(width, 4, tokens, tokens + TOKENS),
@@ -117,7 +134,10 @@ impl Tally {
 }
 
 fn unet(config: &UNetConfig) -> Tally {
-    let (channels, last) = (&config.block_out_channels, config.block_out_channels.len() - 1);
+    let (channels, last) = (
+        &config.block_out_channels,
+        config.block_out_channels.len() - 1,
+    );
     let side = |level: usize| config.sample_size >> level;
     let attend = |tally: &mut Tally, block_type: &str, level: usize| {
         if let Some(kind) = AttentionKind::of(block_type) {
@@ -136,7 +156,11 @@ fn unet(config: &UNetConfig) -> Tally {
     keep(&mut tally, 0, channels[0]);
     for level in 0..=last {
         for layer in 0..config.layers_per_block {
-            let from = if layer == 0 { channels[level.saturating_sub(1)] } else { channels[level] };
+            let from = if layer == 0 {
+                channels[level.saturating_sub(1)]
+            } else {
+                channels[level]
+            };
             tally.resnet([from, channels[level]], side(level));
             attend(&mut tally, &config.down_block_types[level], level);
             keep(&mut tally, level, channels[level]);
@@ -175,7 +199,11 @@ fn encoder(config: &VaeConfig, size: usize) -> Tally {
     for level in 0..=last {
         let side = size >> level;
         for layer in 0..config.layers_per_block {
-            let from = if layer == 0 { channels[level.saturating_sub(1)] } else { channels[level] };
+            let from = if layer == 0 {
+                channels[level.saturating_sub(1)]
+            } else {
+                channels[level]
+            };
             tally.kept += (from * side * side) as f64;
             tally.resnet([from, channels[level]], side);
         }
@@ -186,7 +214,12 @@ fn encoder(config: &VaeConfig, size: usize) -> Tally {
     }
     let side = size >> last;
     tally.resnet([channels[last]; 2], side);
-    tally.attention(channels[last], 4, (side * side) as f64, (side * side) as f64);
+    tally.attention(
+        channels[last],
+        4,
+        (side * side) as f64,
+        (side * side) as f64,
+    );
     tally.resnet([channels[last]; 2], side);
     tally.convolution([channels[last], 2 * config.latent_channels], 3, side);
     tally
@@ -200,7 +233,11 @@ impl Cost {
     pub fn read(files: &dyn Files, additions: &Additions) -> Result<Self, CheckpointError> {
         let plan = Plan::read(files, additions.texts.map(TextPack::open).transpose()?)?;
         let numbers = |weights: Weights| -> f64 {
-            weights.keys().filter_map(|key| weights.shape(key)).map(|s| s.iter().product::<usize>() as f64).sum()
+            weights
+                .keys()
+                .filter_map(|key| weights.shape(key))
+                .map(|s| s.iter().product::<usize>() as f64)
+                .sum()
         };
         let network = numbers(files.weights(UNET_STEM)?);
         let mut parameters = network;
@@ -216,7 +253,11 @@ impl Cost {
         let config = &plan.unet;
         let work = unet(config);
         let mut cost = Self {
-            prepared: if is_prepared { PREPARED_NUMBERS * parameters } else { 0.0 },
+            prepared: if is_prepared {
+                PREPARED_NUMBERS * parameters
+            } else {
+                0.0
+            },
             parameters,
             network,
             evaluation: work.work,
@@ -257,7 +298,11 @@ mod tests {
         }))
         .unwrap();
         let tally = unet(&config);
-        assert!((tally.work.total() / 803.3e9 - 1.0).abs() < 0.02, "{:?}", tally.work);
+        assert!(
+            (tally.work.total() / 803.3e9 - 1.0).abs() < 0.02,
+            "{:?}",
+            tally.work
+        );
         let vae: VaeConfig = serde_json::from_value(json!({
             "in_channels": 3, "out_channels": 3, "latent_channels": 4, "block_out_channels": [128, 256, 512, 512],
             "down_block_types": [], "up_block_types": [], "layers_per_block": 2,
@@ -265,8 +310,15 @@ mod tests {
         .unwrap();
         let work = encoder(&vae, 512).work.total();
         assert!((work / 1116.7e9 - 1.0).abs() < 0.02, "{work:.4e}");
-        assert!(tally.kept.abs() < 1.0, "what is kept on the way down is taken on the way up: {}", tally.kept);
-        let doubled = UNetConfig { num_views: 4, ..config };
+        assert!(
+            tally.kept.abs() < 1.0,
+            "what is kept on the way down is taken on the way up: {}",
+            tally.kept
+        );
+        let doubled = UNetConfig {
+            num_views: 4,
+            ..config
+        };
         assert!(unet(&doubled).work.products > 1.2 * tally.work.products);
     }
 }

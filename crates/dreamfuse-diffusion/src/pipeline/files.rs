@@ -58,12 +58,17 @@ impl Files for Folder<'_> {
         }
         // transformers calls pickles otherwise than its safetensors.
         let stems = [stem.to_owned(), stem.replace("/model", "/pytorch_model")];
-        let mut pickles = stems.iter().flat_map(|stem| PICKLES.map(|ending| self.0.join(format!("{stem}{ending}"))));
+        let mut pickles = stems
+            .iter()
+            .flat_map(|stem| PICKLES.map(|ending| self.0.join(format!("{stem}{ending}"))));
         match pickles.find(|path| path.exists()) {
             Some(path) => Err(CheckpointError::Pickle { path }),
             None => {
                 let [path, ..] = files;
-                Err(CheckpointError::Read { path, source: io::ErrorKind::NotFound.into() })
+                Err(CheckpointError::Read {
+                    path,
+                    source: io::ErrorKind::NotFound.into(),
+                })
             }
         }
     }

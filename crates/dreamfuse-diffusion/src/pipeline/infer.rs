@@ -18,20 +18,41 @@ const MOST: usize = 1000;
 
 /// The first number after a prefix, over all keys that have it: one more than the largest.
 fn count(weights: &Weights, prefix: &str) -> usize {
-    let number = |key: &str| key.strip_prefix(prefix)?.split('.').next()?.parse::<usize>().ok();
-    weights.keys().filter_map(number).filter(|number| *number < MOST).max().map_or(0, |most| most + 1)
+    let number = |key: &str| {
+        key.strip_prefix(prefix)?
+            .split('.')
+            .next()?
+            .parse::<usize>()
+            .ok()
+    };
+    weights
+        .keys()
+        .filter_map(number)
+        .filter(|number| *number < MOST)
+        .max()
+        .map_or(0, |most| most + 1)
 }
 
 /// Residual blocks of a level: the first change of size comes after them.
 pub(super) fn unet_layers(weights: &Weights) -> usize {
     let blocks = count(weights, &format!("{UNET}input_blocks."));
-    let is_change = |block: &usize| weights.shape(&format!("{UNET}input_blocks.{block}.0.op.weight")).is_some();
-    (1..blocks).find(is_change).unwrap_or(blocks).saturating_sub(1)
+    let is_change = |block: &usize| {
+        weights
+            .shape(&format!("{UNET}input_blocks.{block}.0.op.weight"))
+            .is_some()
+    };
+    (1..blocks)
+        .find(is_change)
+        .unwrap_or(blocks)
+        .saturating_sub(1)
 }
 
 /// Numbers of pooled text and sizes that the U-Net of Stable Diffusion XL takes; others take none.
 fn pooled_input(weights: &Weights) -> Option<usize> {
-    weights.shape(&format!("{UNET}label_emb.0.0.weight"))?.get(1).copied()
+    weights
+        .shape(&format!("{UNET}label_emb.0.0.weight"))?
+        .get(1)
+        .copied()
 }
 
 /// `sample_size` is that of 512 pixels; who predicts v was trained with 768, MVDream with 256, and XL with 1024.
@@ -39,13 +60,30 @@ pub(super) fn unet(weights: &Weights, predicts_v: bool) -> Option<Value> {
     let layers = unet_layers(weights);
     let levels = count(weights, &format!("{UNET}input_blocks.")) / (layers + 1);
     let block = |level: usize| format!("{UNET}input_blocks.{}", 1 + level * (layers + 1));
-    let channels = |level: usize| weights.shape(&format!("{}.0.out_layers.3.weight", block(level)))?.first().copied();
+    let channels = |level: usize| {
+        weights
+            .shape(&format!("{}.0.out_layers.3.weight", block(level)))?
+            .first()
+            .copied()
+    };
     let channels = (0..levels).map(channels).collect::<Option<Vec<usize>>>()?;
-    let attends = |level: usize| weights.keys().any(|key| key.starts_with(&format!("{}.1.", block(level))));
-    let first = weights.keys().find(|key| key.starts_with(UNET) && key.ends_with(".attn2.to_k.weight"))?;
-    let projection = weights.keys().find(|key| key.starts_with(UNET) && key.ends_with(".1.proj_in.weight"))?;
+    let attends = |level: usize| {
+        weights
+            .keys()
+            .any(|key| key.starts_with(&format!("{}.1.", block(level))))
+    };
+    let first = weights
+        .keys()
+        .find(|key| key.starts_with(UNET) && key.ends_with(".attn2.to_k.weight"))?;
+    let projection = weights
+        .keys()
+        .find(|key| key.starts_with(UNET) && key.ends_with(".1.proj_in.weight"))?;
     let is_linear = weights.shape(projection)?.len() == 2;
-    let heads = if is_linear { json!(channels.iter().map(|c| c / HEAD).collect::<Vec<_>>()) } else { json!(8) };
+    let heads = if is_linear {
+        json!(channels.iter().map(|c| c / HEAD).collect::<Vec<_>>())
+    } else {
+        json!(8)
+    };
     let cameras = match weights.shape(&format!("{UNET}camera_embed.0.weight")) {
         Some(shape) => Some(*shape.get(1)?),
         None => None,
@@ -57,8 +95,15 @@ pub(super) fn unet(weights: &Weights, predicts_v: bool) -> Option<Value> {
         (None, None, true) => 96,
         (None, None, false) => 64,
     };
-    let blocks = |level: usize| count(weights, &format!("{}.1.transformer_blocks.", block(level))).max(1);
-    let named = |level: usize, kind: &str| if attends(level) { format!("CrossAttn{kind}") } else { kind.to_owned() };
+    let blocks =
+        |level: usize| count(weights, &format!("{}.1.transformer_blocks.", block(level))).max(1);
+    let named = |level: usize, kind: &str| {
+        if attends(level) {
+            format!("CrossAttn{kind}")
+        } else {
+            kind.to_owned()
+        }
+    };
     Some(json!({
         "sample_size": size,
         "in_channels": weights.shape(&format!("{UNET}input_blocks.0.0.weight"))?.get(1)?,
@@ -86,7 +131,11 @@ pub(super) fn vae_levels(weights: &Weights) -> usize {
 pub(super) fn vae(weights: &Weights) -> Option<Value> {
     let levels = vae_levels(weights);
     let shape = |key: &str| weights.shape(&format!("{VAE}{key}"));
-    let channels = |level: usize| shape(&format!("encoder.down.{level}.block.0.conv2.weight"))?.first().copied();
+    let channels = |level: usize| {
+        shape(&format!("encoder.down.{level}.block.0.conv2.weight"))?
+            .first()
+            .copied()
+    };
     let latents = *shape("decoder.conv_in.weight")?.get(1)?;
     Some(json!({
         "in_channels": shape("encoder.conv_in.weight")?.get(1)?,
@@ -117,14 +166,20 @@ pub(super) fn is_xl(weights: &Weights) -> bool {
 pub(super) fn text(weights: &Weights) -> Option<Value> {
     match () {
         () if is_xl(weights) => clip(weights, XL_CLIP),
-        () if has_open_clip(weights) => open_clip(weights, OPEN_CLIP, open_clip_layers(weights).checked_sub(1)?),
+        () if has_open_clip(weights) => open_clip(
+            weights,
+            OPEN_CLIP,
+            open_clip_layers(weights).checked_sub(1)?,
+        ),
         () => clip(weights, CLIP),
     }
 }
 
 /// Of the second, if there is one.
 pub(super) fn second_text(weights: &Weights) -> Option<Value> {
-    let projection = weights.shape(&format!("{XL_OPEN_CLIP}text_projection"))?.get(1)?;
+    let projection = weights
+        .shape(&format!("{XL_OPEN_CLIP}text_projection"))?
+        .get(1)?;
     let layers = count(weights, &format!("{XL_OPEN_CLIP}transformer.resblocks."));
     let mut config = open_clip(weights, XL_OPEN_CLIP, layers)?;
     config["projection_dim"] = json!(projection);
@@ -134,7 +189,15 @@ pub(super) fn second_text(weights: &Weights) -> Option<Value> {
 fn open_clip(weights: &Weights, prefix: &str, layers: usize) -> Option<Value> {
     let shape = |key: &str| weights.shape(&format!("{prefix}{key}"));
     let hidden = shape("transformer.resblocks.0.mlp.c_fc.weight")?;
-    text_config([shape("token_embedding.weight")?, shape("positional_embedding")?, hidden], layers, "gelu")
+    text_config(
+        [
+            shape("token_embedding.weight")?,
+            shape("positional_embedding")?,
+            hidden,
+        ],
+        layers,
+        "gelu",
+    )
 }
 
 fn clip(weights: &Weights, prefix: &str) -> Option<Value> {
@@ -142,7 +205,11 @@ fn clip(weights: &Weights, prefix: &str) -> Option<Value> {
     let hidden = shape("encoder.layers.0.mlp.fc1.weight")?;
     let layers = count(weights, &format!("{prefix}text_model.encoder.layers."));
     let embedding = |kind: &str| shape(&format!("embeddings.{kind}_embedding.weight"));
-    text_config([embedding("token")?, embedding("position")?, hidden], layers, "quick_gelu")
+    text_config(
+        [embedding("token")?, embedding("position")?, hidden],
+        layers,
+        "quick_gelu",
+    )
 }
 
 fn text_config([words, places, hidden]: [&[usize]; 3], layers: usize, act: &str) -> Option<Value> {
@@ -160,9 +227,15 @@ fn text_config([words, places, hidden]: [&[usize]; 3], layers: usize, act: &str)
 
 /// Of Stable Diffusion 1, XL and MVDream. Other models with OpenCLIP's text encoder predict noise or v, and their tensors are alike.
 pub(super) fn scheduler(weights: &Weights) -> Option<Value> {
-    let is_multi_view = weights.shape(&format!("{UNET}camera_embed.0.weight")).is_some();
+    let is_multi_view = weights
+        .shape(&format!("{UNET}camera_embed.0.weight"))
+        .is_some();
     // An empty tensor with which some models of XL's shape say so.
-    let prediction = if weights.shape("v_pred").is_some() { "v_prediction" } else { "epsilon" };
+    let prediction = if weights.shape("v_pred").is_some() {
+        "v_prediction"
+    } else {
+        "epsilon"
+    };
     (is_multi_view || !has_open_clip(weights)).then(|| {
         json!({
             "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012,
@@ -186,15 +259,28 @@ mod tests {
         for (level, channels) in [320, 640, 1280, 1280].into_iter().enumerate() {
             for block in [1 + 3 * level, 2 + 3 * level] {
                 let block = format!("{UNET}input_blocks.{block}");
-                add(format!("{block}.0.out_layers.3.weight"), &[channels, channels, 3, 3]);
+                add(
+                    format!("{block}.0.out_layers.3.weight"),
+                    &[channels, channels, 3, 3],
+                );
                 if level < 3 {
-                    let projection: &[usize] = if second { &[channels; 2] } else { &[channels, channels, 1, 1] };
+                    let projection: &[usize] = if second {
+                        &[channels; 2]
+                    } else {
+                        &[channels, channels, 1, 1]
+                    };
                     add(format!("{block}.1.proj_in.weight"), projection);
-                    add(format!("{block}.1.transformer_blocks.0.attn2.to_k.weight"), &[channels, text]);
+                    add(
+                        format!("{block}.1.transformer_blocks.0.attn2.to_k.weight"),
+                        &[channels, text],
+                    );
                 }
             }
             if level < 3 {
-                add(format!("{UNET}input_blocks.{}.0.op.weight", 3 + 3 * level), &[channels, channels, 3, 3]);
+                add(
+                    format!("{UNET}input_blocks.{}.0.op.weight", 3 + 3 * level),
+                    &[channels, channels, 3, 3],
+                );
             }
         }
         add(format!("{VAE}encoder.conv_in.weight"), &[128, 3, 3, 3]);
@@ -202,7 +288,10 @@ mod tests {
         add(format!("{VAE}decoder.conv_out.weight"), &[3, 128, 3, 3]);
         for (level, channels) in [128, 256, 512, 512].into_iter().enumerate() {
             for layer in 0..2 {
-                add(format!("{VAE}encoder.down.{level}.block.{layer}.conv2.weight"), &[channels, channels, 3, 3]);
+                add(
+                    format!("{VAE}encoder.down.{level}.block.{layer}.conv2.weight"),
+                    &[channels, channels, 3, 3],
+                );
             }
         }
         for layer in 0..text_layers {
@@ -214,9 +303,11 @@ mod tests {
             add(key, &[4 * text, text]);
         }
         let [tokens, places] = if second {
-            ["token_embedding.weight", "positional_embedding"].map(|key| format!("{OPEN_CLIP}{key}"))
+            ["token_embedding.weight", "positional_embedding"]
+                .map(|key| format!("{OPEN_CLIP}{key}"))
         } else {
-            ["token", "position"].map(|key| format!("{CLIP}text_model.embeddings.{key}_embedding.weight"))
+            ["token", "position"]
+                .map(|key| format!("{CLIP}text_model.embeddings.{key}_embedding.weight"))
         };
         add(tokens, &[49408, text]);
         add(places, &[77, text]);
@@ -232,17 +323,44 @@ mod tests {
             assert_eq!(unet["sample_size"], 64);
             assert_eq!(unet["block_out_channels"], json!([320, 640, 1280, 1280]));
             assert_eq!(unet["layers_per_block"], 2);
-            let types = json!(["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"]);
+            let types = json!([
+                "CrossAttnDownBlock2D",
+                "CrossAttnDownBlock2D",
+                "CrossAttnDownBlock2D",
+                "DownBlock2D"
+            ]);
             assert_eq!(unet["down_block_types"], types);
-            let types = json!(["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"]);
+            let types = json!([
+                "UpBlock2D",
+                "CrossAttnUpBlock2D",
+                "CrossAttnUpBlock2D",
+                "CrossAttnUpBlock2D"
+            ]);
             assert_eq!(unet["up_block_types"], types);
-            let heads = if second { json!([5, 10, 20, 20]) } else { json!(8) };
-            assert_eq!((&unet["attention_head_dim"], &unet["use_linear_projection"]), (&heads, &json!(second)));
+            let heads = if second {
+                json!([5, 10, 20, 20])
+            } else {
+                json!(8)
+            };
+            assert_eq!(
+                (&unet["attention_head_dim"], &unet["use_linear_projection"]),
+                (&heads, &json!(second))
+            );
             let text = text(&weights).unwrap();
-            let right = if second { (1024, 23, 16, "gelu") } else { (768, 12, 12, "quick_gelu") };
+            let right = if second {
+                (1024, 23, 16, "gelu")
+            } else {
+                (768, 12, 12, "quick_gelu")
+            };
             assert_eq!(unet["cross_attention_dim"], right.0);
-            assert_eq!((&text["hidden_size"], &text["num_hidden_layers"]), (&json!(right.0), &json!(right.1)));
-            assert_eq!((&text["num_attention_heads"], &text["hidden_act"]), (&json!(right.2), &json!(right.3)));
+            assert_eq!(
+                (&text["hidden_size"], &text["num_hidden_layers"]),
+                (&json!(right.0), &json!(right.1))
+            );
+            assert_eq!(
+                (&text["num_attention_heads"], &text["hidden_act"]),
+                (&json!(right.2), &json!(right.3))
+            );
             let vae = vae(&weights).unwrap();
             assert_eq!(
                 (&vae["block_out_channels"], &vae["layers_per_block"]),
@@ -251,10 +369,20 @@ mod tests {
             let mut more = shapes(second);
             more.insert(format!("{UNET}camera_embed.0.weight"), vec![1280, 16]);
             let multi_view = super::unet(&Weights::of_shapes(more), false).unwrap();
-            assert_eq!((&unet["num_views"], &unet["class_embed_type"]), (&json!(1), &Value::Null));
-            assert_eq!((&multi_view["num_views"], &multi_view["sample_size"]), (&json!(4), &json!(32)));
+            assert_eq!(
+                (&unet["num_views"], &unet["class_embed_type"]),
+                (&json!(1), &Value::Null)
+            );
+            assert_eq!(
+                (&multi_view["num_views"], &multi_view["sample_size"]),
+                (&json!(4), &json!(32))
+            );
             assert_eq!(multi_view["projection_class_embeddings_input_dim"], 16);
-            assert_eq!(scheduler(&weights).is_none(), second, "a second one predicts noise or v; nothing says which");
+            assert_eq!(
+                scheduler(&weights).is_none(),
+                second,
+                "a second one predicts noise or v; nothing says which"
+            );
         }
     }
 
@@ -265,50 +393,124 @@ mod tests {
         add(format!("{UNET}input_blocks.0.0.weight"), &[320, 4, 3, 3]);
         add(format!("{UNET}out.2.weight"), &[4, 320, 3, 3]);
         add(format!("{UNET}label_emb.0.0.weight"), &[1280, 2816]);
-        for (level, (channels, blocks)) in [(320, 0), (640, 2), (1280, 10)].into_iter().enumerate() {
-            for block in [1 + 3 * level, 2 + 3 * level].map(|block| format!("{UNET}input_blocks.{block}")) {
-                add(format!("{block}.0.out_layers.3.weight"), &[channels, channels, 3, 3]);
+        for (level, (channels, blocks)) in [(320, 0), (640, 2), (1280, 10)].into_iter().enumerate()
+        {
+            for block in
+                [1 + 3 * level, 2 + 3 * level].map(|block| format!("{UNET}input_blocks.{block}"))
+            {
+                add(
+                    format!("{block}.0.out_layers.3.weight"),
+                    &[channels, channels, 3, 3],
+                );
                 for i in 0..blocks {
                     add(format!("{block}.1.proj_in.weight"), &[channels; 2]);
-                    add(format!("{block}.1.transformer_blocks.{i}.attn2.to_k.weight"), &[channels, 2048]);
+                    add(
+                        format!("{block}.1.transformer_blocks.{i}.attn2.to_k.weight"),
+                        &[channels, 2048],
+                    );
                 }
             }
             if level < 2 {
-                add(format!("{UNET}input_blocks.{}.0.op.weight", 3 + 3 * level), &[channels, channels, 3, 3]);
+                add(
+                    format!("{UNET}input_blocks.{}.0.op.weight", 3 + 3 * level),
+                    &[channels, channels, 3, 3],
+                );
             }
         }
-        add(format!("{XL_CLIP}text_model.embeddings.token_embedding.weight"), &[49408, 768]);
-        add(format!("{XL_CLIP}text_model.embeddings.position_embedding.weight"), &[77, 768]);
+        add(
+            format!("{XL_CLIP}text_model.embeddings.token_embedding.weight"),
+            &[49408, 768],
+        );
+        add(
+            format!("{XL_CLIP}text_model.embeddings.position_embedding.weight"),
+            &[77, 768],
+        );
         (0..12).for_each(|i| {
-            add(format!("{XL_CLIP}text_model.encoder.layers.{i}.mlp.fc1.weight"), &[3072, 768]);
+            add(
+                format!("{XL_CLIP}text_model.encoder.layers.{i}.mlp.fc1.weight"),
+                &[3072, 768],
+            );
         });
-        add(format!("{XL_OPEN_CLIP}token_embedding.weight"), &[49408, 1280]);
+        add(
+            format!("{XL_OPEN_CLIP}token_embedding.weight"),
+            &[49408, 1280],
+        );
         add(format!("{XL_OPEN_CLIP}positional_embedding"), &[77, 1280]);
         add(format!("{XL_OPEN_CLIP}text_projection"), &[1280, 1280]);
         (0..32).for_each(|i| {
-            add(format!("{XL_OPEN_CLIP}transformer.resblocks.{i}.mlp.c_fc.weight"), &[5120, 1280]);
+            add(
+                format!("{XL_OPEN_CLIP}transformer.resblocks.{i}.mlp.c_fc.weight"),
+                &[5120, 1280],
+            );
         });
-        for (key, shape) in shapes(false).into_iter().filter(|(key, _)| key.starts_with(VAE)).collect::<Vec<_>>() {
+        for (key, shape) in shapes(false)
+            .into_iter()
+            .filter(|(key, _)| key.starts_with(VAE))
+            .collect::<Vec<_>>()
+        {
             add(key, &shape);
         }
-        let with = |marker: &str| Weights::of_shapes(keys.clone().into_iter().chain([(marker.to_owned(), vec![0])]));
-        assert_eq!(scheduler(&with("v_pred")).unwrap()["prediction_type"], "v_prediction");
-        let without_texts = keys.clone().into_iter().filter(|(key, _)| !key.starts_with("conditioner."));
-        assert_eq!(vae(&Weights::of_shapes(without_texts)).unwrap()["scaling_factor"], 0.13025);
-        assert_eq!(vae(&Weights::of_shapes(shapes(false))).unwrap()["scaling_factor"], 0.18215);
+        let with = |marker: &str| {
+            Weights::of_shapes(
+                keys.clone()
+                    .into_iter()
+                    .chain([(marker.to_owned(), vec![0])]),
+            )
+        };
+        assert_eq!(
+            scheduler(&with("v_pred")).unwrap()["prediction_type"],
+            "v_prediction"
+        );
+        let without_texts = keys
+            .clone()
+            .into_iter()
+            .filter(|(key, _)| !key.starts_with("conditioner."));
+        assert_eq!(
+            vae(&Weights::of_shapes(without_texts)).unwrap()["scaling_factor"],
+            0.13025
+        );
+        assert_eq!(
+            vae(&Weights::of_shapes(shapes(false))).unwrap()["scaling_factor"],
+            0.18215
+        );
         let weights = Weights::of_shapes(keys);
         let unet = unet(&weights, false).unwrap();
-        let types = json!(["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"]);
-        assert_eq!((&unet["down_block_types"], &unet["sample_size"]), (&types, &json!(128)));
+        let types = json!([
+            "DownBlock2D",
+            "CrossAttnDownBlock2D",
+            "CrossAttnDownBlock2D"
+        ]);
+        assert_eq!(
+            (&unet["down_block_types"], &unet["sample_size"]),
+            (&types, &json!(128))
+        );
         assert_eq!(unet["transformer_layers_per_block"], json!([1, 2, 10]));
-        assert_eq!((&unet["attention_head_dim"], &unet["cross_attention_dim"]), (&json!([5, 10, 20]), &json!(2048)));
-        assert_eq!((&unet["addition_embed_type"], &unet["class_embed_type"]), (&json!("text_time"), &Value::Null));
+        assert_eq!(
+            (&unet["attention_head_dim"], &unet["cross_attention_dim"]),
+            (&json!([5, 10, 20]), &json!(2048))
+        );
+        assert_eq!(
+            (&unet["addition_embed_type"], &unet["class_embed_type"]),
+            (&json!("text_time"), &Value::Null)
+        );
         let config: crate::unet::UNetConfig = serde_json::from_value(unet).unwrap();
-        assert_eq!((config.check(), config.pooled_width()), (Ok(()), Some(1280)));
+        assert_eq!(
+            (config.check(), config.pooled_width()),
+            (Ok(()), Some(1280))
+        );
         let (first, second) = (text(&weights).unwrap(), second_text(&weights).unwrap());
-        assert_eq!((&first["num_hidden_layers"], &first["hidden_act"]), (&json!(12), &json!("quick_gelu")));
-        assert_eq!((&second["num_hidden_layers"], &second["num_attention_heads"]), (&json!(32), &json!(20)));
-        assert_eq!((&second["projection_dim"], &second["hidden_act"]), (&json!(1280), &json!("gelu")));
+        assert_eq!(
+            (&first["num_hidden_layers"], &first["hidden_act"]),
+            (&json!(12), &json!("quick_gelu"))
+        );
+        assert_eq!(
+            (&second["num_hidden_layers"], &second["num_attention_heads"]),
+            (&json!(32), &json!(20))
+        );
+        assert_eq!(
+            (&second["projection_dim"], &second["hidden_act"]),
+            (&json!(1280), &json!("gelu"))
+        );
         assert_eq!(scheduler(&weights).unwrap()["prediction_type"], "epsilon");
     }
 }

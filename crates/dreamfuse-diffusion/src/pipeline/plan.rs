@@ -65,9 +65,19 @@ pub struct Plan {
 /// A text encoder's shape, and its tokenizer.
 #[expect(clippy::large_enum_variant, reason = "a model has one")]
 pub enum TextPlan {
-    Clip { config: ClipTextConfig, tokenizer: Tokenizer },
-    ClipPair { configs: [ClipTextConfig; 2], tokenizers: [Tokenizer; 2], empty_is_zero: bool },
-    T5 { config: T5Config, tokenizer: T5Tokenizer },
+    Clip {
+        config: ClipTextConfig,
+        tokenizer: Tokenizer,
+    },
+    ClipPair {
+        configs: [ClipTextConfig; 2],
+        tokenizers: [Tokenizer; 2],
+        empty_is_zero: bool,
+    },
+    T5 {
+        config: T5Config,
+        tokenizer: T5Tokenizer,
+    },
     Pack(TextPack),
 }
 
@@ -76,18 +86,23 @@ impl TextPlan {
         let (path, text) = (files.root().join(TEXT), files.read(TEXT)?);
         let keys: Map<String, Value> = parse_json(&path, &text)?;
         match keys.get("model_type").and_then(Value::as_str) {
-            Some("t5") => Ok(Self::T5 { config: parse_json(&path, &text)?, tokenizer: t5_tokenizer(files)? }),
+            Some("t5") => Ok(Self::T5 {
+                config: parse_json(&path, &text)?,
+                tokenizer: t5_tokenizer(files)?,
+            }),
             None | Some("clip_text_model" | "clip") if files.has(SECOND_TEXT) => {
-                let second = parse_json(&files.root().join(SECOND_TEXT), &files.read(SECOND_TEXT)?)?;
+                let second =
+                    parse_json(&files.root().join(SECOND_TEXT), &files.read(SECOND_TEXT)?)?;
                 Ok(Self::ClipPair {
                     configs: [parse_json(&path, &text)?, second],
                     tokenizers: [tokenizer(files, &CLIP)?, tokenizer(files, &SECOND_CLIP)?],
                     empty_is_zero: empty_is_zero(files)?,
                 })
             }
-            None | Some("clip_text_model" | "clip") => {
-                Ok(Self::Clip { config: parse_json(&path, &text)?, tokenizer: tokenizer(files, &CLIP)? })
-            }
+            None | Some("clip_text_model" | "clip") => Ok(Self::Clip {
+                config: parse_json(&path, &text)?,
+                tokenizer: tokenizer(files, &CLIP)?,
+            }),
             Some(other) => {
                 let reason = format!("model_type is {other}; clip_text_model or t5 would do");
                 Err(CheckpointError::Unsupported { path, reason })
@@ -109,7 +124,10 @@ impl TextPlan {
     fn pooled_width(&self) -> Option<usize> {
         match self {
             Self::Clip { .. } | Self::T5 { .. } => None,
-            Self::ClipPair { configs: [_, second], .. } => second.projection_dim,
+            Self::ClipPair {
+                configs: [_, second],
+                ..
+            } => second.projection_dim,
             Self::Pack(pack) => pack.pooled_width(),
         }
     }
@@ -118,21 +136,35 @@ impl TextPlan {
     fn misfit(&self) -> Option<(&'static str, String)> {
         match self {
             Self::Pack(_) => None,
-            Self::T5 { config, tokenizer } => too_many_words(tokenizer.largest_id(), config.vocab_size)
-                .map(|reason| (SENTENCE_PIECE, reason))
-                .or_else(|| config.check().err().map(|reason| (TEXT, reason))),
+            Self::T5 { config, tokenizer } => {
+                too_many_words(tokenizer.largest_id(), config.vocab_size)
+                    .map(|reason| (SENTENCE_PIECE, reason))
+                    .or_else(|| config.check().err().map(|reason| (TEXT, reason)))
+            }
             Self::Clip { config, tokenizer } => clip_misfit(config, tokenizer, &CLIP),
-            Self::ClipPair { configs: [first, second], tokenizers: [one, two], .. } => {
-                let without_layers = [first, second].iter().any(|config| config.num_hidden_layers == 0);
-                let reason =
-                    || (SECOND_TEXT, "a pair of text encoders has layers, and the second projection_dim".into());
+            Self::ClipPair {
+                configs: [first, second],
+                tokenizers: [one, two],
+                ..
+            } => {
+                let without_layers = [first, second]
+                    .iter()
+                    .any(|config| config.num_hidden_layers == 0);
+                let reason = || {
+                    (
+                        SECOND_TEXT,
+                        "a pair of text encoders has layers, and the second projection_dim".into(),
+                    )
+                };
                 (without_layers || second.projection_dim.is_none())
                     .then(reason)
                     .or_else(|| clip_misfit(first, one, &CLIP))
                     .or_else(|| clip_misfit(second, two, &SECOND_CLIP))
                     .or_else(|| {
                         let [length, other] = [one, two].map(Tokenizer::max_length);
-                        let reason = format!("model_max_length {other} is not the first tokenizer's {length}");
+                        let reason = format!(
+                            "model_max_length {other} is not the first tokenizer's {length}"
+                        );
                         (length != other).then_some((SECOND_CLIP.tokenizer, reason))
                     })
             }
@@ -145,16 +177,24 @@ fn too_many_words(largest_id: usize, embedded: usize) -> Option<String> {
     (largest_id >= embedded).then(reason)
 }
 
-fn clip_misfit(config: &ClipTextConfig, tokenizer: &Tokenizer, files: &ClipFiles) -> Option<(&'static str, String)> {
+fn clip_misfit(
+    config: &ClipTextConfig,
+    tokenizer: &Tokenizer,
+    files: &ClipFiles,
+) -> Option<(&'static str, String)> {
     if let Some(reason) = too_many_words(tokenizer.largest_id(), config.vocab_size) {
         return Some((files.vocabulary, reason));
     }
     let (width, heads) = (config.hidden_size, config.num_attention_heads);
     let (length, positions) = (tokenizer.max_length(), config.max_position_embeddings);
     if heads == 0 || !width.is_multiple_of(heads) {
-        return Some((files.config, format!("hidden_size {width} does not divide into num_attention_heads {heads}")));
+        return Some((
+            files.config,
+            format!("hidden_size {width} does not divide into num_attention_heads {heads}"),
+        ));
     }
-    let reason = format!("model_max_length {length} is more than the text encoder's {positions} positions");
+    let reason =
+        format!("model_max_length {length} is more than the text encoder's {positions} positions");
     (length > positions).then_some((files.tokenizer, reason))
 }
 
@@ -166,11 +206,19 @@ impl Plan {
     pub fn read(files: &dyn Files, texts: Option<TextPack>) -> Result<Self, CheckpointError> {
         let unet: UNetConfig = checked(files, UNET, &defaults::unet())?;
         unsupported_if(files, UNET, unet.check())?;
-        let vae: Option<VaeConfig> = files.has(VAE).then(|| checked(files, VAE, &defaults::vae())).transpose()?;
+        let vae: Option<VaeConfig> = files
+            .has(VAE)
+            .then(|| checked(files, VAE, &defaults::vae()))
+            .transpose()?;
         if let Some(vae) = &vae {
             unsupported_if(files, VAE, vae.check())?;
         }
-        let words = files.read(WORDS).map(|text| String::from_utf8_lossy(&text).lines().map(Into::into).collect());
+        let words = files.read(WORDS).map(|text| {
+            String::from_utf8_lossy(&text)
+                .lines()
+                .map(Into::into)
+                .collect()
+        });
         let plan = Self {
             unet,
             vae,
@@ -186,31 +234,62 @@ impl Plan {
 
     /// Says which file keeps the parts from working as one model, and why, if any does.
     fn misfit(&self) -> Option<(&'static str, String)> {
-        let Self { unet, vae, text, schedule, .. } = self;
+        let Self {
+            unet,
+            vae,
+            text,
+            schedule,
+            ..
+        } = self;
         let (wanted, what) = match vae {
             None => (3, format!("no pixels, which have 3, and there is no {VAE}")),
-            Some(vae) => {
-                (vae.latent_channels, format!("not the latents of the vae, which have {}", vae.latent_channels))
-            }
+            Some(vae) => (
+                vae.latent_channels,
+                format!(
+                    "not the latents of the vae, which have {}",
+                    vae.latent_channels
+                ),
+            ),
         };
         let channels = [unet.in_channels, unet.out_channels];
-        let predicted = if schedule.learns_variance() { 2 * wanted } else { wanted };
+        let predicted = if schedule.learns_variance() {
+            2 * wanted
+        } else {
+            wanted
+        };
         let labels = unet.camera_numbers();
         let (pooled, pooled_taken) = (text.pooled_width(), unet.pooled_width());
-        let known = if unet.num_views == 1 { Camera::CONDITIONING } else { Camera::MATRIX };
+        let known = if unet.num_views == 1 {
+            Camera::CONDITIONING
+        } else {
+            Camera::MATRIX
+        };
         let (width, taken) = (text.width(), unet.text_width());
         let (start, end) = (schedule.beta_start, schedule.beta_end);
         Some(match () {
-            () if channels != [wanted, predicted] => (UNET, format!("{channels:?} channels in and out are {what}")),
-            () if labels.is_some_and(|labels| labels != known) => {
-                (UNET, format!("class labels of {} numbers are no cameras", labels.unwrap_or_default()))
+            () if channels != [wanted, predicted] => {
+                (UNET, format!("{channels:?} channels in and out are {what}"))
             }
+            () if labels.is_some_and(|labels| labels != known) => (
+                UNET,
+                format!(
+                    "class labels of {} numbers are no cameras",
+                    labels.unwrap_or_default()
+                ),
+            ),
             () if width != taken => {
-                let key = unet.encoder_hid_dim.map_or("cross_attention_dim", |_| "encoder_hid_dim");
-                (UNET, format!("{key} is {taken}, and the text is {width} wide"))
+                let key = unet
+                    .encoder_hid_dim
+                    .map_or("cross_attention_dim", |_| "encoder_hid_dim");
+                (
+                    UNET,
+                    format!("{key} is {taken}, and the text is {width} wide"),
+                )
             }
             () if pooled != pooled_taken => {
-                let numbers = |width: Option<usize>| width.map_or("none".into(), |width| format!("one {width} wide"));
+                let numbers = |width: Option<usize>| {
+                    width.map_or("none".into(), |width| format!("one {width} wide"))
+                };
                 (
                     UNET,
                     format!(
@@ -220,43 +299,91 @@ impl Plan {
                     ),
                 )
             }
-            () if !(2..=100_000).contains(&schedule.num_train_timesteps) => {
-                (SCHEDULER, format!("num_train_timesteps {} is not within 2 and 100000", schedule.num_train_timesteps))
-            }
-            () if !(0.0 < start && start <= end && end < 1.0) => {
-                (SCHEDULER, format!("beta_start {start} and beta_end {end} are not in order within 0 and 1"))
-            }
+            () if !(2..=100_000).contains(&schedule.num_train_timesteps) => (
+                SCHEDULER,
+                format!(
+                    "num_train_timesteps {} is not within 2 and 100000",
+                    schedule.num_train_timesteps
+                ),
+            ),
+            () if !(0.0 < start && start <= end && end < 1.0) => (
+                SCHEDULER,
+                format!("beta_start {start} and beta_end {end} are not in order within 0 and 1"),
+            ),
             () => return None,
         })
     }
 }
 
 /// A configuration whose other keys have to have these values.
-fn checked<T: DeserializeOwned>(files: &dyn Files, name: &str, defaults: &Value) -> Result<T, CheckpointError> {
+fn checked<T: DeserializeOwned>(
+    files: &dyn Files,
+    name: &str,
+    defaults: &Value,
+) -> Result<T, CheckpointError> {
     let (path, text) = (files.root().join(name), files.read(name)?);
     let keys: Map<String, Value> = parse_json(&path, &text)?;
     unsupported_if(files, name, defaults::check(&keys, defaults))?;
     parse_json(&path, &text)
 }
 
-fn unsupported_if(files: &dyn Files, name: &str, result: Result<(), String>) -> Result<(), CheckpointError> {
-    result.map_err(|reason| CheckpointError::Unsupported { path: files.root().join(name), reason })
+fn unsupported_if(
+    files: &dyn Files,
+    name: &str,
+    result: Result<(), String>,
+) -> Result<(), CheckpointError> {
+    result.map_err(|reason| CheckpointError::Unsupported {
+        path: files.root().join(name),
+        reason,
+    })
 }
 
 fn t5_tokenizer(files: &dyn Files) -> Result<T5Tokenizer, CheckpointError> {
-    let name = if files.has(TOKENIZER_JSON) { TOKENIZER_JSON } else { SENTENCE_PIECE };
-    let (bytes, read) =
-        (files.read(name)?, if name == TOKENIZER_JSON { T5Tokenizer::from_json } else { T5Tokenizer::from_model });
-    read(&bytes, T5_LENGTH).map_err(|reason| CheckpointError::Malformed { path: files.root().join(name), reason })
+    let name = if files.has(TOKENIZER_JSON) {
+        TOKENIZER_JSON
+    } else {
+        SENTENCE_PIECE
+    };
+    let (bytes, read) = (
+        files.read(name)?,
+        if name == TOKENIZER_JSON {
+            T5Tokenizer::from_json
+        } else {
+            T5Tokenizer::from_model
+        },
+    );
+    read(&bytes, T5_LENGTH).map_err(|reason| CheckpointError::Malformed {
+        path: files.root().join(name),
+        reason,
+    })
 }
 
 fn tokenizer(files: &dyn Files, names: &ClipFiles) -> Result<Tokenizer, CheckpointError> {
-    let string = |name: &str| files.read(name).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    let (vocab, merges, config) = (string(names.vocabulary)?, string(names.merges)?, string(names.tokenizer)?);
-    let special = files.has(names.special_tokens).then(|| string(names.special_tokens)).transpose()?;
+    let string = |name: &str| {
+        files
+            .read(name)
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let (vocab, merges, config) = (
+        string(names.vocabulary)?,
+        string(names.merges)?,
+        string(names.tokenizer)?,
+    );
+    let special = files
+        .has(names.special_tokens)
+        .then(|| string(names.special_tokens))
+        .transpose()?;
     let folder = names.vocabulary.trim_end_matches("/vocab.json");
-    Tokenizer::from_texts(&TokenizerTexts { vocab, merges, config, special })
-        .map_err(|reason| CheckpointError::Malformed { path: files.root().join(folder), reason })
+    Tokenizer::from_texts(&TokenizerTexts {
+        vocab,
+        merges,
+        config,
+        special,
+    })
+    .map_err(|reason| CheckpointError::Malformed {
+        path: files.root().join(folder),
+        reason,
+    })
 }
 
 /// Whether the empty text of a pair of text encoders is zeros: yes, unless the model's index says no. So diffusers has it for a

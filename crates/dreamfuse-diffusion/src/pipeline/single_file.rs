@@ -21,10 +21,16 @@ pub(super) const XL_OPEN_CLIP: &str = "conditioner.embedders.1.model.";
 
 /// What the keys of other models begin with.
 const OTHERS: [(&str, &str); 4] = [
-    ("conditioner.embedders.0.model.", "the refiner of Stable Diffusion XL"),
+    (
+        "conditioner.embedders.0.model.",
+        "the refiner of Stable Diffusion XL",
+    ),
     ("ztsnr", "a model whose last noise level holds no picture"),
     ("edm_", "a model with EDM's noise levels"),
-    ("model.diffusion_model.joint_blocks.", "a Stable Diffusion 3"),
+    (
+        "model.diffusion_model.joint_blocks.",
+        "a Stable Diffusion 3",
+    ),
 ];
 
 /// The file and a folder of its name beside it, for what such files do not hold: the tokenizer, and configurations where
@@ -44,24 +50,39 @@ impl SingleFile {
         let weights = Weights::open(path)?;
         for (prefix, name) in OTHERS {
             if weights.keys().any(|key| key.starts_with(prefix)) {
-                return Err(CheckpointError::Unsupported { path: path.to_owned(), reason: format!("this is {name}") });
+                return Err(CheckpointError::Unsupported {
+                    path: path.to_owned(),
+                    reason: format!("this is {name}"),
+                });
             }
         }
         for prefix in [UNET, VAE] {
             if !weights.keys().any(|key| key.starts_with(prefix)) {
-                return Err(CheckpointError::MissingKey { path: path.to_owned(), key: format!("{prefix}…") });
+                return Err(CheckpointError::MissingKey {
+                    path: path.to_owned(),
+                    key: format!("{prefix}…"),
+                });
             }
         }
         let projection = format!("{XL_OPEN_CLIP}text_projection");
         if infer::is_xl(&weights) && weights.shape(&projection).is_none() {
-            return Err(CheckpointError::MissingKey { path: path.to_owned(), key: projection });
+            return Err(CheckpointError::MissingKey {
+                path: path.to_owned(),
+                key: projection,
+            });
         }
-        Ok(Self { path: path.to_owned(), beside: path.with_extension(""), weights })
+        Ok(Self {
+            path: path.to_owned(),
+            beside: path.with_extension(""),
+            weights,
+        })
     }
 
     /// What the configuration beside the file says.
     fn predicts_v(&self) -> bool {
-        let text = Folder(&self.beside).read("scheduler/scheduler_config.json").unwrap_or_default();
+        let text = Folder(&self.beside)
+            .read("scheduler/scheduler_config.json")
+            .unwrap_or_default();
         let config: Value = serde_json::from_slice(&text).unwrap_or_default();
         config["prediction_type"] == "v_prediction"
     }
@@ -88,8 +109,13 @@ impl Files for SingleFile {
         if beside.has(name) {
             return beside.read(name);
         }
-        let inferred = self.inferred(name).map(|value| value.to_string().into_bytes());
-        inferred.ok_or_else(|| CheckpointError::Companion { path: self.path.clone(), wanted: self.beside.join(name) })
+        let inferred = self
+            .inferred(name)
+            .map(|value| value.to_string().into_bytes());
+        inferred.ok_or_else(|| CheckpointError::Companion {
+            path: self.path.clone(),
+            wanted: self.beside.join(name),
+        })
     }
 
     fn has(&self, name: &str) -> bool {
@@ -115,17 +141,26 @@ impl Files for SingleFile {
             }
             TEXT_STEM if infer::is_xl(&self.weights) => under(XL_CLIP),
             TEXT_STEM => under(CLIP),
-            SECOND_TEXT_STEM => {
-                open_clip(under(XL_OPEN_CLIP)).with_transposed("text_projection", "text_projection.weight")
+            SECOND_TEXT_STEM => open_clip(under(XL_OPEN_CLIP))
+                .with_transposed("text_projection", "text_projection.weight"),
+            other => {
+                return Err(CheckpointError::MissingKey {
+                    path: self.path.clone(),
+                    key: other.to_owned(),
+                });
             }
-            other => return Err(CheckpointError::MissingKey { path: self.path.clone(), key: other.to_owned() }),
         })
     }
 }
 
 /// OpenCLIP's text encoder with transformers' names.
 fn open_clip(weights: Weights) -> Weights {
-    let parts = [".self_attn.q_proj.", ".self_attn.k_proj.", ".self_attn.v_proj."];
+    let parts = [
+        ".self_attn.q_proj.",
+        ".self_attn.k_proj.",
+        ".self_attn.v_proj.",
+    ];
     let used = weights.without(&["logit_scale", "attn_mask"]);
-    used.with_keys(open_clip_key).with_thirds(".self_attn.in_proj_", parts)
+    used.with_keys(open_clip_key)
+        .with_thirds(".self_attn.in_proj_", parts)
 }

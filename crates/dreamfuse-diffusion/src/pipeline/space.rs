@@ -21,7 +21,9 @@ impl Space {
 
     /// Samples of display-referred `pictures` of `[0, 1]` and any size, which are brought to `size`.
     pub(super) fn of_pictures(&self, pictures: Tensor<4>, size: usize) -> Tensor<4> {
-        let pictures = fit(&pictures, size).map_or(pictures.clone(), |resize| resize.forward(pictures)) * 2.0 - 1.0;
+        let pictures =
+            fit(&pictures, size).map_or(pictures.clone(), |resize| resize.forward(pictures)) * 2.0
+                - 1.0;
         match self {
             Self::Pixels => pictures,
             Self::Latents(vae) => vae.encode(pictures),
@@ -36,7 +38,11 @@ impl Space {
         gradient: &mut dyn FnMut(Tensor<4>) -> Tensor<4>,
     ) -> Tensor<4> {
         let resize = fit(&pictures, size);
-        let pictures = resize.as_ref().map_or(pictures.clone(), |resize| resize.forward(pictures)) * 2.0 - 1.0;
+        let pictures = resize
+            .as_ref()
+            .map_or(pictures.clone(), |resize| resize.forward(pictures))
+            * 2.0
+            - 1.0;
         let of_pictures = match self {
             Self::Pixels => gradient(pictures),
             Self::Latents(vae) => vae.pull_back(pictures, gradient),
@@ -53,7 +59,14 @@ impl Space {
         let pictures = match self {
             Self::Pixels => samples,
             // One by one: a large picture's activations take a gigabyte.
-            Self::Latents(vae) => Tensor::cat(samples.split(1, 0).into_iter().map(|one| vae.decode(one)).collect(), 0),
+            Self::Latents(vae) => Tensor::cat(
+                samples
+                    .split(1, 0)
+                    .into_iter()
+                    .map(|one| vae.decode(one))
+                    .collect(),
+                0,
+            ),
         };
         (pictures + 1.0) * 0.5
     }

@@ -14,9 +14,18 @@ pub struct ClipPair {
 }
 
 impl ClipPair {
-    pub(super) fn encode(&self, prompts: &[String], device: &Device) -> Result<EncodedText, String> {
-        let [(first, _), (second, pooled)] = [self.hidden(0, prompts, device)?, self.hidden(1, prompts, device)?];
-        let kept = prompts.iter().map(|prompt| f32::from(!(self.empty_is_zero && prompt.is_empty())));
+    pub(super) fn encode(
+        &self,
+        prompts: &[String],
+        device: &Device,
+    ) -> Result<EncodedText, String> {
+        let [(first, _), (second, pooled)] = [
+            self.hidden(0, prompts, device)?,
+            self.hidden(1, prompts, device)?,
+        ];
+        let kept = prompts
+            .iter()
+            .map(|prompt| f32::from(!(self.empty_is_zero && prompt.is_empty())));
         let kept = Tensor::<1>::from_data(TensorData::new(kept.collect(), [prompts.len()]), device);
         Ok(EncodedText {
             tokens: Tensor::cat(vec![first, second], 2) * kept.clone().reshape([-1, 1, 1]),
@@ -32,8 +41,15 @@ impl ClipPair {
         device: &Device,
     ) -> Result<(Tensor<3>, Option<Tensor<2>>), String> {
         let tokenizer = &self.tokenizers[index];
-        let ids = prompts.iter().map(|prompt| tokenizer.encode(prompt)).collect::<Result<Vec<_>, _>>()?;
-        let end = |ids: &Vec<i64>| ids.iter().position(|&id| id == tokenizer.end()).unwrap_or_default();
+        let ids = prompts
+            .iter()
+            .map(|prompt| tokenizer.encode(prompt))
+            .collect::<Result<Vec<_>, _>>()?;
+        let end = |ids: &Vec<i64>| {
+            ids.iter()
+                .position(|&id| id == tokenizer.end())
+                .unwrap_or_default()
+        };
         let ends: Vec<usize> = ids.iter().map(end).collect();
         Ok(self.models[index].penultimate(rows(&ids, device), &ends))
     }

@@ -61,28 +61,52 @@ impl T5Tokenizer {
     /// When they are no unigram model of SentencePiece; the message says why.
     pub fn from_model(bytes: &[u8], length: usize) -> Result<Self, String> {
         let model = Model::decode(bytes).map_err(|e| format!("no SentencePiece model: {e}"))?;
-        if model.trainer.and_then(|trainer| trainer.model_type).is_some_and(|kind| kind != 1) {
+        if model
+            .trainer
+            .and_then(|trainer| trainer.model_type)
+            .is_some_and(|kind| kind != 1)
+        {
             return Err("its SentencePiece model is not a unigram model".into());
         }
-        let mut vocabulary: Vec<_> =
-            model.pieces.into_iter().map(|piece| (piece.piece, f64::from(piece.score))).collect();
+        let mut vocabulary: Vec<_> = model
+            .pieces
+            .into_iter()
+            .map(|piece| (piece.piece, f64::from(piece.score)))
+            .collect();
         let at = |token: &str| vocabulary.iter().position(|(piece, _)| piece == token);
-        if let Some(token) = [PAD, END, UNKNOWN].into_iter().find(|token| at(token).is_none()) {
+        if let Some(token) = [PAD, END, UNKNOWN]
+            .into_iter()
+            .find(|token| at(token).is_none())
+        {
             return Err(format!("its SentencePiece model has no {token}"));
         }
         let unknown = at(UNKNOWN);
         vocabulary.extend((0..EXTRA).rev().map(|i| (extra(i), 0.0)));
         let unigram = Unigram::from(vocabulary, unknown, false).map_err(|e| e.to_string())?;
         let mut inner = Tokenizer::new(unigram);
-        if let Some(map) = model.normalizer.map(|n| n.precompiled_charsmap).filter(|map| !map.is_empty()) {
+        if let Some(map) = model
+            .normalizer
+            .map(|n| n.precompiled_charsmap)
+            .filter(|map| !map.is_empty())
+        {
             let normalizer = Precompiled::from(&map).map_err(|e| e.to_string())?;
-            inner.with_normalizer(Some(normalizer)).map_err(|e| e.to_string())?;
+            inner
+                .with_normalizer(Some(normalizer))
+                .map_err(|e| e.to_string())?;
         }
-        let steps = vec![WhitespaceSplit.into(), Metaspace::new('▁', PrependScheme::Always, true).into()];
+        let steps = vec![
+            WhitespaceSplit.into(),
+            Metaspace::new('▁', PrependScheme::Always, true).into(),
+        ];
         inner.with_pre_tokenizer(Some(Sequence::new(steps)));
-        let special = [PAD, END, UNKNOWN].map(String::from).into_iter().chain((0..EXTRA).map(extra));
+        let special = [PAD, END, UNKNOWN]
+            .map(String::from)
+            .into_iter()
+            .chain((0..EXTRA).map(extra));
         let special = special.map(|token| AddedToken::from(token, true));
-        inner.add_special_tokens(special).map_err(|e| e.to_string())?;
+        inner
+            .add_special_tokens(special)
+            .map_err(|e| e.to_string())?;
         Self::new(inner, length)
     }
 
@@ -98,8 +122,18 @@ impl T5Tokenizer {
     }
 
     fn new(inner: Tokenizer, length: usize) -> Result<Self, String> {
-        let id = |token: &str| inner.token_to_id(token).map(i64::from).ok_or_else(|| format!("it has no {token}"));
-        Ok(Self { length, end: id(END)?, padding: id(PAD)?, inner })
+        let id = |token: &str| {
+            inner
+                .token_to_id(token)
+                .map(i64::from)
+                .ok_or_else(|| format!("it has no {token}"))
+        };
+        Ok(Self {
+            length,
+            end: id(END)?,
+            padding: id(PAD)?,
+            inner,
+        })
     }
 
     /// Tokens of a filled-up text.
@@ -109,7 +143,11 @@ impl T5Tokenizer {
 
     /// The largest id of a token.
     pub fn largest_id(&self) -> usize {
-        self.inner.get_vocab(true).values().max().map_or(0, |id| *id as usize)
+        self.inner
+            .get_vocab(true)
+            .values()
+            .max()
+            .map_or(0, |id| *id as usize)
     }
 
     /// The ids of a text with the end token, filled up, and how many of them are not filling.
@@ -145,7 +183,11 @@ mod tests {
         let json = own.inner.to_string(false).unwrap();
         let other = T5Tokenizer::from_json(json.as_bytes(), 77).unwrap();
         for text in ["a squirrel, painting", "Café ﬁne", ""] {
-            assert_eq!(own.encode(text).unwrap(), other.encode(text).unwrap(), "{text}");
+            assert_eq!(
+                own.encode(text).unwrap(),
+                other.encode(text).unwrap(),
+                "{text}"
+            );
         }
     }
 
@@ -155,7 +197,12 @@ mod tests {
         let (ids, own) = tokenizer.encode("a squirrel").unwrap();
         assert_eq!((ids.len(), ids[own - 1]), (6, 1));
         assert!(ids[own..].iter().all(|&id| id == 0));
-        assert!(tokenizer.encode("a a a a a a").unwrap_err().contains("6 tokens, and this prior reads at most 5"));
+        assert!(
+            tokenizer
+                .encode("a a a a a a")
+                .unwrap_err()
+                .contains("6 tokens, and this prior reads at most 5")
+        );
     }
 
     #[test]

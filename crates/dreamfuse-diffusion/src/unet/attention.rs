@@ -67,10 +67,17 @@ struct FeedForward {
 impl SpatialTransformer {
     /// Of a level.
     pub(super) fn new(config: &UNetConfig, level: usize, heads: usize, device: &Device) -> Self {
-        let (channels, layers) = (config.block_out_channels[level], config.transformer_layers(level));
+        let (channels, layers) = (
+            config.block_out_channels[level],
+            config.transformer_layers(level),
+        );
         let block = |_| TransformerBlock::new(channels, config.cross_attention_dim, heads, device);
         Self {
-            norm: Norms { epsilon: 1e-6, ..config.norms() }.over(channels, device),
+            norm: Norms {
+                epsilon: 1e-6,
+                ..config.norms()
+            }
+            .over(channels, device),
             proj_in: Convolution::new([channels, channels], 1, 1, device),
             transformer_blocks: (0..layers).map(block).collect(),
             proj_out: Convolution::new([channels, channels], 1, 1, device).zeroed(),
@@ -85,13 +92,17 @@ impl SpatialTransformer {
         for block in &self.transformer_blocks {
             tokens = block.forward(tokens, context);
         }
-        let h = tokens.swap_dims(1, 2).reshape([batch, channels, height, width]);
+        let h = tokens
+            .swap_dims(1, 2)
+            .reshape([batch, channels, height, width]);
         x + self.proj_out.forward(h)
     }
 
     /// Keys and values that its blocks make of a text `[batch, tokens, cross_attention_dim]`.
     pub(super) fn keys_values(&self, text: &Tensor<3>) -> impl Iterator<Item = [Tensor<3>; 2]> {
-        self.transformer_blocks.iter().map(|block| block.attn2.keys_values(text.clone()))
+        self.transformer_blocks
+            .iter()
+            .map(|block| block.attn2.keys_values(text.clone()))
     }
 }
 
@@ -117,8 +128,14 @@ impl TransformerBlock {
         let own = normalize_tokens(&self.norm1, x.clone());
         let own = own.reshape([batch / context.views, context.views * count, width]);
         let of_own = self.attn1.keys_values(own.clone());
-        let x = x + self.attn1.forward(own, of_own).reshape([batch, count, width]);
-        let x = x.clone() + self.attn2.forward(normalize_tokens(&self.norm2, x), context.next_keys_values());
+        let x = x + self
+            .attn1
+            .forward(own, of_own)
+            .reshape([batch, count, width]);
+        let x = x.clone()
+            + self
+                .attn2
+                .forward(normalize_tokens(&self.norm2, x), context.next_keys_values());
         x.clone() + self.ff.forward(normalize_tokens(&self.norm3, x))
     }
 }
@@ -137,7 +154,10 @@ impl Attention {
 
     /// `[batch, m, width]` each, from `context` `[batch, m, …]`.
     fn keys_values(&self, context: Tensor<3>) -> [Tensor<3>; 2] {
-        [project(&self.to_k, context.clone()), project(&self.to_v, context)]
+        [
+            project(&self.to_k, context.clone()),
+            project(&self.to_v, context),
+        ]
     }
 
     /// Queries from `x` `[batch, n, width]`.

@@ -32,7 +32,10 @@ pub(super) struct UpBlock {
 
 /// How a block attends to the text.
 #[derive(Module, Debug)]
-#[expect(clippy::large_enum_variant, reason = "parts of a module cannot be boxed, and they are few")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "parts of a module cannot be boxed, and they are few"
+)]
 pub(super) enum BlockAttention {
     Transformer(SpatialTransformer),
     Added(AddedAttention),
@@ -40,7 +43,10 @@ pub(super) enum BlockAttention {
 
 /// How pictures get to the next level.
 #[derive(Module, Debug)]
-#[expect(clippy::large_enum_variant, reason = "parts of a module cannot be boxed, and they are few")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "parts of a module cannot be boxed, and they are few"
+)]
 enum Resizer {
     Convolution(Resampler),
     Residual(ResnetBlock),
@@ -60,7 +66,9 @@ impl BlockAttention {
             (AttentionKind::Transformer, heads) => {
                 Self::Transformer(SpatialTransformer::new(config, level, heads, device))
             }
-            (AttentionKind::Added, heads) => Self::Added(AddedAttention::new(config, channels, heads, device)),
+            (AttentionKind::Added, heads) => {
+                Self::Added(AddedAttention::new(config, channels, heads, device))
+            }
         };
         kind.map_or(Vec::new(), |kind| (0..count).map(|_| make(kind)).collect())
     }
@@ -96,7 +104,9 @@ impl Resizer {
             if UNetConfig::resizes_in_resnets(block_type) {
                 Self::Residual(residual(config, [channels, channels], device).resizing(change))
             } else {
-                Self::Convolution(Resampler { conv: Convolution::new([channels, channels], 3, stride, device) })
+                Self::Convolution(Resampler {
+                    conv: Convolution::new([channels, channels], 3, stride, device),
+                })
             }
         };
         wanted.then(make).into_iter().collect()
@@ -117,11 +127,17 @@ fn prepare(resnets: &mut [ResnetBlock], resizers: &mut [Resizer]) {
 }
 
 fn residual(config: &UNetConfig, channels: [usize; 2], device: &Device) -> ResnetBlock {
-    ResnetBlock::new(config.norms(), Some(config.time_input()), channels, device).with_nonlinearity(config.act_fn)
+    ResnetBlock::new(config.norms(), Some(config.time_input()), channels, device)
+        .with_nonlinearity(config.act_fn)
 }
 
 /// One residual block and, where there is one, its attention.
-fn layer(resnet: &ResnetBlock, attention: Option<&BlockAttention>, x: Tensor<4>, context: &Attend) -> Tensor<4> {
+fn layer(
+    resnet: &ResnetBlock,
+    attention: Option<&BlockAttention>,
+    x: Tensor<4>,
+    context: &Attend,
+) -> Tensor<4> {
     let x = resnet.forward(x, Some(&context.time));
     match attention {
         Some(attention) => attention.forward(x, context),
@@ -132,12 +148,31 @@ fn layer(resnet: &ResnetBlock, attention: Option<&BlockAttention>, x: Tensor<4>,
 impl DownBlock {
     pub(super) fn new(config: &UNetConfig, level: usize, device: &Device) -> Self {
         let channels = &config.block_out_channels;
-        let (from, to, kind) = (channels[level.saturating_sub(1)], channels[level], &config.down_block_types[level]);
+        let (from, to, kind) = (
+            channels[level.saturating_sub(1)],
+            channels[level],
+            &config.down_block_types[level],
+        );
         let layers = config.layers_per_block;
         Self {
-            resnets: (0..layers).map(|i| residual(config, [if i == 0 { from } else { to }, to], device)).collect(),
-            attentions: BlockAttention::several(config, AttentionKind::of(kind), level, layers, device),
-            downsamplers: Resizer::maybe(level + 1 < channels.len(), config, kind, ChangeOfSize::Halve, to, device),
+            resnets: (0..layers)
+                .map(|i| residual(config, [if i == 0 { from } else { to }, to], device))
+                .collect(),
+            attentions: BlockAttention::several(
+                config,
+                AttentionKind::of(kind),
+                level,
+                layers,
+                device,
+            ),
+            downsamplers: Resizer::maybe(
+                level + 1 < channels.len(),
+                config,
+                kind,
+                ChangeOfSize::Halve,
+                to,
+                device,
+            ),
         }
     }
 
@@ -151,7 +186,12 @@ impl DownBlock {
     }
 
     /// Pushes what the way up will take again.
-    pub(super) fn forward(&self, mut x: Tensor<4>, context: &Attend, skips: &mut Vec<Tensor<4>>) -> Tensor<4> {
+    pub(super) fn forward(
+        &self,
+        mut x: Tensor<4>,
+        context: &Attend,
+        skips: &mut Vec<Tensor<4>>,
+    ) -> Tensor<4> {
         for (i, resnet) in self.resnets.iter().enumerate() {
             x = layer(resnet, self.attentions.get(i), x, context);
             skips.push(x.clone());
@@ -169,9 +209,14 @@ impl DownBlock {
 
 impl MidBlock {
     pub(super) fn new(config: &UNetConfig, channels: usize, device: &Device) -> Self {
-        let (last, kind) = (config.block_out_channels.len() - 1, AttentionKind::of(&config.mid_block_type));
+        let (last, kind) = (
+            config.block_out_channels.len() - 1,
+            AttentionKind::of(&config.mid_block_type),
+        );
         Self {
-            resnets: (0..2).map(|_| residual(config, [channels, channels], device)).collect(),
+            resnets: (0..2)
+                .map(|_| residual(config, [channels, channels], device))
+                .collect(),
             attentions: BlockAttention::several(config, kind, last, 1, device),
         }
     }
@@ -196,7 +241,10 @@ impl UpBlock {
     pub(super) fn new(config: &UNetConfig, step: usize, device: &Device) -> Self {
         let channels = &config.block_out_channels;
         let level = channels.len() - 1 - step;
-        let (below, to) = (channels[(level + 1).min(channels.len() - 1)], channels[level]);
+        let (below, to) = (
+            channels[(level + 1).min(channels.len() - 1)],
+            channels[level],
+        );
         let above = channels[level.saturating_sub(1)];
         let (layers, kind) = (config.layers_per_block + 1, &config.up_block_types[step]);
         let resnet = |i: usize| {
@@ -206,7 +254,13 @@ impl UpBlock {
         };
         Self {
             resnets: (0..layers).map(resnet).collect(),
-            attentions: BlockAttention::several(config, AttentionKind::of(kind), level, layers, device),
+            attentions: BlockAttention::several(
+                config,
+                AttentionKind::of(kind),
+                level,
+                layers,
+                device,
+            ),
             upsamplers: Resizer::maybe(level > 0, config, kind, ChangeOfSize::Double, to, device),
         }
     }
@@ -220,10 +274,20 @@ impl UpBlock {
         prepare(&mut self.resnets, &mut self.upsamplers);
     }
 
-    pub(super) fn forward(&self, mut x: Tensor<4>, context: &Attend, skips: &mut Vec<Tensor<4>>) -> Tensor<4> {
+    pub(super) fn forward(
+        &self,
+        mut x: Tensor<4>,
+        context: &Attend,
+        skips: &mut Vec<Tensor<4>>,
+    ) -> Tensor<4> {
         for (i, resnet) in self.resnets.iter().enumerate() {
             let skip = skips.pop().expect("as many skips as the way down pushed");
-            x = layer(resnet, self.attentions.get(i), Tensor::cat(vec![x, skip], 1), context);
+            x = layer(
+                resnet,
+                self.attentions.get(i),
+                Tensor::cat(vec![x, skip], 1),
+                context,
+            );
         }
         for upsampler in &self.upsamplers {
             x = match upsampler {

@@ -150,10 +150,18 @@ impl AttentionKind {
 impl UNetConfig {
     /// The known ones; the first is diffusers' default.
     pub const MID_BLOCKS: [&str; 2] = ["UNetMidBlock2DCrossAttn", "UNetMidBlock2DSimpleCrossAttn"];
-    const DOWN_BLOCKS: [&str; 4] =
-        ["DownBlock2D", "CrossAttnDownBlock2D", "ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D"];
-    const UP_BLOCKS: [&str; 4] =
-        ["UpBlock2D", "CrossAttnUpBlock2D", "ResnetUpsampleBlock2D", "SimpleCrossAttnUpBlock2D"];
+    const DOWN_BLOCKS: [&str; 4] = [
+        "DownBlock2D",
+        "CrossAttnDownBlock2D",
+        "ResnetDownsampleBlock2D",
+        "SimpleCrossAttnDownBlock2D",
+    ];
+    const UP_BLOCKS: [&str; 4] = [
+        "UpBlock2D",
+        "CrossAttnUpBlock2D",
+        "ResnetUpsampleBlock2D",
+        "SimpleCrossAttnUpBlock2D",
+    ];
 
     /// Width of the texts that it reads.
     pub fn text_width(&self) -> usize {
@@ -167,17 +175,25 @@ impl UNetConfig {
 
     /// Its norms but for those of transformers.
     pub(super) fn norms(&self) -> Norms {
-        Norms { groups: self.norm_num_groups, epsilon: self.norm_eps }
+        Norms {
+            groups: self.norm_num_groups,
+            epsilon: self.norm_eps,
+        }
     }
 
     /// What its residual blocks take of the time.
     pub(super) fn time_input(&self) -> TimeInput {
-        TimeInput { width: self.time_embed_dim(), scale_shift: self.resnet_time_scale_shift }
+        TimeInput {
+            width: self.time_embed_dim(),
+            scale_shift: self.resnet_time_scale_shift,
+        }
     }
 
     /// Numbers of a camera, if it takes one.
     pub fn camera_numbers(&self) -> Option<usize> {
-        self.class_embed_type.as_ref().and(self.projection_class_embeddings_input_dim)
+        self.class_embed_type
+            .as_ref()
+            .and(self.projection_class_embeddings_input_dim)
     }
 
     /// Width of the pooled texts that it takes beside the texts, if it does.
@@ -186,7 +202,8 @@ impl UNetConfig {
             return None;
         }
         let sizes = SIZES.checked_mul(self.addition_time_embed_dim?)?;
-        self.projection_class_embeddings_input_dim?.checked_sub(sizes)
+        self.projection_class_embeddings_input_dim?
+            .checked_sub(sizes)
     }
 
     /// Blocks of the transformers of a level.
@@ -220,7 +237,8 @@ impl UNetConfig {
         self.check_sizes()?;
         self.check_kinds()?;
         for (level, &channels) in self.block_out_channels.iter().enumerate() {
-            if !divides(self.norm_num_groups, channels) || !divides(self.head_dim(level), channels) {
+            if !divides(self.norm_num_groups, channels) || !divides(self.head_dim(level), channels)
+            {
                 let (groups, heads) = (self.norm_num_groups, self.head_dim(level));
                 return Err(format!(
                     "{channels} channels do not divide into norm_num_groups {groups} and attention_head_dim {heads}"
@@ -232,33 +250,56 @@ impl UNetConfig {
 
     fn check_sizes(&self) -> Result<(), String> {
         let levels = self.block_out_channels.len();
-        if !(1..=8).contains(&levels) || self.down_block_types.len() != levels || self.up_block_types.len() != levels {
+        if !(1..=8).contains(&levels)
+            || self.down_block_types.len() != levels
+            || self.up_block_types.len() != levels
+        {
             return Err(format!(
                 "block_out_channels has {levels} levels, and down_block_types and up_block_types others"
             ));
         }
         let halved = 1 << (levels - 1).min(16);
         if !(1..=64).contains(&self.layers_per_block) {
-            return Err(format!("layers_per_block {} is not within 1 and 64", self.layers_per_block));
+            return Err(format!(
+                "layers_per_block {} is not within 1 and 64",
+                self.layers_per_block
+            ));
         }
-        if let Some(channels) =
-            self.block_out_channels.iter().find(|c| !(2..=16_384).contains(*c) || !c.is_multiple_of(2))
+        if let Some(channels) = self
+            .block_out_channels
+            .iter()
+            .find(|c| !(2..=16_384).contains(*c) || !c.is_multiple_of(2))
         {
-            return Err(format!("block_out_channels {channels} is not an even number up to 16384"));
+            return Err(format!(
+                "block_out_channels {channels} is not an even number up to 16384"
+            ));
         }
         if !(1..=4096).contains(&self.sample_size) || !self.sample_size.is_multiple_of(halved) {
-            return Err(format!("sample_size {} is no multiple of {halved}", self.sample_size));
+            return Err(format!(
+                "sample_size {} is no multiple of {halved}",
+                self.sample_size
+            ));
         }
         for (key, numbers) in [
             ("attention_head_dim", &self.attention_head_dim),
-            ("transformer_layers_per_block", &self.transformer_layers_per_block),
+            (
+                "transformer_layers_per_block",
+                &self.transformer_layers_per_block,
+            ),
         ] {
             if !numbers.has(levels) {
-                return Err(format!("{key} has not one entry for each of {levels} levels"));
+                return Err(format!(
+                    "{key} has not one entry for each of {levels} levels"
+                ));
             }
         }
-        match (0..levels).map(|level| self.transformer_layers(level)).find(|layers| !(1..=64).contains(layers)) {
-            Some(layers) => Err(format!("transformer_layers_per_block {layers} is not within 1 and 64")),
+        match (0..levels)
+            .map(|level| self.transformer_layers(level))
+            .find(|layers| !(1..=64).contains(layers))
+        {
+            Some(layers) => Err(format!(
+                "transformer_layers_per_block {layers} is not within 1 and 64"
+            )),
             None => Ok(()),
         }
     }
@@ -267,7 +308,11 @@ impl UNetConfig {
     fn check_kinds(&self) -> Result<(), String> {
         let mid = std::slice::from_ref(&self.mid_block_type);
         for (key, types, known) in [
-            ("down_block_types", &self.down_block_types[..], &Self::DOWN_BLOCKS[..]),
+            (
+                "down_block_types",
+                &self.down_block_types[..],
+                &Self::DOWN_BLOCKS[..],
+            ),
             ("mid_block_type", mid, &Self::MID_BLOCKS),
             ("up_block_types", &self.up_block_types, &Self::UP_BLOCKS),
         ] {
@@ -275,7 +320,10 @@ impl UNetConfig {
                 return Err(format!("{key}: {other} is not one of {}", known.join(", ")));
             }
         }
-        match (self.class_embed_type.as_deref(), self.projection_class_embeddings_input_dim) {
+        match (
+            self.class_embed_type.as_deref(),
+            self.projection_class_embeddings_input_dim,
+        ) {
             (None, None) if self.num_views == 1 => {}
             (None, Some(_)) if self.num_views == 1 && self.addition_embed_type.is_some() => {}
             (Some("projection"), Some(_)) if (1..=16).contains(&self.num_views) => {}
@@ -286,13 +334,17 @@ impl UNetConfig {
                 ));
             }
             (kind, _) => {
-                return Err(format!("class_embed_type is {kind:?}; null, or projection with its input size, would do"));
+                return Err(format!(
+                    "class_embed_type is {kind:?}; null, or projection with its input size, would do"
+                ));
             }
         }
         match (self.encoder_hid_dim_type.as_deref(), self.encoder_hid_dim) {
             (None, _) | (Some("text_proj"), Some(_)) => {}
             (kind, _) => {
-                return Err(format!("encoder_hid_dim_type is {kind:?}; null, or text_proj with its size, would do"));
+                return Err(format!(
+                    "encoder_hid_dim_type is {kind:?}; null, or text_proj with its size, would do"
+                ));
             }
         }
         match self.cross_attention_norm.as_deref() {
@@ -305,17 +357,27 @@ impl UNetConfig {
                 ));
             }
         }
-        match (self.addition_embed_type.as_deref(), self.text_width(), self.addition_embed_type_num_heads) {
+        match (
+            self.addition_embed_type.as_deref(),
+            self.text_width(),
+            self.addition_embed_type_num_heads,
+        ) {
             (None, ..) => Ok(()),
             (Some(TEXT_TIME), ..) => self.check_text_time(),
             (Some("text"), width, heads) if divides(heads, width) => Ok(()),
-            (Some("text"), width, heads) => Err(format!("texts of width {width} do not divide into {heads} heads")),
-            (Some(kind), ..) => Err(format!("addition_embed_type is {kind:?}; null, text or text_time would do")),
+            (Some("text"), width, heads) => Err(format!(
+                "texts of width {width} do not divide into {heads} heads"
+            )),
+            (Some(kind), ..) => Err(format!(
+                "addition_embed_type is {kind:?}; null, text or text_time would do"
+            )),
         }
     }
 
     fn check_text_time(&self) -> Result<(), String> {
-        let is_even = self.addition_time_embed_dim.is_some_and(|width| width > 0 && width.is_multiple_of(2));
+        let is_even = self
+            .addition_time_embed_dim
+            .is_some_and(|width| width > 0 && width.is_multiple_of(2));
         match self.pooled_width() {
             Some(1..) if is_even && self.class_embed_type.is_none() => Ok(()),
             _ => Err(format!(

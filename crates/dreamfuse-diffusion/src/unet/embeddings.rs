@@ -17,7 +17,10 @@ pub(super) struct TimestepEmbedding {
 
 impl TimestepEmbedding {
     pub(super) fn new(from: usize, to: usize, device: &Device) -> Self {
-        Self { linear_1: LinearConfig::new(from, to).init(device), linear_2: LinearConfig::new(to, to).init(device) }
+        Self {
+            linear_1: LinearConfig::new(from, to).init(device),
+            linear_2: LinearConfig::new(to, to).init(device),
+        }
     }
 
     /// Drawn anew for inputs of unlike sizes: weights of input `i` with deviation `gains[i]`, and an output as large as
@@ -25,8 +28,11 @@ impl TimestepEmbedding {
     pub(super) fn with_gains(mut self, gains: &[f32], device: &Device) -> Self {
         let [from, to] = self.linear_1.weight.dims();
         assert_eq!(from, gains.len(), "one gain for each input");
-        let normal =
-            |rows: usize, std: f64| Initializer::Normal { mean: 0.0, std }.init::<2, _>([rows, to], device).val();
+        let normal = |rows: usize, std: f64| {
+            Initializer::Normal { mean: 0.0, std }
+                .init::<2, _>([rows, to], device)
+                .val()
+        };
         let gains = Tensor::<1>::from_floats(gains, device).reshape([from, 1]);
         self.linear_1.weight = Param::from_tensor((normal(from, 1.0) * gains).detach());
         self.linear_2.weight = Param::from_tensor(normal(to, 1.5 / (to as f64).sqrt()).detach());
@@ -41,7 +47,10 @@ impl TimestepEmbedding {
 
 /// What joins the time embedding beside class labels.
 #[derive(Module, Debug)]
-#[expect(clippy::large_enum_variant, reason = "parts of a module cannot be boxed, and there is one")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "parts of a module cannot be boxed, and there is one"
+)]
 pub(super) enum Addition {
     Text(TextTimeEmbedding),
     /// Of a pooled text and sizes (Stable Diffusion XL, Podell et al. 2023, section 2.2).
@@ -53,8 +62,14 @@ impl Addition {
     pub(super) fn maybe(config: &UNetConfig, device: &Device) -> Option<Self> {
         Some(match config.addition_embed_type.as_deref()? {
             TEXT_TIME => {
-                let from = config.projection_class_embeddings_input_dim.unwrap_or_default();
-                Self::TextTime(TimestepEmbedding::new(from, config.time_embed_dim(), device))
+                let from = config
+                    .projection_class_embeddings_input_dim
+                    .unwrap_or_default();
+                Self::TextTime(TimestepEmbedding::new(
+                    from,
+                    config.time_embed_dim(),
+                    device,
+                ))
             }
             _ => Self::Text(TextTimeEmbedding::new(config, device)),
         })
@@ -85,7 +100,10 @@ impl TextTimeEmbedding {
     pub(super) fn new(config: &UNetConfig, device: &Device) -> Self {
         let (width, to) = (config.text_width(), config.time_embed_dim());
         let layer = |to: usize| LinearConfig::new(width, to).init(device);
-        let normal = Initializer::Normal { mean: 0.0, std: (width as f64).sqrt().recip() };
+        let normal = Initializer::Normal {
+            mean: 0.0,
+            std: (width as f64).sqrt().recip(),
+        };
         Self {
             norm1: LayerNormConfig::new(width).init(device),
             pool: AttentionPooling {
@@ -114,10 +132,22 @@ impl AttentionPooling {
         let all = Tensor::cat(vec![mean.clone(), tokens], 1);
         let split = |x: Tensor<3>| {
             let [_, count, _] = x.dims();
-            x.reshape([batch, count, self.heads, width / self.heads]).swap_dims(1, 2)
+            x.reshape([batch, count, self.heads, width / self.heads])
+                .swap_dims(1, 2)
         };
-        let (q, k, v) = (project(&self.q_proj, mean), project(&self.k_proj, all.clone()), project(&self.v_proj, all));
-        let attended = attention(split(q), split(k), split(v), None, None, AttentionModuleOptions::default());
+        let (q, k, v) = (
+            project(&self.q_proj, mean),
+            project(&self.k_proj, all.clone()),
+            project(&self.v_proj, all),
+        );
+        let attended = attention(
+            split(q),
+            split(k),
+            split(v),
+            None,
+            None,
+            AttentionModuleOptions::default(),
+        );
         attended.reshape([batch, width])
     }
 }

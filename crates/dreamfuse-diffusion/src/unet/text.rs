@@ -15,7 +15,10 @@ pub struct ReadText {
 impl ReadText {
     /// Of a prior that does not read.
     pub fn none() -> Self {
-        Self { keys_values: Vec::new(), pooled: None }
+        Self {
+            keys_values: Vec::new(),
+            pooled: None,
+        }
     }
 
     /// One batch of several.
@@ -24,10 +27,21 @@ impl ReadText {
     /// When there are none.
     pub fn cat(parts: &[Self]) -> Self {
         let keys_values = (0..parts[0].keys_values.len()).map(|layer| {
-            [0, 1].map(|i| Tensor::cat(parts.iter().map(|part| part.keys_values[layer][i].clone()).collect(), 0))
+            [0, 1].map(|i| {
+                Tensor::cat(
+                    parts
+                        .iter()
+                        .map(|part| part.keys_values[layer][i].clone())
+                        .collect(),
+                    0,
+                )
+            })
         });
         let pooled: Option<Vec<_>> = parts.iter().map(|part| part.pooled.clone()).collect();
-        Self { keys_values: keys_values.collect(), pooled: pooled.map(|pooled| Tensor::cat(pooled, 0)) }
+        Self {
+            keys_values: keys_values.collect(),
+            pooled: pooled.map(|pooled| Tensor::cat(pooled, 0)),
+        }
     }
 
     /// Something between two texts: as if the parts, which sum to one, had been mixed before the network read them, but for
@@ -36,8 +50,14 @@ impl ReadText {
         let layers = first.keys_values.iter().zip(&second.keys_values);
         let mixed = |x: &Tensor<3>, y: &Tensor<3>| x.clone() * a + y.clone() * b;
         Self {
-            keys_values: layers.map(|(x, y)| [mixed(&x[0], &y[0]), mixed(&x[1], &y[1])]).collect(),
-            pooled: first.pooled.as_ref().zip(second.pooled.as_ref()).map(|(x, y)| x.clone() * a + y.clone() * b),
+            keys_values: layers
+                .map(|(x, y)| [mixed(&x[0], &y[0]), mixed(&x[1], &y[1])])
+                .collect(),
+            pooled: first
+                .pooled
+                .as_ref()
+                .zip(second.pooled.as_ref())
+                .map(|(x, y)| x.clone() * a + y.clone() * b),
         }
     }
 
@@ -46,7 +66,11 @@ impl ReadText {
         let keys_values = self.keys_values.iter();
         Self {
             keys_values: keys_values
-                .map(|layer| layer.each_ref().map(|x| x.clone().slice_dim(0, range.clone())))
+                .map(|layer| {
+                    layer
+                        .each_ref()
+                        .map(|x| x.clone().slice_dim(0, range.clone()))
+                })
                 .collect(),
             pooled: self.pooled.clone().map(|pooled| pooled.slice_dim(0, range)),
         }

@@ -26,12 +26,19 @@ pub(super) struct PixelAttention {
 
 impl MidBlock {
     pub(super) fn new(config: &VaeConfig, device: &Device) -> Self {
-        let channels = *config.block_out_channels.last().expect("a checked configuration has levels");
+        let channels = *config
+            .block_out_channels
+            .last()
+            .expect("a checked configuration has levels");
         let resnet = || ResnetBlock::new(config.norms(), None, [channels, channels], device);
         let attention = || PixelAttention::new(config.norms(), channels, device);
         Self {
             resnets: vec![resnet(), resnet()],
-            attentions: config.mid_block_add_attention.then(attention).into_iter().collect(),
+            attentions: config
+                .mid_block_add_attention
+                .then(attention)
+                .into_iter()
+                .collect(),
         }
     }
 }
@@ -53,8 +60,11 @@ impl PixelAttention {
         let [batch, channels, height, width] = x.dims();
         let h = normalize(&self.group_norm, x.clone(), None);
         let tokens = h.reshape([batch, channels, height * width]).swap_dims(1, 2);
-        let [q, k, v] = [&self.to_q, &self.to_k, &self.to_v].map(|linear| project(linear, tokens.clone()));
+        let [q, k, v] =
+            [&self.to_q, &self.to_k, &self.to_v].map(|linear| project(linear, tokens.clone()));
         let attended = project(&self.to_out[0], attention(q, k, v, 1));
-        x + attended.swap_dims(1, 2).reshape([batch, channels, height, width])
+        x + attended
+            .swap_dims(1, 2)
+            .reshape([batch, channels, height, width])
     }
 }

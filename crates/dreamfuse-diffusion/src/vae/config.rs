@@ -47,7 +47,10 @@ impl VaeConfig {
     }
 
     pub(super) fn norms(&self) -> Norms {
-        Norms { groups: self.norm_num_groups, epsilon: 1e-6 }
+        Norms {
+            groups: self.norm_num_groups,
+            epsilon: 1e-6,
+        }
     }
 
     /// Says what of the configuration cannot be run, if anything.
@@ -57,14 +60,23 @@ impl VaeConfig {
     pub fn check(&self) -> Result<(), String> {
         let levels = self.block_out_channels.len();
         if !(1..=8).contains(&levels) {
-            return Err(format!("block_out_channels has {levels} levels, not 1 to 8"));
+            return Err(format!(
+                "block_out_channels has {levels} levels, not 1 to 8"
+            ));
         }
         for (key, types, known) in [
-            ("down_block_types", &self.down_block_types, "DownEncoderBlock2D"),
+            (
+                "down_block_types",
+                &self.down_block_types,
+                "DownEncoderBlock2D",
+            ),
             ("up_block_types", &self.up_block_types, "UpDecoderBlock2D"),
         ] {
             if types.len() != levels {
-                return Err(format!("{key} has {} entries for {levels} levels", types.len()));
+                return Err(format!(
+                    "{key} has {} entries for {levels} levels",
+                    types.len()
+                ));
             }
             if let Some(other) = types.iter().find(|name| *name != known) {
                 return Err(format!("{key}: {other} is not {known}"));
@@ -80,13 +92,20 @@ impl VaeConfig {
             return Err("latent_channels and layers_per_block have to be within 1 and 64".into());
         }
         let groups = self.norm_num_groups;
-        if let Some(channels) =
-            self.block_out_channels.iter().find(|c| groups == 0 || **c == 0 || !c.is_multiple_of(groups))
+        if let Some(channels) = self
+            .block_out_channels
+            .iter()
+            .find(|c| groups == 0 || **c == 0 || !c.is_multiple_of(groups))
         {
-            return Err(format!("{channels} channels do not divide into norm_num_groups {groups}"));
+            return Err(format!(
+                "{channels} channels do not divide into norm_num_groups {groups}"
+            ));
         }
         if !(self.scaling_factor.is_finite() && self.scaling_factor > 0.0) {
-            return Err(format!("scaling_factor {} is not a positive number", self.scaling_factor));
+            return Err(format!(
+                "scaling_factor {} is not a positive number",
+                self.scaling_factor
+            ));
         }
         Ok(())
     }

@@ -2,7 +2,9 @@
 
 use super::attention::MidBlock;
 use super::config::VaeConfig;
-use crate::layers::{Convolution, Nonlinearity, Resampler, ResnetBlock, normalize, upsample_nearest2};
+use crate::layers::{
+    Convolution, Nonlinearity, Resampler, ResnetBlock, normalize, upsample_nearest2,
+};
 use burn::module::Module;
 use burn::nn::GroupNorm;
 use burn::tensor::{Device, Tensor};
@@ -28,10 +30,21 @@ impl Decoder {
         let channels = &config.block_out_channels;
         let (first, last) = (channels[0], channels[channels.len() - 1]);
         let block = |level: usize| {
-            let (from, to) = (channels[(level + 1).min(channels.len() - 1)], channels[level]);
-            let resnet =
-                |i: usize| ResnetBlock::new(config.norms(), None, [if i == 0 { from } else { to }, to], device);
-            let twice = || Resampler { conv: Convolution::new([to, to], 3, 1, device) };
+            let (from, to) = (
+                channels[(level + 1).min(channels.len() - 1)],
+                channels[level],
+            );
+            let resnet = |i: usize| {
+                ResnetBlock::new(
+                    config.norms(),
+                    None,
+                    [if i == 0 { from } else { to }, to],
+                    device,
+                )
+            };
+            let twice = || Resampler {
+                conv: Convolution::new([to, to], 3, 1, device),
+            };
             UpBlock {
                 resnets: (0..=config.layers_per_block).map(resnet).collect(),
                 upsamplers: (level > 0).then(twice).into_iter().collect(),
@@ -61,6 +74,7 @@ impl Decoder {
                 x = upsampler.conv.forward(upsample_nearest2(x));
             }
         }
-        self.conv_out.forward(normalize(&self.conv_norm_out, x, Some(Nonlinearity::Silu)))
+        self.conv_out
+            .forward(normalize(&self.conv_norm_out, x, Some(Nonlinearity::Silu)))
     }
 }

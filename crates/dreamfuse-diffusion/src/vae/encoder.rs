@@ -29,12 +29,23 @@ impl Encoder {
         let (first, last) = (channels[0], channels[channels.len() - 1]);
         let block = |level: usize| {
             let (from, to) = (channels[level.saturating_sub(1)], channels[level]);
-            let resnet =
-                |i: usize| ResnetBlock::new(config.norms(), None, [if i == 0 { from } else { to }, to], device);
-            let half = || Resampler { conv: Convolution::new([to, to], 3, 2, device).unpadded() };
+            let resnet = |i: usize| {
+                ResnetBlock::new(
+                    config.norms(),
+                    None,
+                    [if i == 0 { from } else { to }, to],
+                    device,
+                )
+            };
+            let half = || Resampler {
+                conv: Convolution::new([to, to], 3, 2, device).unpadded(),
+            };
             DownBlock {
                 resnets: (0..config.layers_per_block).map(resnet).collect(),
-                downsamplers: (level + 1 < channels.len()).then(half).into_iter().collect(),
+                downsamplers: (level + 1 < channels.len())
+                    .then(half)
+                    .into_iter()
+                    .collect(),
             }
         };
         Self {
@@ -48,14 +59,17 @@ impl Encoder {
 
     /// Its layers in order, each from `[batch, channels, h, w]` to the next.
     pub(super) fn stages(&self) -> Vec<Box<dyn Fn(Tensor<4>) -> Tensor<4> + '_>> {
-        let mut stages: Vec<Box<dyn Fn(Tensor<4>) -> Tensor<4> + '_>> = vec![Box::new(|x| self.conv_in.forward(x))];
+        let mut stages: Vec<Box<dyn Fn(Tensor<4>) -> Tensor<4> + '_>> =
+            vec![Box::new(|x| self.conv_in.forward(x))];
         for block in &self.down_blocks {
             for resnet in &block.resnets {
                 stages.push(Box::new(|x| resnet.forward(x, None)));
             }
             for downsampler in &block.downsamplers {
                 // A row and a column of zeros at the far ends alone.
-                stages.push(Box::new(|x| downsampler.conv.forward(x.pad((0, 1, 0, 1), 0.0))));
+                stages.push(Box::new(|x| {
+                    downsampler.conv.forward(x.pad((0, 1, 0, 1), 0.0))
+                }));
             }
         }
         let [first, last] = [&self.mid_block.resnets[0], &self.mid_block.resnets[1]];
@@ -64,7 +78,10 @@ impl Encoder {
             stages.push(Box::new(|x| attention.forward(x)));
         }
         stages.push(Box::new(|x| last.forward(x, None)));
-        stages.push(Box::new(|x| self.conv_out.forward(normalize(&self.conv_norm_out, x, Some(Nonlinearity::Silu)))));
+        stages.push(Box::new(|x| {
+            self.conv_out
+                .forward(normalize(&self.conv_norm_out, x, Some(Nonlinearity::Silu)))
+        }));
         stages
     }
 }

@@ -1,5 +1,9 @@
 //! What the tests of parity share, those of other crates too.
-#![allow(clippy::unwrap_used, dead_code, reason = "helpers of tests fail as tests do, and not every test needs all")]
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    reason = "helpers of tests fail as tests do, and not every test needs all"
+)]
 
 use burn::tensor::{Device, Tensor, TensorData};
 use dreamfuse_diffusion::{Pipeline, Precision};
@@ -17,7 +21,11 @@ pub fn copy_folder(from: &Path, to: &Path) {
     for entry in std::fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
         let to = to.join(path.file_name().unwrap());
-        if path.is_dir() { copy_folder(&path, &to) } else { std::fs::copy(&path, &to).map(|_| ()).unwrap() }
+        if path.is_dir() {
+            copy_folder(&path, &to)
+        } else {
+            std::fs::copy(&path, &to).map(|_| ()).unwrap()
+        }
     }
 }
 
@@ -32,7 +40,11 @@ impl Reference {
     pub fn floats<const D: usize>(&self, name: &str) -> Tensor<D> {
         let tensors = SafeTensors::deserialize(&self.0).unwrap();
         let view = tensors.tensor(name).unwrap();
-        let values: Vec<f32> = view.data().chunks_exact(4).map(|c| f32::from_le_bytes(c.try_into().unwrap())).collect();
+        let values: Vec<f32> = view
+            .data()
+            .chunks_exact(4)
+            .map(|c| f32::from_le_bytes(c.try_into().unwrap()))
+            .collect();
         let shape: [usize; D] = view.shape().to_vec().try_into().unwrap();
         Tensor::from_data(TensorData::new(values, shape), &Device::flex())
     }
@@ -58,20 +70,32 @@ pub fn assert_close<const D: usize>(ours: Tensor<D>, right: Tensor<D>) {
 /// The U-Net of a folder strays in f16 and in bf16 from PyTorch's f32 1.5 times as far as PyTorch itself at most. It has to stray: otherwise it
 /// would compute with other numbers than it was told to.
 #[track_caller]
-#[allow(clippy::print_stdout, reason = "the docs give these figures, and --nocapture shows them")]
+#[allow(
+    clippy::print_stdout,
+    reason = "the docs give these figures, and --nocapture shows them"
+)]
 pub fn assert_halves_are_as_near_as_pytorchs(name: &str) {
     let path = folder().join(name);
     let reference = Reference::load(&path);
     for (precision, least) in [(Precision::F16, 1e-4), (Precision::Bf16, 1e-3)] {
-        let unet = Pipeline::load(&path, &Device::flex()).unwrap().with_precision(precision).unet;
+        let unet = Pipeline::load(&path, &Device::flex())
+            .unwrap()
+            .with_precision(precision)
+            .unet;
         let text = match unet.config().pooled_width() {
-            Some(_) => unet.read_pooled(&reference.floats("text_embeddings"), &reference.floats("pooled"), 16),
+            Some(_) => unet.read_pooled(
+                &reference.floats("text_embeddings"),
+                &reference.floats("pooled"),
+                16,
+            ),
             None => unet.read(&reference.floats("text_embeddings")),
         };
         let ours = unet.forward(reference.floats("sample"), &[37, 801], text, None);
         let error = relative_error(ours, reference.floats::<4>("output"));
-        let of_pytorch =
-            relative_error(reference.floats(&format!("output_{precision}")), reference.floats::<4>("output"));
+        let of_pytorch = relative_error(
+            reference.floats(&format!("output_{precision}")),
+            reference.floats::<4>("output"),
+        );
         println!("{name} in {precision}: {error:.2e}, PyTorch {of_pytorch:.2e}");
         assert!(
             least < error && error <= 1.5 * of_pytorch,

@@ -22,9 +22,15 @@ const ELEVATION: f32 = 0.2;
 
 /// Whether the prior calls the scene's back a front.
 pub(super) fn is_seen(run: &Run, prior: &dyn FrozenPrior) -> bool {
-    let view = |camera| picture_and_opacity(run, &ViewSettings::albedo(camera), run.picture_size(prior)).0;
+    let view =
+        |camera| picture_and_opacity(run, &ViewSettings::albedo(camera), run.picture_size(prior)).0;
     let device = run.field().table.clone().without_autodiff().device();
-    let opinion = Opinion { prior, prompts: run.prompts(), camera_aware: run.config.camera_aware, device };
+    let opinion = Opinion {
+        prior,
+        prompts: run.prompts(),
+        camera_aware: run.config.camera_aware,
+        device,
+    };
     opinion.takes_back_for_front(&view(front()), &view(back()))
 }
 
@@ -59,17 +65,31 @@ impl Opinion<'_> {
 
     /// Mean squared error of the predicted noise, were the picture from this camera.
     fn error(&self, picture: &Picture, camera: Camera) -> f64 {
-        let (device, count, [channels, height, width]) = (&self.device, LEVELS.len(), self.prior.sample_shape());
+        let (device, count, [channels, height, width]) =
+            (&self.device, LEVELS.len(), self.prior.sample_shape());
         let mut planes = Vec::new();
         picture.push_planes(&mut planes);
-        let pixels = Tensor::<1>::from_floats(planes.as_slice(), device).reshape([1, 3, picture.height, picture.width]);
+        let pixels = Tensor::<1>::from_floats(planes.as_slice(), device).reshape([
+            1,
+            3,
+            picture.height,
+            picture.width,
+        ]);
         let timesteps = LEVELS.map(|t| self.prior.schedule().timestep(t));
         let noise = normal([count, channels, height, width], 0, 0, device);
         let clean = self.prior.to_own_space(pixels).repeat_dim(0, count);
-        let noisy = self.prior.schedule().add_noise(clean, noise.clone(), &timesteps);
+        let noisy = self
+            .prior
+            .schedule()
+            .add_noise(clean, noise.clone(), &timesteps);
         let cameras = [camera; LEVELS.len()];
         let text = self.prompts.for_cameras(&cameras).positive;
-        let answer = self.prior.noise(noisy, &timesteps, text, self.camera_aware.then_some(&cameras));
+        let answer = self.prior.noise(
+            noisy,
+            &timesteps,
+            text,
+            self.camera_aware.then_some(&cameras),
+        );
         f64::from((answer - noise).powi_scalar(2).mean().into_scalar::<f32>())
     }
 }

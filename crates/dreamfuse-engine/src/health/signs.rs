@@ -27,7 +27,12 @@ impl Signs {
     /// Of a run's scene.
     pub(crate) fn of(run: &Run) -> Self {
         let view = |camera| picture_and_opacity(run, &ViewSettings::albedo(camera), SIZE);
-        Self::of_views(&Camera::ring(VIEWS, 0.0).into_iter().map(view).collect::<Vec<_>>())
+        Self::of_views(
+            &Camera::ring(VIEWS, 0.0)
+                .into_iter()
+                .map(view)
+                .collect::<Vec<_>>(),
+        )
     }
 
     /// Of views evenly spaced around: albedo, and opacity.
@@ -36,13 +41,24 @@ impl Signs {
         let opacities = || views.iter().flat_map(|(_, opacity)| opacity);
         let seen = opacities().filter(|a| **a > 0.05).count();
         let faint = opacities().filter(|a| (0.05..0.9).contains(*a)).count();
-        let areas: Vec<usize> = views.iter().map(|(_, opacity)| opacity.iter().filter(|a| **a > 0.5).count()).collect();
-        let (least, most) = (areas.iter().min().copied().unwrap_or(0), areas.iter().max().copied().unwrap_or(0));
+        let areas: Vec<usize> = views
+            .iter()
+            .map(|(_, opacity)| opacity.iter().filter(|a| **a > 0.5).count())
+            .collect();
+        let (least, most) = (
+            areas.iter().min().copied().unwrap_or(0),
+            areas.iter().max().copied().unwrap_or(0),
+        );
         let is_pure = |[r, g, b]: &[f32; 3]| r.max(*g).max(*b) > 0.98 && r.min(*g).min(*b) < 0.02;
-        let pure = views.iter().flat_map(|(picture, opacity)| picture.pixels.iter().zip(opacity));
-        let pure = pure.filter(|(pixel, a)| **a > 0.5 && is_pure(pixel)).count();
+        let pure = views
+            .iter()
+            .flat_map(|(picture, opacity)| picture.pixels.iter().zip(opacity));
+        let pure = pure
+            .filter(|(pixel, a)| **a > 0.5 && is_pure(pixel))
+            .count();
         Self {
-            opacity: opacities().map(|a| f64::from(*a)).sum::<f64>() / opacities().count().max(1) as f64,
+            opacity: opacities().map(|a| f64::from(*a)).sum::<f64>()
+                / opacities().count().max(1) as f64,
             haze: share(faint, seen),
             flatness: if most == 0 { 1.0 } else { share(least, most) },
             saturated: share(pure, areas.iter().sum()),
@@ -59,6 +75,10 @@ impl Signs {
             (self.flatness < 0.2, Ailment::Billboard),
             (self.saturated > 0.7, Ailment::Saturation),
         ];
-        signs.into_iter().filter(|(is_so, _)| *is_so).map(|(_, ailment)| ailment).collect()
+        signs
+            .into_iter()
+            .filter(|(is_so, _)| *is_so)
+            .map(|(_, ailment)| ailment)
+            .collect()
     }
 }

@@ -32,18 +32,35 @@ pub fn two_steps(config: RunConfig) -> ([Report; 2], Vec<f32>) {
 }
 
 #[track_caller]
-pub fn assert_near((cpu, of_cpu): ([Report; 2], Vec<f32>), (gpu, of_gpu): ([Report; 2], Vec<f32>), most: f32) {
+pub fn assert_near(
+    (cpu, of_cpu): ([Report; 2], Vec<f32>),
+    (gpu, of_gpu): ([Report; 2], Vec<f32>),
+    most: f32,
+) {
     let densities = (of_cpu, of_gpu);
     for (cpu, gpu) in cpu.iter().zip(&gpu) {
         // A sample within rounding of a wall may be on either side of it.
-        assert!(cpu.samples.abs_diff(gpu.samples) < 20, "{} samples and {}", cpu.samples, gpu.samples);
+        assert!(
+            cpu.samples.abs_diff(gpu.samples) < 20,
+            "{} samples and {}",
+            cpu.samples,
+            gpu.samples
+        );
         let is_near = |a: f32, b: f32, by: f32| (a - b).abs() <= by * a.abs();
-        assert!(is_near(cpu.opacity, gpu.opacity, 1e-3), "opacity {} and {}", cpu.opacity, gpu.opacity);
+        assert!(
+            is_near(cpu.opacity, gpu.opacity, 1e-3),
+            "opacity {} and {}",
+            cpu.opacity,
+            gpu.opacity
+        );
         let (a, b) = (cpu.gradient_norm, gpu.gradient_norm);
         assert!(is_near(a, b, most), "gradients of norm {a} and {b}");
     }
     let norm = |values: &mut dyn Iterator<Item = f32>| values.map(|v| v * v).sum::<f32>().sqrt();
     let apart = norm(&mut densities.0.iter().zip(&densities.1).map(|(a, b)| a - b));
     let error = apart / norm(&mut densities.0.iter().copied());
-    assert!(error < most, "the densities after two steps are {error:.2e} apart");
+    assert!(
+        error < most,
+        "the densities after two steps are {error:.2e} apart"
+    );
 }

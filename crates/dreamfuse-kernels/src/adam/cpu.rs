@@ -17,9 +17,14 @@ pub(super) fn step<const SPARSE: bool>(
     grad: &[f32],
     [first, second]: [&mut [f32]; 2],
 ) {
-    assert!(values.len() == grad.len() && first.len() == grad.len() && second.len() == grad.len(), "lengths differ");
+    assert!(
+        values.len() == grad.len() && first.len() == grad.len() && second.len() == grad.len(),
+        "lengths differ"
+    );
     let chunks = values.par_chunks_mut(CHUNK).zip(grad.par_chunks(CHUNK));
-    let chunks = chunks.zip(first.par_chunks_mut(CHUNK)).zip(second.par_chunks_mut(CHUNK));
+    let chunks = chunks
+        .zip(first.par_chunks_mut(CHUNK))
+        .zip(second.par_chunks_mut(CHUNK));
     chunks.for_each(|(((values, grad), first), second)| {
         vectorized(
             #[inline(always)]
@@ -45,7 +50,12 @@ fn step_row<const SPARSE: bool>(
     grad: &[f32],
     [first, second]: [&mut [f32]; 2],
 ) {
-    let Adam { beta1, beta2, epsilon, weight_decay } = *adam;
+    let Adam {
+        beta1,
+        beta2,
+        epsilon,
+        weight_decay,
+    } = *adam;
     for (((value, g), m), v) in values.iter_mut().zip(grad).zip(first).zip(second) {
         let is_touched = !SPARSE || *g != 0.0;
         let g = scale * g;

@@ -20,7 +20,13 @@ struct Numbers {
 }
 
 #[cube(launch)]
-fn step_kernel(values: &mut [f32], grad: &[f32], first: &mut [f32], second: &mut [f32], at: Numbers) {
+fn step_kernel(
+    values: &mut [f32],
+    grad: &[f32],
+    first: &mut [f32],
+    second: &mut [f32],
+    at: Numbers,
+) {
     let i = ABSOLUTE_POS;
     if i >= values.len() {
         terminate!();
@@ -40,7 +46,11 @@ fn step_kernel(values: &mut [f32], grad: &[f32], first: &mut [f32], second: &mut
 /// The tensor to be written to: itself where nothing else holds it.
 fn exclusive(tensor: CubeTensor) -> CubeTensor {
     let tensor = contiguous(tensor);
-    if tensor.can_mut() { tensor } else { tensor.copy() }
+    if tensor.can_mut() {
+        tensor
+    } else {
+        tensor.copy()
+    }
 }
 
 pub(super) fn sparse_step(
@@ -51,7 +61,12 @@ pub(super) fn sparse_step(
     let [values, first, second] = [values, first, second].map(exclusive);
     let [count] = shape_of(&values);
     let (cubes, dim) = units(&values, count);
-    let Adam { beta1, beta2, epsilon, weight_decay } = *adam;
+    let Adam {
+        beta1,
+        beta2,
+        epsilon,
+        weight_decay,
+    } = *adam;
     step_kernel::launch(
         &values.client,
         cubes,
@@ -60,7 +75,15 @@ pub(super) fn sparse_step(
         contiguous(grad).into_buffer_arg(),
         first.clone().into_buffer_arg(),
         second.clone().into_buffer_arg(),
-        NumbersLaunch::new(beta1, beta2, epsilon, weight_decay, at.first, at.second, at.rate),
+        NumbersLaunch::new(
+            beta1,
+            beta2,
+            epsilon,
+            weight_decay,
+            at.first,
+            at.second,
+            at.rate,
+        ),
     );
     [values, first, second]
 }

@@ -25,21 +25,39 @@ impl Shape {
 }
 
 pub(super) fn forward(shape: Shape, q: &[f32], k: &[f32], v: &[f32]) -> Vec<f32> {
-    let Shape { queries, keys, width, heads, .. } = shape;
+    let Shape {
+        queries,
+        keys,
+        width,
+        heads,
+        ..
+    } = shape;
     let mut out = vec![0.0; q.len()];
-    let pictures = out.par_chunks_mut(queries * width).zip(q.par_chunks(queries * width));
-    pictures.zip(k.par_chunks(keys * width).zip(v.par_chunks(keys * width))).for_each(|((out, q), (k, v))| {
-        let pieces = out.par_chunks_mut(QUERIES * width).zip(q.par_chunks(QUERIES * width));
-        pieces.for_each(|(out, q)| {
-            let rows = q.len() / width;
-            let mut weights = vec![0.0; rows * keys];
-            for start in (0..heads).map(|head| head * shape.size()) {
-                attend(shape, &q[start..], &k[start..], &mut weights);
-                let mixed = (&weights[..], Matrix::rows(rows, keys, keys));
-                multiply(&mut out[start..], shape.head(rows), mixed, (&v[start..], shape.head(keys)), false);
-            }
+    let pictures = out
+        .par_chunks_mut(queries * width)
+        .zip(q.par_chunks(queries * width));
+    pictures
+        .zip(k.par_chunks(keys * width).zip(v.par_chunks(keys * width)))
+        .for_each(|((out, q), (k, v))| {
+            let pieces = out
+                .par_chunks_mut(QUERIES * width)
+                .zip(q.par_chunks(QUERIES * width));
+            pieces.for_each(|(out, q)| {
+                let rows = q.len() / width;
+                let mut weights = vec![0.0; rows * keys];
+                for start in (0..heads).map(|head| head * shape.size()) {
+                    attend(shape, &q[start..], &k[start..], &mut weights);
+                    let mixed = (&weights[..], Matrix::rows(rows, keys, keys));
+                    multiply(
+                        &mut out[start..],
+                        shape.head(rows),
+                        mixed,
+                        (&v[start..], shape.head(keys)),
+                        false,
+                    );
+                }
+            });
         });
-    });
     out
 }
 
@@ -48,7 +66,13 @@ fn attend(shape: Shape, q: &[f32], k: &[f32], weights: &mut [f32]) {
     let (keys, scale) = (shape.keys, shape.scale());
     let rows = weights.len() / keys;
     let keys_transposed = shape.head(keys).transposed();
-    multiply(weights, Matrix::rows(rows, keys, keys), (q, shape.head(rows)), (k, keys_transposed), false);
+    multiply(
+        weights,
+        Matrix::rows(rows, keys, keys),
+        (q, shape.head(rows)),
+        (k, keys_transposed),
+        false,
+    );
     vectorized(
         #[inline(always)]
         || {
@@ -69,33 +93,74 @@ pub(super) fn backward(shape: Shape, grad: &[f32], [q, k, v]: [&[f32]; 3]) -> [V
     let (per_query, per_key) = (shape.queries * shape.width, shape.keys * shape.width);
     let mut grads = [vec![0.0; q.len()], vec![0.0; k.len()], vec![0.0; v.len()]];
     let [of_q, of_k, of_v] = &mut grads;
-    let out = of_q.par_chunks_mut(per_query).zip(of_k.par_chunks_mut(per_key)).zip(of_v.par_chunks_mut(per_key));
+    let out = of_q
+        .par_chunks_mut(per_query)
+        .zip(of_k.par_chunks_mut(per_key))
+        .zip(of_v.par_chunks_mut(per_key));
     let own = q.par_chunks(per_query).zip(grad.par_chunks(per_query));
     let context = k.par_chunks(per_key).zip(v.par_chunks(per_key));
-    out.zip(own.zip(context)).for_each(|(((of_q, of_k), of_v), ((q, grad), (k, v)))| {
-        let piece = QUERIES * shape.width;
-        for ((of_q, q), grad) in of_q.chunks_mut(piece).zip(q.chunks(piece)).zip(grad.chunks(piece)) {
-            piece_backward(shape, grad, [q, k, v], [of_q, of_k, of_v]);
-        }
-    });
+    out.zip(own.zip(context))
+        .for_each(|(((of_q, of_k), of_v), ((q, grad), (k, v)))| {
+            let piece = QUERIES * shape.width;
+            for ((of_q, q), grad) in of_q
+                .chunks_mut(piece)
+                .zip(q.chunks(piece))
+                .zip(grad.chunks(piece))
+            {
+                piece_backward(shape, grad, [q, k, v], [of_q, of_k, of_v]);
+            }
+        });
     grads
 }
 
 /// The part of the gradients that comes from some queries of one picture. With the weights `P` and the gradient `U`,
 /// `∂V = Pᵀ U`, `∂P = U Vᵀ`, `∂S = P (∂P − Σ P ∂P) / √d`, `∂Q = ∂S K`, `∂K = ∂Sᵀ Q`.
-fn piece_backward(shape: Shape, grad: &[f32], [q, k, v]: [&[f32]; 3], [of_q, of_k, of_v]: [&mut [f32]; 3]) {
+fn piece_backward(
+    shape: Shape,
+    grad: &[f32],
+    [q, k, v]: [&[f32]; 3],
+    [of_q, of_k, of_v]: [&mut [f32]; 3],
+) {
     let keys = shape.keys;
     let rows = q.len() / shape.width;
-    let (own, context, square) = (shape.head(rows), shape.head(keys), Matrix::rows(rows, keys, keys));
+    let (own, context, square) = (
+        shape.head(rows),
+        shape.head(keys),
+        Matrix::rows(rows, keys, keys),
+    );
     let (mut weights, mut of_weights) = (vec![0.0; rows * keys], vec![0.0; rows * keys]);
     for start in (0..shape.heads).map(|head| head * shape.size()) {
         let [q, k, v, grad] = [q, k, v, grad].map(|tokens| &tokens[start..]);
         attend(shape, q, k, &mut weights);
-        multiply(&mut of_v[start..], context, (&weights, square.transposed()), (grad, own), true);
-        multiply(&mut of_weights, square, (grad, own), (v, context.transposed()), false);
+        multiply(
+            &mut of_v[start..],
+            context,
+            (&weights, square.transposed()),
+            (grad, own),
+            true,
+        );
+        multiply(
+            &mut of_weights,
+            square,
+            (grad, own),
+            (v, context.transposed()),
+            false,
+        );
         scores_backward(keys, shape.scale(), &weights, &mut of_weights);
-        multiply(&mut of_q[start..], own, (&of_weights, square), (k, context), false);
-        multiply(&mut of_k[start..], context, (&of_weights, square.transposed()), (q, own), true);
+        multiply(
+            &mut of_q[start..],
+            own,
+            (&of_weights, square),
+            (k, context),
+            false,
+        );
+        multiply(
+            &mut of_k[start..],
+            context,
+            (&of_weights, square.transposed()),
+            (q, own),
+            true,
+        );
     }
 }
 
@@ -105,9 +170,15 @@ fn scores_backward(keys: usize, scale: f32, weights: &[f32], grads: &mut [f32]) 
         #[inline(always)]
         || {
             for (row, grads) in weights.chunks_exact(keys).zip(grads.chunks_exact_mut(keys)) {
-                grads.iter_mut().zip(row).for_each(|(grad, weight)| *grad *= weight);
+                grads
+                    .iter_mut()
+                    .zip(row)
+                    .for_each(|(grad, weight)| *grad *= weight);
                 let mean = sum(grads, |grad| grad);
-                grads.iter_mut().zip(row).for_each(|(grad, weight)| *grad = scale * (*grad - mean * weight));
+                grads
+                    .iter_mut()
+                    .zip(row)
+                    .for_each(|(grad, weight)| *grad = scale * (*grad - mean * weight));
             }
         },
     );

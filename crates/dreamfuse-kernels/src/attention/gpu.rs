@@ -16,7 +16,10 @@ fn split(x: CubeTensor, heads: usize) -> CubeTensor {
 /// The inverse of [`split`].
 fn join(x: CubeTensor) -> CubeTensor {
     let [batch, heads, tokens, width] = shape_of(&x);
-    B::float_reshape(B::float_swap_dims(x, 1, 2), [batch, tokens, heads * width].into())
+    B::float_reshape(
+        B::float_swap_dims(x, 1, 2),
+        [batch, tokens, heads * width].into(),
+    )
 }
 
 pub(super) fn forward(q: CubeTensor, k: CubeTensor, v: CubeTensor, heads: usize) -> CubeTensor {
@@ -24,7 +27,10 @@ pub(super) fn forward(q: CubeTensor, k: CubeTensor, v: CubeTensor, heads: usize)
     let [.., width]: [usize; 4] = shape_of(&q);
     // Scaled before and not after the product, which may be more than f16 has (what diffusers' `upcast_attention` is for).
     let q = B::float_mul_scalar(q, (width as f32).sqrt().recip().into());
-    let options = AttentionModuleOptions { scale: Some(1.0), ..Default::default() };
+    let options = AttentionModuleOptions {
+        scale: Some(1.0),
+        ..Default::default()
+    };
     join(<B as ModuleOps<B>>::attention(q, k, v, None, None, options))
 }
 
@@ -42,7 +48,8 @@ pub(super) fn backward(
     let scale = (width as f32).sqrt().recip();
     let turned = |x: CubeTensor| B::float_swap_dims(x, 2, 3);
     let q = B::float_mul_scalar(q, scale.into());
-    let weights = <B as ActivationOps<B>>::softmax(B::float_matmul(q.clone(), turned(k.clone())), 3);
+    let weights =
+        <B as ActivationOps<B>>::softmax(B::float_matmul(q.clone(), turned(k.clone())), 3);
     let of_v = B::float_matmul(turned(weights.clone()), grad.clone());
     let of_weights = B::float_matmul(grad, turned(v));
     let mean = B::float_sum_dim(B::float_mul(weights.clone(), of_weights.clone()), 3);

@@ -21,24 +21,28 @@ pub(super) fn forward(
     Settings { step, .. }: Settings,
 ) -> Vec<f32> {
     let mut out = vec![0.0; (starts.len() - 1) * (columns + 1)];
-    out.par_chunks_mut(RAYS * (columns + 1)).enumerate().for_each(|(part, out)| {
-        for (ray, row) in out.chunks_exact_mut(columns + 1).enumerate() {
-            let ray = part * RAYS + ray;
-            let mut through = 1.0;
-            for n in starts[ray]..starts[ray + 1] {
-                let sample = &samples[n * columns..][..columns];
-                let passed = pass(sample[0], step);
-                let weight = through * (1.0 - passed);
-                row.iter_mut().zip(&sample[1..]).for_each(|(sum, feature)| *sum += weight * feature);
-                row[columns - 1] += weight * distances[n];
-                row[columns] += weight;
-                through *= passed;
-                if through < OPAQUE {
-                    break;
+    out.par_chunks_mut(RAYS * (columns + 1))
+        .enumerate()
+        .for_each(|(part, out)| {
+            for (ray, row) in out.chunks_exact_mut(columns + 1).enumerate() {
+                let ray = part * RAYS + ray;
+                let mut through = 1.0;
+                for n in starts[ray]..starts[ray + 1] {
+                    let sample = &samples[n * columns..][..columns];
+                    let passed = pass(sample[0], step);
+                    let weight = through * (1.0 - passed);
+                    row.iter_mut()
+                        .zip(&sample[1..])
+                        .for_each(|(sum, feature)| *sum += weight * feature);
+                    row[columns - 1] += weight * distances[n];
+                    row[columns] += weight;
+                    through *= passed;
+                    if through < OPAQUE {
+                        break;
+                    }
                 }
             }
-        }
-    });
+        });
     out
 }
 
@@ -54,38 +58,44 @@ pub(super) fn backward(
 ) -> Vec<f32> {
     let mut out = vec![0.0; samples.len()];
     let shared = SharedMut::new(&mut out);
-    (0..starts.len() - 1).into_par_iter().with_min_len(RAYS).for_each(|ray| {
-        let range = starts[ray]..starts[ray + 1];
-        // SAFETY: rays own the gradients of their own samples.
-        let out = unsafe { shared.part(range.start * columns, range.len() * columns) };
-        let grad = &grad[ray * (columns + 1)..][..columns + 1];
-        let sample = |i: usize| &samples[(range.start + i) * columns..][..columns];
-        let value = |i: usize| -> f32 {
-            let seen = &sample(i)[1..columns - detached];
-            let of_features: f32 = seen.iter().zip(grad).map(|(feature, g)| feature * g).sum();
-            of_features + distances[range.start + i] * grad[columns - 1] + grad[columns]
-        };
-        // Forth for the weights, then back for what lies behind.
-        let (mut through, mut used) = (1.0, 0);
-        for (i, row) in out.chunks_exact_mut(columns).enumerate() {
-            let passed = pass(sample(i)[0], step);
-            let weight = through * (1.0 - passed);
-            row[1..].iter_mut().zip(grad).for_each(|(out, g)| *out = weight * g);
-            through *= passed;
-            row[0] = through;
-            used = i + 1;
-            if through < OPAQUE {
-                break;
+    (0..starts.len() - 1)
+        .into_par_iter()
+        .with_min_len(RAYS)
+        .for_each(|ray| {
+            let range = starts[ray]..starts[ray + 1];
+            // SAFETY: rays own the gradients of their own samples.
+            let out = unsafe { shared.part(range.start * columns, range.len() * columns) };
+            let grad = &grad[ray * (columns + 1)..][..columns + 1];
+            let sample = |i: usize| &samples[(range.start + i) * columns..][..columns];
+            let value = |i: usize| -> f32 {
+                let seen = &sample(i)[1..columns - detached];
+                let of_features: f32 = seen.iter().zip(grad).map(|(feature, g)| feature * g).sum();
+                of_features + distances[range.start + i] * grad[columns - 1] + grad[columns]
+            };
+            // Forth for the weights, then back for what lies behind.
+            let (mut through, mut used) = (1.0, 0);
+            for (i, row) in out.chunks_exact_mut(columns).enumerate() {
+                let passed = pass(sample(i)[0], step);
+                let weight = through * (1.0 - passed);
+                row[1..]
+                    .iter_mut()
+                    .zip(grad)
+                    .for_each(|(out, g)| *out = weight * g);
+                through *= passed;
+                row[0] = through;
+                used = i + 1;
+                if through < OPAQUE {
+                    break;
+                }
             }
-        }
-        let mut behind = 0.0;
-        for i in (0..used).rev() {
-            let after = out[i * columns];
-            let before = if i == 0 { 1.0 } else { out[(i - 1) * columns] };
-            let value = value(i);
-            out[i * columns] = step * (after * value - behind);
-            behind += (before - after) * value;
-        }
-    });
+            let mut behind = 0.0;
+            for i in (0..used).rev() {
+                let after = out[i * columns];
+                let before = if i == 0 { 1.0 } else { out[(i - 1) * columns] };
+                let value = value(i);
+                out[i * columns] = step * (after * value - behind);
+                behind += (before - after) * value;
+            }
+        });
     out
 }

@@ -44,7 +44,12 @@ fn forward_kernel<I: Int>(
     }
 }
 
-pub(super) fn forward(samples: CubeTensor, distances: CubeTensor, starts: CubeTensor, s: Settings) -> CubeTensor {
+pub(super) fn forward(
+    samples: CubeTensor,
+    distances: CubeTensor,
+    starts: CubeTensor,
+    s: Settings,
+) -> CubeTensor {
     let [samples, distances, starts] = [samples, distances, starts].map(contiguous);
     let ([_, columns], [ends]) = (shape_of::<2>(&samples), shape_of::<1>(&starts));
     let out = empty(&samples, [ends - 1, columns + 1]);

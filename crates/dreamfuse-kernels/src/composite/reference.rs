@@ -1,7 +1,13 @@
 //! Alpha compositing by its definition, in f64 (Max 1995; Mildenhall et al. 2020, equation 3).
 
 /// `[rays, columns + 1]` of samples `[samples, columns]`; arguments as of [`composite`](super::composite()).
-pub fn forward(samples: &[f64], distances: &[f64], columns: usize, starts: &[usize], step: f64) -> Vec<f64> {
+pub fn forward(
+    samples: &[f64],
+    distances: &[f64],
+    columns: usize,
+    starts: &[usize],
+    step: f64,
+) -> Vec<f64> {
     let mut out = Vec::new();
     let density = |n: usize| samples[n * columns];
     for ray in starts.windows(2) {

@@ -70,19 +70,25 @@ impl Geometry {
     /// `(first row, rows)` of each tile.
     fn tiles(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
         let (rows, height) = (self.tile_rows(), self.out_height());
-        (0..height).step_by(rows).map(move |first| (first, rows.min(height - first)))
+        (0..height)
+            .step_by(rows)
+            .map(move |first| (first, rows.min(height - first)))
     }
 
     /// The input row that kernel row `i` meets at output row `y`.
     fn input_row(&self, y: usize, i: usize) -> Option<usize> {
-        (y * self.stride + i).checked_sub(self.padding).filter(|&row| row < self.height)
+        (y * self.stride + i)
+            .checked_sub(self.padding)
+            .filter(|&row| row < self.height)
     }
 
     /// The output columns `from..to` at which kernel column `j` meets the input, at column
     /// `x · stride + j − padding`.
     fn meeting_columns(&self, j: usize) -> (usize, usize) {
         let from = self.padding.saturating_sub(j).div_ceil(self.stride);
-        let past = (self.width + self.padding).saturating_sub(j).div_ceil(self.stride);
+        let past = (self.width + self.padding)
+            .saturating_sub(j)
+            .div_ceil(self.stride);
         let to = past.min(self.out_width());
         (from.min(to), to)
     }
@@ -92,7 +98,9 @@ impl Geometry {
 pub(super) fn forward(g: &Geometry, input: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
     let mut out = vec![0.0; g.batch * g.out_image()];
     let shared = SharedMut::new(&mut out);
-    let tiles: Vec<_> = (0..g.batch).flat_map(|b| g.tiles().map(move |tile| (b, tile))).collect();
+    let tiles: Vec<_> = (0..g.batch)
+        .flat_map(|b| g.tiles().map(move |tile| (b, tile)))
+        .collect();
     tiles.into_par_iter().for_each(|(b, (first, rows))| {
         let image = &input[b * g.in_image()..][..g.in_image()];
         let (start, pixels) = (first * g.out_width(), rows * g.out_width());
@@ -121,23 +129,37 @@ pub(super) fn forward(g: &Geometry, input: &[f32], weight: &[f32], bias: &[f32])
 pub(super) fn input_grad(g: &Geometry, grad: &[f32], weight: &[f32]) -> Vec<f32> {
     let mut out = vec![0.0; g.batch * g.in_image()];
     let weight_shape = Matrix::rows(g.channels_out, g.patch(), g.patch()).transposed();
-    out.par_chunks_mut(g.in_image()).zip(grad.par_chunks(g.out_image())).for_each(|(image, grad)| {
-        if g.is_pointwise() {
-            let shape = Matrix::rows(g.channels_in, g.out_area(), g.out_area());
-            let grad_shape = Matrix::rows(g.channels_out, g.out_area(), g.out_area());
-            multiply(image, shape, (weight, weight_shape), (grad, grad_shape), false);
-            return;
-        }
-        for (first, rows) in g.tiles() {
-            let pixels = rows * g.out_width();
-            let grad_shape = Matrix::rows(g.channels_out, pixels, g.out_area());
-            with_scratch(g.patch() * pixels, |patches| {
-                let shape = Matrix::rows(g.patch(), pixels, pixels);
-                multiply(patches, shape, (weight, weight_shape), (&grad[first * g.out_width()..], grad_shape), false);
-                add_patches(g, patches, image, first, rows);
-            });
-        }
-    });
+    out.par_chunks_mut(g.in_image())
+        .zip(grad.par_chunks(g.out_image()))
+        .for_each(|(image, grad)| {
+            if g.is_pointwise() {
+                let shape = Matrix::rows(g.channels_in, g.out_area(), g.out_area());
+                let grad_shape = Matrix::rows(g.channels_out, g.out_area(), g.out_area());
+                multiply(
+                    image,
+                    shape,
+                    (weight, weight_shape),
+                    (grad, grad_shape),
+                    false,
+                );
+                return;
+            }
+            for (first, rows) in g.tiles() {
+                let pixels = rows * g.out_width();
+                let grad_shape = Matrix::rows(g.channels_out, pixels, g.out_area());
+                with_scratch(g.patch() * pixels, |patches| {
+                    let shape = Matrix::rows(g.patch(), pixels, pixels);
+                    multiply(
+                        patches,
+                        shape,
+                        (weight, weight_shape),
+                        (&grad[first * g.out_width()..], grad_shape),
+                        false,
+                    );
+                    add_patches(g, patches, image, first, rows);
+                });
+            }
+        });
     out
 }
 
@@ -170,12 +192,19 @@ pub(super) fn weight_grad(g: &Geometry, grad: &[f32], input: &[f32]) -> Vec<f32>
         }
         sums
     };
-    let parts: Vec<_> = (0..g.batch).into_par_iter().step_by(images_a_part).map(partial).collect();
+    let parts: Vec<_> = (0..g.batch)
+        .into_par_iter()
+        .step_by(images_a_part)
+        .map(partial)
+        .collect();
     let add = |mut sum: Vec<f32>, part: Vec<f32>| {
         sum.iter_mut().zip(part).for_each(|(s, p)| *s += p);
         sum
     };
-    parts.into_iter().reduce(add).unwrap_or_else(|| vec![0.0; weights])
+    parts
+        .into_iter()
+        .reduce(add)
+        .unwrap_or_else(|| vec![0.0; weights])
 }
 
 fn add_image_weight_grad(g: &Geometry, grad: &[f32], image: &[f32], sums: &mut [f32]) {
@@ -185,16 +214,31 @@ fn add_image_weight_grad(g: &Geometry, grad: &[f32], image: &[f32], sums: &mut [
         with_patches(g, image, first, rows, |patches, shape| {
             let grad_shape = Matrix::rows(g.channels_out, pixels, g.out_area());
             let out_shape = Matrix::rows(g.channels_out, g.patch(), g.patch());
-            multiply(sums, out_shape, (grad, grad_shape), (patches, shape.transposed()), true);
+            multiply(
+                sums,
+                out_shape,
+                (grad, grad_shape),
+                (patches, shape.transposed()),
+                true,
+            );
         });
     }
 }
 
 /// Calls `body` with the patch matrix `[patch, rows · out_width]` of a tile and its layout.
-fn with_patches(g: &Geometry, image: &[f32], first: usize, rows: usize, body: impl FnOnce(&[f32], Matrix)) {
+fn with_patches(
+    g: &Geometry,
+    image: &[f32],
+    first: usize,
+    rows: usize,
+    body: impl FnOnce(&[f32], Matrix),
+) {
     let pixels = rows * g.out_width();
     if g.is_pointwise() {
-        body(&image[first * g.width..], Matrix::rows(g.channels_in, pixels, g.height * g.width));
+        body(
+            &image[first * g.width..],
+            Matrix::rows(g.channels_in, pixels, g.height * g.width),
+        );
         return;
     }
     with_scratch(g.patch() * pixels, |patches| {
@@ -229,7 +273,10 @@ fn gather_patches(g: &Geometry, image: &[f32], patches: &mut [f32], first: usize
             if g.stride == 1 {
                 line[from..to].copy_from_slice(&source[start..start + to - from]);
             } else {
-                for (value, from_source) in line[from..to].iter_mut().zip(source[start..].iter().step_by(g.stride)) {
+                for (value, from_source) in line[from..to]
+                    .iter_mut()
+                    .zip(source[start..].iter().step_by(g.stride))
+                {
                     *value = *from_source;
                 }
             }
@@ -244,13 +291,22 @@ fn add_patches(g: &Geometry, patches: &[f32], image: &mut [f32], first: usize, r
         let (c, i, j) = split(g, index);
         let (from, to) = g.meeting_columns(j);
         for (y, line) in matrix_row.chunks_exact(out_width).enumerate() {
-            let Some(row) = g.input_row(first + y, i) else { continue };
+            let Some(row) = g.input_row(first + y, i) else {
+                continue;
+            };
             let target = &mut image[(c * g.height + row) * g.width..][..g.width];
             let start = from * g.stride + j - g.padding;
             if g.stride == 1 {
-                target[start..start + to - from].iter_mut().zip(&line[from..to]).for_each(|(t, v)| *t += v);
+                target[start..start + to - from]
+                    .iter_mut()
+                    .zip(&line[from..to])
+                    .for_each(|(t, v)| *t += v);
             } else {
-                target[start..].iter_mut().step_by(g.stride).zip(&line[from..to]).for_each(|(t, v)| *t += v);
+                target[start..]
+                    .iter_mut()
+                    .step_by(g.stride)
+                    .zip(&line[from..to])
+                    .for_each(|(t, v)| *t += v);
             }
         }
     }

@@ -23,8 +23,10 @@ fn at(g: &Geometry, input: &[f64], weight: &[f64], [b, o, y, x]: [usize; 4]) -> 
     for c in 0..g.channels_in {
         for i in 0..g.kernel {
             for j in 0..g.kernel {
-                let (row, col) =
-                    ((y * g.stride + i).wrapping_sub(g.padding), (x * g.stride + j).wrapping_sub(g.padding));
+                let (row, col) = (
+                    (y * g.stride + i).wrapping_sub(g.padding),
+                    (x * g.stride + j).wrapping_sub(g.padding),
+                );
                 if row < g.height && col < g.width {
                     let w = weight[((o * g.channels_in + c) * g.kernel + i) * g.kernel + j];
                     sum += w * input[((b * g.channels_in + c) * g.height + row) * g.width + col];

@@ -1,19 +1,93 @@
 use super::{Geometry, Prepared, Settings, conv2d, reference, winograd};
-use crate::testing::{assert_close, central_differences, numbers, on_each_device, tracked, values, weighted_sum};
+use crate::testing::{
+    assert_close, central_differences, numbers, on_each_device, tracked, values, weighted_sum,
+};
 use burn::tensor::Device;
 
 const CASES: [Geometry; 8] = [
-    Geometry { batch: 2, channels_in: 3, channels_out: 5, height: 7, width: 6, kernel: 3, stride: 1, padding: 1 },
-    Geometry { batch: 3, channels_in: 4, channels_out: 2, height: 8, width: 8, kernel: 3, stride: 2, padding: 1 },
-    Geometry { batch: 1, channels_in: 6, channels_out: 4, height: 5, width: 5, kernel: 1, stride: 1, padding: 0 },
-    Geometry { batch: 2, channels_in: 2, channels_out: 3, height: 9, width: 7, kernel: 3, stride: 2, padding: 0 },
+    Geometry {
+        batch: 2,
+        channels_in: 3,
+        channels_out: 5,
+        height: 7,
+        width: 6,
+        kernel: 3,
+        stride: 1,
+        padding: 1,
+    },
+    Geometry {
+        batch: 3,
+        channels_in: 4,
+        channels_out: 2,
+        height: 8,
+        width: 8,
+        kernel: 3,
+        stride: 2,
+        padding: 1,
+    },
+    Geometry {
+        batch: 1,
+        channels_in: 6,
+        channels_out: 4,
+        height: 5,
+        width: 5,
+        kernel: 1,
+        stride: 1,
+        padding: 0,
+    },
+    Geometry {
+        batch: 2,
+        channels_in: 2,
+        channels_out: 3,
+        height: 9,
+        width: 7,
+        kernel: 3,
+        stride: 2,
+        padding: 0,
+    },
     // Wide enough for several tiles.
-    Geometry { batch: 1, channels_in: 40, channels_out: 8, height: 40, width: 40, kernel: 3, stride: 1, padding: 1 },
+    Geometry {
+        batch: 1,
+        channels_in: 40,
+        channels_out: 8,
+        height: 40,
+        width: 40,
+        kernel: 3,
+        stride: 1,
+        padding: 1,
+    },
     // Wide enough for Winograd's form, with tiles that reach past the edges.
-    Geometry { batch: 1, channels_in: 32, channels_out: 32, height: 5, width: 4, kernel: 3, stride: 1, padding: 1 },
-    Geometry { batch: 1, channels_in: 32, channels_out: 48, height: 4, width: 6, kernel: 3, stride: 1, padding: 0 },
+    Geometry {
+        batch: 1,
+        channels_in: 32,
+        channels_out: 32,
+        height: 5,
+        width: 4,
+        kernel: 3,
+        stride: 1,
+        padding: 1,
+    },
+    Geometry {
+        batch: 1,
+        channels_in: 32,
+        channels_out: 48,
+        height: 4,
+        width: 6,
+        kernel: 3,
+        stride: 1,
+        padding: 0,
+    },
     // Several tiles a row, rows and pictures.
-    Geometry { batch: 3, channels_in: 48, channels_out: 32, height: 9, width: 14, kernel: 3, stride: 1, padding: 1 },
+    Geometry {
+        batch: 3,
+        channels_in: 48,
+        channels_out: 32,
+        height: 9,
+        width: 14,
+        kernel: 3,
+        stride: 1,
+        padding: 1,
+    },
 ];
 
 #[test]
@@ -22,7 +96,11 @@ fn both_forms_are_tested() {
     assert_eq!(forms, [false, false, false, false, false, true, true, true]);
 }
 
-const SAME: Settings = Settings { stride: 1, padding: 1, prepared: None };
+const SAME: Settings = Settings {
+    stride: 1,
+    padding: 1,
+    prepared: None,
+};
 
 struct Case {
     input: Vec<f64>,
@@ -45,23 +123,54 @@ fn case(g: &Geometry) -> Case {
 fn value_and_gradients_agree_with_the_reference() {
     on_each_device(|| {
         for g in &CASES {
-            let Case { input, weight, bias, weights } = case(g);
+            let Case {
+                input,
+                weight,
+                bias,
+                weights,
+            } = case(g);
             let x = tracked(&input, [g.batch, g.channels_in, g.height, g.width]);
             let w = tracked(&weight, [g.channels_out, g.channels_in, g.kernel, g.kernel]);
             let b = tracked(&bias, [g.channels_out]);
-            let settings = Settings { stride: g.stride, padding: g.padding, prepared: None };
+            let settings = Settings {
+                stride: g.stride,
+                padding: g.padding,
+                prepared: None,
+            };
             let prepared = Prepared::new(w.clone(), &settings);
             let is_cpu = w.device().without_autodiff() == Device::flex();
-            assert_eq!(prepared.is_some(), is_cpu && winograd::fits(&Geometry { height: 64, width: 64, ..*g }));
+            assert_eq!(
+                prepared.is_some(),
+                is_cpu
+                    && winograd::fits(&Geometry {
+                        height: 64,
+                        width: 64,
+                        ..*g
+                    })
+            );
             let out = conv2d(x.clone(), w.clone(), b.clone(), settings.clone());
-            let again = conv2d(x.clone(), w.clone(), b.clone(), Settings { prepared, ..settings });
+            let again = conv2d(
+                x.clone(),
+                w.clone(),
+                b.clone(),
+                Settings {
+                    prepared,
+                    ..settings
+                },
+            );
             assert_eq!(values(out.clone()), values(again));
-            assert_close("value", &values(out.clone()), &reference::forward(g, &input, &weight, &bias));
+            assert_close(
+                "value",
+                &values(out.clone()),
+                &reference::forward(g, &input, &weight, &bias),
+            );
             let target = tracked(&weights, out.dims()).detach();
             let grads = (out * target).sum().backward();
             // The convolution is linear in each operand: its reference is its own derivative there, so a
             // wide step has no truncation error.
-            let loss = |x: &[f64], w: &[f64], b: &[f64]| weighted_sum(&reference::forward(g, x, w, b), &weights);
+            let loss = |x: &[f64], w: &[f64], b: &[f64]| {
+                weighted_sum(&reference::forward(g, x, w, b), &weights)
+            };
             if g.channels_in < 40 {
                 let right = central_differences(&input, 0.5, |x| loss(x, &weight, &bias));
                 assert_close("input", &values(x.grad(&grads).unwrap()), &right);
@@ -78,7 +187,12 @@ fn value_and_gradients_agree_with_the_reference() {
 fn gradients_are_adjoint_to_the_forward_pass_over_several_tiles() {
     on_each_device(|| {
         for g in [&CASES[4], &CASES[7]] {
-            let Case { input, weight, bias: _, weights } = case(g);
+            let Case {
+                input,
+                weight,
+                bias: _,
+                weights,
+            } = case(g);
             let zero = vec![0.0; g.channels_out];
             let x = tracked(&input, [g.batch, g.channels_in, g.height, g.width]);
             let w = tracked(&weight, [g.channels_out, g.channels_in, 3, 3]);
@@ -88,12 +202,24 @@ fn gradients_are_adjoint_to_the_forward_pass_over_several_tiles() {
             // <conv(x', w), g> = <x', grad_x> and <conv(x, w'), g> = <w', grad_w> for any x' and w', as the operation
             // is linear in both.
             let (other_input, other_weight) = (numbers(5, input.len()), numbers(6, weight.len()));
-            let by_input = weighted_sum(&reference::forward(g, &other_input, &weight, &zero), &weights);
-            let by_weight = weighted_sum(&reference::forward(g, &input, &other_weight, &zero), &weights);
+            let by_input = weighted_sum(
+                &reference::forward(g, &other_input, &weight, &zero),
+                &weights,
+            );
+            let by_weight = weighted_sum(
+                &reference::forward(g, &input, &other_weight, &zero),
+                &weights,
+            );
             let of_input = weighted_sum(&other_input, &values(x.grad(&grads).unwrap()));
             let of_weight = weighted_sum(&other_weight, &values(w.grad(&grads).unwrap()));
-            assert!((of_input / by_input - 1.0).abs() < 1e-3, "{of_input} for {by_input}");
-            assert!((of_weight / by_weight - 1.0).abs() < 1e-3, "{of_weight} for {by_weight}");
+            assert!(
+                (of_input / by_input - 1.0).abs() < 1e-3,
+                "{of_input} for {by_input}"
+            );
+            assert!(
+                (of_weight / by_weight - 1.0).abs() < 1e-3,
+                "{of_weight} for {by_weight}"
+            );
         }
     });
 }
@@ -110,16 +236,28 @@ fn one_and_two_threads_give_the_same_bytes() {
         stride: 1,
         padding: 1,
     };
-    let Case { input, weight, bias, weights } = case(&g);
+    let Case {
+        input,
+        weight,
+        bias,
+        weights,
+    } = case(&g);
     let run = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
         pool.install(|| {
             let x = tracked(&input, [g.batch, g.channels_in, g.height, g.width]);
             let w = tracked(&weight, [g.channels_out, g.channels_in, 3, 3]);
             let out = conv2d(x.clone(), w.clone(), tracked(&bias, [g.channels_out]), SAME);
             let target = tracked(&weights, out.dims()).detach();
             let grads = (out.clone() * target).sum().backward();
-            [values(out), values(x.grad(&grads).unwrap()), values(w.grad(&grads).unwrap())]
+            [
+                values(out),
+                values(x.grad(&grads).unwrap()),
+                values(w.grad(&grads).unwrap()),
+            ]
         })
     };
     assert_eq!(run(1), run(2));

@@ -68,15 +68,28 @@ impl Pass {
     fn new(g: &Geometry) -> Self {
         Self {
             batch: g.batch,
-            from: Planes { channels: g.channels_in, height: g.height, width: g.width },
-            to: Planes { channels: g.channels_out, height: g.out_height(), width: g.out_width() },
+            from: Planes {
+                channels: g.channels_in,
+                height: g.height,
+                width: g.width,
+            },
+            to: Planes {
+                channels: g.channels_out,
+                height: g.out_height(),
+                width: g.out_width(),
+            },
             padding: g.padding,
         }
     }
 
     /// The pass that takes the gradient of the result to the gradient of the input.
     fn reversed(self) -> Self {
-        Self { from: self.to, to: self.from, padding: 2 - self.padding, ..self }
+        Self {
+            from: self.to,
+            to: self.from,
+            padding: 2 - self.padding,
+            ..self
+        }
     }
 
     /// Tiles of a row of tiles.
@@ -93,21 +106,31 @@ impl Pass {
     fn chunks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
         let numbers = self.columns() * POINTS * (self.from.channels + self.to.channels);
         let (rows, all) = ((CHUNK_NUMBERS / numbers).max(1), self.batch * self.rows());
-        (0..all).step_by(rows).map(move |first| first..(first + rows).min(all))
+        (0..all)
+            .step_by(rows)
+            .map(move |first| first..(first + rows).min(all))
     }
 
     /// Calls `work(row of tiles within the chunk, its picture and first output row, group of channels)` for
     /// all of them, on all threads.
-    fn for_each_strip(&self, chunk: Range<usize>, groups: usize, work: impl Fn(usize, (usize, usize), usize) + Sync) {
+    fn for_each_strip(
+        &self,
+        chunk: Range<usize>,
+        groups: usize,
+        work: impl Fn(usize, (usize, usize), usize) + Sync,
+    ) {
         let at_once = 64usize.div_ceil(self.columns());
-        (0..chunk.len() * groups).into_par_iter().with_min_len(at_once).for_each(|index| {
-            let (line, group) = (index / groups, index % groups);
-            let row = chunk.start + line;
-            vectorized(
-                #[inline(always)]
-                || work(line, (row / self.rows(), row % self.rows() * STEP), group),
-            );
-        });
+        (0..chunk.len() * groups)
+            .into_par_iter()
+            .with_min_len(at_once)
+            .for_each(|index| {
+                let (line, group) = (index / groups, index % groups);
+                let row = chunk.start + line;
+                vectorized(
+                    #[inline(always)]
+                    || work(line, (row / self.rows(), row % self.rows() * STEP), group),
+                );
+            });
     }
 }
 
@@ -145,7 +168,12 @@ pub(super) fn forward(g: &Geometry, input: &[f32], transformed: &[f32], bias: &[
 pub(super) fn input_grad(g: &Geometry, grad: &[f32], weight: &[f32]) -> Vec<f32> {
     let shape = Matrix::rows(g.channels_in, g.channels_out, g.channels_out).transposed();
     let no_bias = vec![0.0; g.channels_in];
-    convolve(&Pass::new(g).reversed(), grad, (&transform_weights(g, weight, true), shape), &no_bias)
+    convolve(
+        &Pass::new(g).reversed(),
+        grad,
+        (&transform_weights(g, weight, true), shape),
+        &no_bias,
+    )
 }
 
 /// The gradient of the weights, `[channels_out, channels_in, 3, 3]`.
@@ -155,15 +183,28 @@ pub(super) fn weight_grad(g: &Geometry, grad: &[f32], input: &[f32]) -> Vec<f32>
     let mut sums = vec![0.0; POINTS * from * to];
     for (index, chunk) in pass.chunks().enumerate() {
         let tiles = chunk.len() * pass.columns();
-        with_buffers([POINTS * spacing(tiles, from), POINTS * spacing(tiles, to)], |inputs, grads| {
-            transform_input(&pass, chunk.clone(), input, inputs);
-            transform_grad(&pass, chunk, grad, grads);
-            let points = inputs.par_chunks(spacing(tiles, from)).zip(grads.par_chunks(spacing(tiles, to)));
-            sums.par_chunks_mut(from * to).zip(points).for_each(|(sum, (input, grad))| {
-                let input = (input, Matrix::rows(tiles, from, from).transposed());
-                multiply(sum, Matrix::rows(from, to, to), input, (grad, Matrix::rows(tiles, to, to)), index > 0);
-            });
-        });
+        with_buffers(
+            [POINTS * spacing(tiles, from), POINTS * spacing(tiles, to)],
+            |inputs, grads| {
+                transform_input(&pass, chunk.clone(), input, inputs);
+                transform_grad(&pass, chunk, grad, grads);
+                let points = inputs
+                    .par_chunks(spacing(tiles, from))
+                    .zip(grads.par_chunks(spacing(tiles, to)));
+                sums.par_chunks_mut(from * to)
+                    .zip(points)
+                    .for_each(|(sum, (input, grad))| {
+                        let input = (input, Matrix::rows(tiles, from, from).transposed());
+                        multiply(
+                            sum,
+                            Matrix::rows(from, to, to),
+                            input,
+                            (grad, Matrix::rows(tiles, to, to)),
+                            index > 0,
+                        );
+                    });
+            },
+        );
     }
     weights_from_transformed(g, &sums)
 }
@@ -174,27 +215,53 @@ fn convolve(p: &Pass, input: &[f32], (weights, shape): (&[f32], Matrix), bias: &
     let (from, to) = (p.from.channels, p.to.channels);
     for chunk in p.chunks() {
         let tiles = chunk.len() * p.columns();
-        with_buffers([POINTS * spacing(tiles, from), POINTS * spacing(tiles, to)], |inputs, products| {
-            transform_input(p, chunk.clone(), input, inputs);
-            let points = inputs.par_chunks(spacing(tiles, from)).zip(weights.par_chunks(from * to));
-            products.par_chunks_mut(spacing(tiles, to)).zip(points).for_each(|(product, (input, weight))| {
-                let input = (input, Matrix::rows(tiles, from, from));
-                multiply(product, Matrix::rows(tiles, to, to), input, (weight, shape), false);
-            });
-            transform_back(p, chunk, products, bias, &mut out);
-        });
+        with_buffers(
+            [POINTS * spacing(tiles, from), POINTS * spacing(tiles, to)],
+            |inputs, products| {
+                transform_input(p, chunk.clone(), input, inputs);
+                let points = inputs
+                    .par_chunks(spacing(tiles, from))
+                    .zip(weights.par_chunks(from * to));
+                products
+                    .par_chunks_mut(spacing(tiles, to))
+                    .zip(points)
+                    .for_each(|(product, (input, weight))| {
+                        let input = (input, Matrix::rows(tiles, from, from));
+                        multiply(
+                            product,
+                            Matrix::rows(tiles, to, to),
+                            input,
+                            (weight, shape),
+                            false,
+                        );
+                    });
+                transform_back(p, chunk, products, bias, &mut out);
+            },
+        );
     }
     out
 }
 
 /// Fills `[POINTS, tiles of the chunk, channels]` from the input.
 fn transform_input(p: &Pass, chunk: Range<usize>, input: &[f32], out: &mut [f32]) {
-    transform_tiles::<SIDE>(p, chunk, (p.from, input, p.padding as isize), transforms::input, out);
+    transform_tiles::<SIDE>(
+        p,
+        chunk,
+        (p.from, input, p.padding as isize),
+        transforms::input,
+        out,
+    );
 }
 
 /// Fills `[POINTS, tiles of the chunk, channels]` from the gradient of the result.
 fn transform_grad(p: &Pass, chunk: Range<usize>, grad: &[f32], out: &mut [f32]) {
-    transform_tiles::<STEP>(p, chunk, (p.to, grad, 0), transforms::output_transposed, out);
+    transform_tiles::<STEP>(
+        p,
+        chunk,
+        (p.to, grad, 0),
+        transforms::output_transposed,
+        out,
+    );
 }
 
 /// Transforms tiles of `N × N` pixels, [`STEP`] apart; those of a picture start at `−padding`.
@@ -259,7 +326,9 @@ fn transform_back(p: &Pass, chunk: Range<usize>, products: &[f32], bias: &[f32],
                             transforms::output,
                         );
                         for (i, line) in tile.into_iter().enumerate() {
-                            *pixels[i * width + column * STEP..].first_chunk_mut().expect("inside the strip") = line;
+                            *pixels[i * width + column * STEP..]
+                                .first_chunk_mut()
+                                .expect("inside the strip") = line;
                         }
                     }
                     let start = offset(planes, image, group);
@@ -338,16 +407,19 @@ fn weights_from_transformed(g: &Geometry, transformed: &[f32]) -> Vec<f32> {
 
 /// Calls `work(input channel, first output channel)` for each [`LANES`] output channels, on all threads.
 fn for_each_lanes_of_weights(g: &Geometry, work: impl Fn(usize, usize) + Sync) {
-    (0..g.channels_in).into_par_iter().with_min_len(8).for_each(|c| {
-        vectorized(
-            #[inline(always)]
-            || {
-                for group in 0..g.channels_out / LANES {
-                    work(c, group * LANES);
-                }
-            },
-        );
-    });
+    (0..g.channels_in)
+        .into_par_iter()
+        .with_min_len(8)
+        .for_each(|c| {
+            vectorized(
+                #[inline(always)]
+                || {
+                    for group in 0..g.channels_out / LANES {
+                        work(c, group * LANES);
+                    }
+                },
+            );
+        });
 }
 
 /// Where the planes of a picture's group of channels start.
@@ -356,7 +428,12 @@ fn offset(planes: Planes, image: usize, group: usize) -> usize {
 }
 
 fn window(planes: Planes, top: isize, left: isize) -> Window {
-    Window { height: planes.height, width: planes.width, top, left }
+    Window {
+        height: planes.height,
+        width: planes.width,
+        top,
+        left,
+    }
 }
 
 thread_local! {

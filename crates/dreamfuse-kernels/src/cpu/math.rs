@@ -14,7 +14,15 @@ pub fn exp(x: f32) -> f32 {
     let k = shifted - WHOLE;
     let r = (x - k * 0.693_359_4) - k * -2.121_944_4e-4;
     let mut p = 1.0 / 5040.0;
-    for c in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
+    for c in [
+        1.0 / 720.0,
+        1.0 / 120.0,
+        1.0 / 24.0,
+        1.0 / 6.0,
+        0.5,
+        1.0,
+        1.0,
+    ] {
         p = p * r + c;
     }
     p * f32::from_bits(shifted.to_bits().wrapping_add(127) << 23)
@@ -69,7 +77,10 @@ pub fn maximum(values: &[f32]) -> f32 {
             *lane = if value > lane { *value } else { *lane };
         }
     }
-    lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |highest, value| highest.max(*value))
+    lanes
+        .iter()
+        .chain(rest)
+        .fold(f32::NEG_INFINITY, |highest, value| highest.max(*value))
 }
 
 /// Mean and reciprocal standard deviation.
@@ -90,7 +101,10 @@ mod tests {
         for i in -8700..8800 {
             let x = i as f32 * 0.01;
             let (ours, right) = (f64::from(exp(x)), f64::from(x).exp());
-            assert!(((ours - right) / right).abs() < 4e-7, "exp({x}) = {ours}, not {right}");
+            assert!(
+                ((ours - right) / right).abs() < 4e-7,
+                "exp({x}) = {ours}, not {right}"
+            );
         }
         assert!(exp(1e4).is_finite() && exp(-1e4) >= 0.0);
         assert_eq!(sigmoid(0.0), 0.5);
@@ -101,7 +115,10 @@ mod tests {
         for i in -8000..8000 {
             let x = i as f32 * 0.01;
             let (ours, right) = (f64::from(softplus(x)), f64::from(x).exp().ln_1p());
-            assert!(((ours - right) / right).abs() < 4e-7, "softplus({x}) = {ours}, not {right}");
+            assert!(
+                ((ours - right) / right).abs() < 4e-7,
+                "softplus({x}) = {ours}, not {right}"
+            );
         }
         assert_eq!(softplus(1e4), 1e4);
     }

@@ -12,11 +12,21 @@ pub(crate) struct Matrix {
 impl Matrix {
     /// Row after row, `stride` apart.
     pub(crate) fn rows(rows: usize, cols: usize, stride: usize) -> Self {
-        Self { rows, cols, row_stride: stride, col_stride: 1 }
+        Self {
+            rows,
+            cols,
+            row_stride: stride,
+            col_stride: 1,
+        }
     }
 
     pub(crate) fn transposed(self) -> Self {
-        Self { rows: self.cols, cols: self.rows, row_stride: self.col_stride, col_stride: self.row_stride }
+        Self {
+            rows: self.cols,
+            cols: self.rows,
+            row_stride: self.col_stride,
+            col_stride: self.row_stride,
+        }
     }
 
     /// Elements from the first to the last, both included.

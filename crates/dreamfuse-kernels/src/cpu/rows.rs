@@ -34,8 +34,18 @@ pub(crate) fn combine_rows(
     weights: Weights,
     rows: &[f32],
 ) {
-    assert!(width.is_multiple_of(WIDTH) && out.len().is_multiple_of(width) && rows.len().is_multiple_of(width));
-    pulp::Arch::new().dispatch(Combine { width, out, start, weights, rows });
+    assert!(
+        width.is_multiple_of(WIDTH)
+            && out.len().is_multiple_of(width)
+            && rows.len().is_multiple_of(width)
+    );
+    pulp::Arch::new().dispatch(Combine {
+        width,
+        out,
+        start,
+        weights,
+        rows,
+    });
 }
 
 /// Adds to `out(i, j)` the scalar product of row `i` of `left` and row `j` of `right`; the rows are `width` long, those
@@ -44,9 +54,18 @@ pub(crate) fn combine_rows(
 /// # Panics
 /// When `width` is no multiple of 32 or the slices do not fit together.
 pub(crate) fn add_row_products(width: usize, out: &mut [f32], left: &[f32], right: &[f32]) {
-    assert!(width.is_multiple_of(WIDTH) && left.len().is_multiple_of(width) && right.len().is_multiple_of(width));
+    assert!(
+        width.is_multiple_of(WIDTH)
+            && left.len().is_multiple_of(width)
+            && right.len().is_multiple_of(width)
+    );
     assert!(out.len() == (left.len() / width) * (right.len() / width));
-    pulp::Arch::new().dispatch(RowProducts { width, out, left, right });
+    pulp::Arch::new().dispatch(RowProducts {
+        width,
+        out,
+        left,
+        right,
+    });
 }
 
 struct Combine<'a, F> {
@@ -62,14 +81,34 @@ impl<F: Fn(usize) -> f32> WithSimd for Combine<'_, F> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { width, out, start, weights, rows } = self;
+        let Self {
+            width,
+            out,
+            start,
+            weights,
+            rows,
+        } = self;
         for (block, out) in out.chunks_mut(ROWS * width).enumerate() {
             let first = block * ROWS;
             if out.len() == ROWS * width {
-                combine::<S, ROWS>(simd, width, out, |r| start(first + r), |r, i| weights.at(first + r, i), rows);
+                combine::<S, ROWS>(
+                    simd,
+                    width,
+                    out,
+                    |r| start(first + r),
+                    |r, i| weights.at(first + r, i),
+                    rows,
+                );
             } else {
                 for (r, out) in out.chunks_exact_mut(width).enumerate() {
-                    combine::<S, 1>(simd, width, out, |_| start(first + r), |_, i| weights.at(first + r, i), rows);
+                    combine::<S, 1>(
+                        simd,
+                        width,
+                        out,
+                        |_| start(first + r),
+                        |_, i| weights.at(first + r, i),
+                        rows,
+                    );
                 }
             }
         }
@@ -115,9 +154,17 @@ impl WithSimd for RowProducts<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { width, out, left, right } = self;
+        let Self {
+            width,
+            out,
+            left,
+            right,
+        } = self;
         let columns = right.len() / width;
-        for (out, left) in out.chunks_mut(ROWS * columns).zip(left.chunks(ROWS * width)) {
+        for (out, left) in out
+            .chunks_mut(ROWS * columns)
+            .zip(left.chunks(ROWS * width))
+        {
             if left.len() == ROWS * width {
                 row_products::<S, ROWS>(simd, width, out, left, right);
             } else {
@@ -131,7 +178,13 @@ impl WithSimd for RowProducts<'_> {
 
 /// The products of `R` rows with all rows of `right`.
 #[inline(always)]
-fn row_products<S: Simd, const R: usize>(simd: S, width: usize, out: &mut [f32], left: &[f32], right: &[f32]) {
+fn row_products<S: Simd, const R: usize>(
+    simd: S,
+    width: usize,
+    out: &mut [f32],
+    left: &[f32],
+    right: &[f32],
+) {
     let (left, right) = (S::as_simd_f32s(left).0, S::as_simd_f32s(right).0);
     let vectors = width / S::F32_LANES;
     let columns = right.len() / vectors;
@@ -164,28 +217,57 @@ mod tests {
     #[test]
     fn combinations_agree_with_their_definition() {
         let [width, from, to] = SIZES;
-        let (rows, weights, starts) = (numbers(1, from * width), numbers(2, from * to), numbers(3, to));
+        let (rows, weights, starts) = (
+            numbers(1, from * width),
+            numbers(2, from * to),
+            numbers(3, to),
+        );
         let right: Vec<f64> = (0..to * width)
             .map(|at| {
                 let (r, n) = (at / width, at % width);
-                starts[r] + (0..from).map(|i| weights[i * to + r] * rows[i * width + n]).sum::<f64>()
+                starts[r]
+                    + (0..from)
+                        .map(|i| weights[i * to + r] * rows[i * width + n])
+                        .sum::<f64>()
             })
             .collect();
         let (rows, weights) = (narrow(&rows), narrow(&weights));
         let mut out = vec![f32::NAN; to * width];
-        let weights = Weights { values: &weights, row_stride: 1, col_stride: to };
+        let weights = Weights {
+            values: &weights,
+            row_stride: 1,
+            col_stride: to,
+        };
         combine_rows(width, &mut out, |r| starts[r] as f32, weights, &rows);
-        assert_close("combinations", &out.into_iter().map(f64::from).collect::<Vec<_>>(), &right);
+        assert_close(
+            "combinations",
+            &out.into_iter().map(f64::from).collect::<Vec<_>>(),
+            &right,
+        );
     }
 
     #[test]
     fn products_of_rows_are_added() {
         let [width, left, right] = SIZES;
-        let (a, b, before) = (numbers(1, left * width), numbers(2, right * width), numbers(3, left * right));
-        let product = |i: usize, j: usize| (0..width).map(|n| a[i * width + n] * b[j * width + n]).sum::<f64>();
-        let expected: Vec<f64> = (0..left * right).map(|at| before[at] + product(at / right, at % right)).collect();
+        let (a, b, before) = (
+            numbers(1, left * width),
+            numbers(2, right * width),
+            numbers(3, left * right),
+        );
+        let product = |i: usize, j: usize| {
+            (0..width)
+                .map(|n| a[i * width + n] * b[j * width + n])
+                .sum::<f64>()
+        };
+        let expected: Vec<f64> = (0..left * right)
+            .map(|at| before[at] + product(at / right, at % right))
+            .collect();
         let mut out = narrow(&before);
         add_row_products(width, &mut out, &narrow(&a), &narrow(&b));
-        assert_close("products", &out.into_iter().map(f64::from).collect::<Vec<_>>(), &expected);
+        assert_close(
+            "products",
+            &out.into_iter().map(f64::from).collect::<Vec<_>>(),
+            &expected,
+        );
     }
 }

@@ -16,17 +16,27 @@ unsafe impl Send for SharedMut<'_> {}
 
 impl<'a> SharedMut<'a> {
     pub(crate) fn new(slice: &'a mut [f32]) -> Self {
-        Self { start: slice.as_mut_ptr(), length: slice.len(), _slice: PhantomData }
+        Self {
+            start: slice.as_mut_ptr(),
+            length: slice.len(),
+            _slice: PhantomData,
+        }
     }
 
     /// The part from `from` on, `length` long.
     ///
     /// # Safety
     /// No element of the part is read or written through another part at the same time.
-    #[expect(clippy::mut_from_ref, reason = "interior sharing is this type's purpose")]
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "interior sharing is this type's purpose"
+    )]
     #[inline(always)]
     pub(crate) unsafe fn part(&self, from: usize, length: usize) -> &mut [f32] {
-        assert!(from + length <= self.length, "a part reaches past the end of its slice");
+        assert!(
+            from + length <= self.length,
+            "a part reaches past the end of its slice"
+        );
         // SAFETY: inside the slice by the assertion, unaliased by the contract.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(from), length) }
     }

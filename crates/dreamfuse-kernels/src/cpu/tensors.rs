@@ -11,7 +11,11 @@ pub(crate) type Primitive = FloatTensor<Flex>;
 /// The tensor in f32, in which the CPU's operations compute whatever goes in and out, with its elements in row-major order.
 pub(crate) fn contiguous(tensor: Primitive) -> Primitive {
     let tensor = in_numbers(tensor, DType::F32);
-    if tensor.is_contiguous() { tensor } else { tensor.to_contiguous() }
+    if tensor.is_contiguous() {
+        tensor
+    } else {
+        tensor.to_contiguous()
+    }
 }
 
 /// The elements of a contiguous f32 tensor.
@@ -19,7 +23,9 @@ pub(crate) fn contiguous(tensor: Primitive) -> Primitive {
 /// # Panics
 /// When it is none.
 pub(crate) fn slice_of(tensor: &Primitive) -> &[f32] {
-    tensor.as_slice::<f32>().expect("the CPU operations of dreamfuse take contiguous f32 tensors")
+    tensor
+        .as_slice::<f32>()
+        .expect("the CPU operations of dreamfuse take contiguous f32 tensors")
 }
 
 /// The shape, of known rank.
@@ -34,5 +40,9 @@ pub(crate) fn tensor_from<const D: usize>(elements: Vec<f32>, shape: [usize; D])
 
 /// The tensor with its elements rounded to numbers of another kind.
 pub(crate) fn in_numbers(tensor: Primitive, numbers: DType) -> Primitive {
-    if tensor.dtype() == numbers { tensor } else { Flex::float_cast(tensor, numbers.into()) }
+    if tensor.dtype() == numbers {
+        tensor
+    } else {
+        Flex::float_cast(tensor, numbers.into())
+    }
 }

@@ -17,7 +17,12 @@ impl Workers {
         let all = rayon::current_num_threads();
         let groups = groups.min(all);
         let size = |group: usize| all / groups + usize::from(group < all % groups);
-        let pool = |group| ThreadPoolBuilder::new().num_threads(size(group)).build().expect("threads can be started");
+        let pool = |group| {
+            ThreadPoolBuilder::new()
+                .num_threads(size(group))
+                .build()
+                .expect("threads can be started")
+        };
         Self((0..groups).map(pool).collect())
     }
 
@@ -29,11 +34,22 @@ impl Workers {
     /// `work(0..count)`, in order.
     pub fn map<R: Send>(&self, count: usize, work: impl Fn(usize) -> R + Sync) -> Vec<R> {
         let next = AtomicUsize::new(0);
-        let take = || std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)).filter(|index| *index < count));
+        let take = || {
+            std::iter::from_fn(|| {
+                Some(next.fetch_add(1, Ordering::Relaxed)).filter(|index| *index < count)
+            })
+        };
         let run = || take().map(|index| (index, work(index))).collect::<Vec<_>>();
         let mut results: Vec<(usize, R)> = std::thread::scope(|scope| {
-            let threads: Vec<_> = self.0.iter().map(|worker| scope.spawn(|| worker.install(run))).collect();
-            threads.into_iter().flat_map(|thread| thread.join().expect("a piece of work does not panic")).collect()
+            let threads: Vec<_> = self
+                .0
+                .iter()
+                .map(|worker| scope.spawn(|| worker.install(run)))
+                .collect();
+            threads
+                .into_iter()
+                .flat_map(|thread| thread.join().expect("a piece of work does not panic"))
+                .collect()
         });
         results.sort_by_key(|(index, _)| *index);
         results.into_iter().map(|(_, result)| result).collect()
@@ -47,7 +63,12 @@ mod tests {
     #[test]
     fn no_thread_is_left_out() {
         let pool = ThreadPoolBuilder::new().num_threads(5).build().unwrap();
-        let sizes = pool.install(|| Workers::new(2)).0.iter().map(ThreadPool::current_num_threads).collect::<Vec<_>>();
+        let sizes = pool
+            .install(|| Workers::new(2))
+            .0
+            .iter()
+            .map(ThreadPool::current_num_threads)
+            .collect::<Vec<_>>();
         assert_eq!(sizes, [3, 2]);
     }
 

@@ -25,7 +25,9 @@ pub(super) struct Parameters<'a> {
 /// The level's part of the table.
 #[inline(always)]
 fn entries<'a>(table: &'a [f32], level: &Level) -> &'a [Entry] {
-    table[level.first * FEATURES..][..level.points * FEATURES].as_chunks().0
+    table[level.first * FEATURES..][..level.points * FEATURES]
+        .as_chunks()
+        .0
 }
 
 /// Numbers of an encoded tile: the encoding `[encoding, TILE]`, with slopes also its derivative by the position
@@ -40,12 +42,16 @@ pub(super) fn encode(p: Parameters, positions: &[f32], with_slopes: bool) -> Vec
     let mut tiles = vec![0.0; (positions.len() / 3).div_ceil(TILE) * size];
     for (l, level) in p.spec.layout().iter().enumerate() {
         let entries = entries(p.table, level);
-        let pieces = tiles.par_chunks_mut(TILES_A_PART * size).zip(positions.par_chunks(TILES_A_PART * TILE * 3));
+        let pieces = tiles
+            .par_chunks_mut(TILES_A_PART * size)
+            .zip(positions.par_chunks(TILES_A_PART * TILE * 3));
         pieces.for_each(|(tiles, positions)| {
             vectorized(
                 #[inline(always)]
                 || {
-                    for (tile, positions) in tiles.chunks_exact_mut(size).zip(positions.chunks(TILE * 3)) {
+                    for (tile, positions) in
+                        tiles.chunks_exact_mut(size).zip(positions.chunks(TILE * 3))
+                    {
                         let (values, slopes) = tile.split_at_mut(p.spec.encoding() * TILE);
                         if with_slopes {
                             encode_level::<true>((l, level), entries, positions, (values, slopes));
@@ -90,22 +96,33 @@ fn encode_level<const SLOPES: bool>(
 }
 
 fn outputs(with_gradient: bool) -> usize {
-    if with_gradient { OUTPUTS_WITH_GRADIENT } else { OUTPUTS }
+    if with_gradient {
+        OUTPUTS_WITH_GRADIENT
+    } else {
+        OUTPUTS
+    }
 }
 
 /// `[samples, 4 or 7]` for encoded tiles.
-pub(super) fn forward(p: Parameters, samples: usize, encoded: &[f32], with_gradient: bool) -> Vec<f32> {
+pub(super) fn forward(
+    p: Parameters,
+    samples: usize,
+    encoded: &[f32],
+    with_gradient: bool,
+) -> Vec<f32> {
     let (network, columns) = (Network::new(&p), outputs(with_gradient));
     let mut out = vec![0.0; samples * columns];
     let tiles = encoded.par_chunks(encoded_size(&p.spec, with_gradient));
-    out.par_chunks_mut(TILE * columns).zip(tiles).for_each(|(out, encoded)| {
-        with_scratch(&p.spec, |s| {
-            vectorized(
-                #[inline(always)]
-                || network.forward(encoded, s, out),
-            );
+    out.par_chunks_mut(TILE * columns)
+        .zip(tiles)
+        .for_each(|(out, encoded)| {
+            with_scratch(&p.spec, |s| {
+                vectorized(
+                    #[inline(always)]
+                    || network.forward(encoded, s, out),
+                );
+            });
         });
-    });
     out
 }
 
@@ -127,7 +144,10 @@ pub(super) fn backward(
     let (network, layout) = (Network::new(&p), p.spec.mlp_layout());
     let (size, columns) = (encoded_size(&p.spec, with_gradient), outputs(with_gradient));
     let rows = p.spec.encoding() * if with_gradient { 2 } else { 1 };
-    let mut for_table = ForTable { values: vec![0.0; encoded.len() / size * rows * TILE], rows };
+    let mut for_table = ForTable {
+        values: vec![0.0; encoded.len() / size * rows * TILE],
+        rows,
+    };
     let parts: Vec<Vec<f32>> = for_table
         .values
         .par_chunks_mut(TILES_A_PART * rows * TILE)
@@ -152,13 +172,25 @@ pub(super) fn backward(
         .collect();
     let mut of_mlp = vec![0.0; p.mlp.len()];
     for part in parts {
-        of_mlp.iter_mut().zip(part).for_each(|(sum, value)| *sum += value);
+        of_mlp
+            .iter_mut()
+            .zip(part)
+            .for_each(|(sum, value)| *sum += value);
     }
-    (table_grad(&p, positions, grad, with_gradient, &for_table), of_mlp)
+    (
+        table_grad(&p, positions, grad, with_gradient, &for_table),
+        of_mlp,
+    )
 }
 
 /// The gradient of the table: each level is one owner's, who walks the samples in order.
-fn table_grad(p: &Parameters, positions: &[f32], grad: &[f32], with_gradient: bool, kept: &ForTable) -> Vec<f32> {
+fn table_grad(
+    p: &Parameters,
+    positions: &[f32],
+    grad: &[f32],
+    with_gradient: bool,
+    kept: &ForTable,
+) -> Vec<f32> {
     let mut out = vec![0.0; p.table.len()];
     let mut rest = out.as_mut_slice();
     let mut owners = Vec::new();
@@ -197,11 +229,16 @@ fn level_grad<const SLOPES: bool>(
 ) {
     let columns = outputs(SLOPES);
     let (mut block, mut q) = (Block::EMPTY, [[0.0; BLOCK]; 3]);
-    let blocks = positions.chunks(3 * BLOCK).zip(grad.chunks(columns * BLOCK)).enumerate();
+    let blocks = positions
+        .chunks(3 * BLOCK)
+        .zip(grad.chunks(columns * BLOCK))
+        .enumerate();
     for (b, (positions, grad)) in blocks {
         let (tile, n) = (b * BLOCK / TILE, b * BLOCK % TILE);
         let tile = &kept.values[tile * kept.rows * TILE..];
-        let rows = |first: usize| std::array::from_fn(|f| &tile[(first + l * FEATURES + f) * TILE + n..][..BLOCK]);
+        let rows = |first: usize| {
+            std::array::from_fn(|f| &tile[(first + l * FEATURES + f) * TILE + n..][..BLOCK])
+        };
         if SLOPES {
             for (n, sample) in grad.chunks_exact(columns).enumerate() {
                 for d in 0..3 {
@@ -210,6 +247,11 @@ fn level_grad<const SLOPES: bool>(
             }
         }
         block.locate(level, positions);
-        block.scatter::<SLOPES>(positions.len() / 3, own, rows(0), (rows(if SLOPES { encoding } else { 0 }), &q));
+        block.scatter::<SLOPES>(
+            positions.len() / 3,
+            own,
+            rows(0),
+            (rows(if SLOPES { encoding } else { 0 }), &q),
+        );
     }
 }

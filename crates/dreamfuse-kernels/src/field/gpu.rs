@@ -56,8 +56,11 @@ fn lower(scaled: f32, cells: u32) -> f32 {
 
 #[cube]
 fn locate_cell(positions: &[f32], n: usize, cells: u32) -> Cell {
-    let (x, y, z) =
-        (scaled(positions[3 * n], cells), scaled(positions[3 * n + 1], cells), scaled(positions[3 * n + 2], cells));
+    let (x, y, z) = (
+        scaled(positions[3 * n], cells),
+        scaled(positions[3 * n + 1], cells),
+        scaled(positions[3 * n + 2], cells),
+    );
     let (low_x, low_y, low_z) = (lower(x, cells), lower(y, cells), lower(z, cells));
     Cell {
         x: u32::cast_from(low_x),
@@ -72,7 +75,11 @@ fn locate_cell(positions: &[f32], n: usize, cells: u32) -> Cell {
 /// The table's row of a corner: its bits say on which side of the cell it is along x, y and z.
 #[cube]
 fn row(cell: &Cell, corner: u32, level: &LevelSizes, #[comptime] is_hashed: bool) -> usize {
-    let (x, y, z) = (cell.x + (corner & 1), cell.y + (corner >> 1 & 1), cell.z + (corner >> 2 & 1));
+    let (x, y, z) = (
+        cell.x + (corner & 1),
+        cell.y + (corner >> 1 & 1),
+        cell.z + (corner >> 2 & 1),
+    );
     let mut index = x + (level.cells + 1) * (y + (level.cells + 1) * z);
     if is_hashed {
         index = ((x * PRIMES[0]) ^ (y * PRIMES[1]) ^ (z * PRIMES[2])) & (level.points - 1);
@@ -192,7 +199,15 @@ fn scatter_kernel(
         #[unroll]
         for corner in 0..8u32 {
             let place = row(&cell, corner, &level, is_hashed) * FEATURES + f;
-            out[place].fetch_add(contribution(grad, at, &cell, corner, slope, width, with_slopes));
+            out[place].fetch_add(contribution(
+                grad,
+                at,
+                &cell,
+                corner,
+                slope,
+                width,
+                with_slopes,
+            ));
         }
     }
 }
@@ -226,7 +241,8 @@ fn exchange_kernel(
             let mut old = out[place].load();
             loop {
                 let seen = old;
-                old = out[place].compare_exchange_weak(seen, (f32::from_bits(seen) + plus).to_bits());
+                old =
+                    out[place].compare_exchange_weak(seen, (f32::from_bits(seen) + plus).to_bits());
                 if old == seen {
                     break;
                 }
@@ -236,11 +252,21 @@ fn exchange_kernel(
 }
 
 fn sizes((index, level): (usize, &Level)) -> LevelSizesLaunch {
-    LevelSizesLaunch::new(level.cells as u32, level.first as u32, level.points as u32, index as u32)
+    LevelSizesLaunch::new(
+        level.cells as u32,
+        level.first as u32,
+        level.points as u32,
+        index as u32,
+    )
 }
 
 /// The encodings of all positions, `[samples, 1 or 4, encoding]`.
-fn encode(spec: &FieldSpec, table: &CubeTensor, positions: &CubeTensor, with_slopes: bool) -> CubeTensor {
+fn encode(
+    spec: &FieldSpec,
+    table: &CubeTensor,
+    positions: &CubeTensor,
+    with_slopes: bool,
+) -> CubeTensor {
     let ([samples, _], parts) = (shape_of(positions), if with_slopes { 4 } else { 1 });
     let encoded = empty(positions, [samples, parts, spec.encoding()]);
     for level in spec.layout().iter().enumerate() {
@@ -262,11 +288,27 @@ fn encode(spec: &FieldSpec, table: &CubeTensor, positions: &CubeTensor, with_slo
 }
 
 /// The table's gradient from that of the encodings.
-fn scatter(spec: &FieldSpec, positions: &CubeTensor, grad: &CubeTensor, with_slopes: bool) -> CubeTensor {
+fn scatter(
+    spec: &FieldSpec,
+    positions: &CubeTensor,
+    grad: &CubeTensor,
+    with_slopes: bool,
+) -> CubeTensor {
     let [samples, _] = shape_of(positions);
-    let out = zeros(grad.device.clone(), [spec.table_points(), FEATURES].into(), grad.dtype);
-    let atomics = out.client.properties().atomic_type_usage(Type::atomic(f32::elem_type_native()));
-    let launch = if atomics.contains(AtomicUsage::Add) { scatter_kernel::launch } else { exchange_kernel::launch };
+    let out = zeros(
+        grad.device.clone(),
+        [spec.table_points(), FEATURES].into(),
+        grad.dtype,
+    );
+    let atomics = out
+        .client
+        .properties()
+        .atomic_type_usage(Type::atomic(f32::elem_type_native()));
+    let launch = if atomics.contains(AtomicUsage::Add) {
+        scatter_kernel::launch
+    } else {
+        exchange_kernel::launch
+    };
     for level in spec.layout().iter().enumerate() {
         let (count, dim) = units(&out, samples);
         launch(
@@ -304,7 +346,12 @@ impl Layers {
             let shape = [range.len() / columns, columns];
             B::float_reshape(B::float_slice(mlp.clone(), &[range.into()]), shape.into())
         };
-        Self { w1: layer(w1, spec.hidden), b1: layer(b1, spec.hidden), w2: layer(w2, OUTPUTS), b2: layer(b2, OUTPUTS) }
+        Self {
+            w1: layer(w1, spec.hidden),
+            b1: layer(b1, spec.hidden),
+            w2: layer(w2, OUTPUTS),
+            b2: layer(b2, OUTPUTS),
+        }
     }
 
     /// The density's weights `[1, hidden]`.
@@ -320,8 +367,15 @@ fn turned(x: CubeTensor) -> CubeTensor {
 /// A range of one dimension.
 fn part(x: &CubeTensor, dim: usize, range: std::ops::Range<usize>) -> CubeTensor {
     let whole = x.shape();
-    let slices: Vec<Slice> =
-        (0..whole.num_dims()).map(|d| if d == dim { range.clone().into() } else { (0..whole[d]).into() }).collect();
+    let slices: Vec<Slice> = (0..whole.num_dims())
+        .map(|d| {
+            if d == dim {
+                range.clone().into()
+            } else {
+                (0..whole[d]).into()
+            }
+        })
+        .collect();
     B::float_slice(x.clone(), &slices)
 }
 
@@ -333,7 +387,10 @@ fn plane(encoded: &CubeTensor, index: usize) -> CubeTensor {
 
 /// The hidden layer after the ReLU, and 1 where it is above 0.
 fn hidden(layers: &Layers, encoding: CubeTensor) -> (CubeTensor, CubeTensor) {
-    let before = B::float_add(B::float_matmul(encoding, layers.w1.clone()), layers.b1.clone());
+    let before = B::float_add(
+        B::float_matmul(encoding, layers.w1.clone()),
+        layers.b1.clone(),
+    );
     let active = <B as ActivationOps<B>>::relu(before);
     (active.clone(), B::float_sign(active))
 }
@@ -349,18 +406,28 @@ pub(super) fn forward(
     let encoded = encode(spec, &table, &positions, with_gradient);
     let layers = Layers::new(spec, &mlp);
     let (active, step) = hidden(&layers, plane(&encoded, 0));
-    let out = B::float_add(B::float_matmul(active, layers.w2.clone()), layers.b2.clone());
+    let out = B::float_add(
+        B::float_matmul(active, layers.w2.clone()),
+        layers.b2.clone(),
+    );
     if !with_gradient {
         return (out, encoded);
     }
     let adjoint = adjoint(&layers, step);
-    let by_axis = |d: usize| B::float_sum_dim(B::float_mul(adjoint.clone(), plane(&encoded, 1 + d)), 1);
-    (B::float_cat(vec![out, by_axis(0), by_axis(1), by_axis(2)], 1), encoded)
+    let by_axis =
+        |d: usize| B::float_sum_dim(B::float_mul(adjoint.clone(), plane(&encoded, 1 + d)), 1);
+    (
+        B::float_cat(vec![out, by_axis(0), by_axis(1), by_axis(2)], 1),
+        encoded,
+    )
 }
 
 /// ∂density/∂encoding, `[samples, encoding]`.
 fn adjoint(layers: &Layers, step: CubeTensor) -> CubeTensor {
-    B::float_matmul(B::float_mul(step, layers.density()), turned(layers.w1.clone()))
+    B::float_matmul(
+        B::float_mul(step, layers.density()),
+        turned(layers.w1.clone()),
+    )
 }
 
 /// Gradients of table and network; see the CPU's body for the part that comes from the density's gradient.
@@ -379,7 +446,10 @@ pub(super) fn backward(
     let of_out = part(&grad, 1, 0..OUTPUTS);
     let mut of_w2 = B::float_matmul(turned(active), of_out.clone());
     let of_b2 = B::float_sum_dim(of_out.clone(), 0);
-    let of_hidden = B::float_mul(B::float_matmul(of_out, turned(layers.w2.clone())), step.clone());
+    let of_hidden = B::float_mul(
+        B::float_matmul(of_out, turned(layers.w2.clone())),
+        step.clone(),
+    );
     let mut of_w1 = B::float_matmul(turned(encoding), of_hidden.clone());
     let of_b1 = B::float_sum_dim(of_hidden.clone(), 0);
     let mut of_encoded = vec![B::float_matmul(of_hidden, turned(layers.w1.clone()))];
@@ -387,10 +457,16 @@ pub(super) fn backward(
         let by_axis = |d: usize| part(&grad, 1, OUTPUTS + d..OUTPUTS + d + 1);
         let along = (0..3).map(|d| B::float_mul(by_axis(d), plane(&encoded, 1 + d)));
         let along = along.reduce(B::float_add).expect("three axes");
-        let tangent = B::float_mul(B::float_matmul(along.clone(), layers.w1.clone()), step.clone());
+        let tangent = B::float_mul(
+            B::float_matmul(along.clone(), layers.w1.clone()),
+            step.clone(),
+        );
         let of_density = turned(B::float_sum_dim(tangent, 0));
         let others = part(&of_w2, 1, 1..OUTPUTS);
-        of_w2 = B::float_cat(vec![B::float_add(part(&of_w2, 1, 0..1), of_density), others], 1);
+        of_w2 = B::float_cat(
+            vec![B::float_add(part(&of_w2, 1, 0..1), of_density), others],
+            1,
+        );
         let density = B::float_mul(step.clone(), layers.density());
         of_w1 = B::float_add(of_w1, B::float_matmul(turned(along), density));
         let adjoint = adjoint(&layers, step);
@@ -403,5 +479,8 @@ pub(super) fn backward(
     let of_mlp = B::float_cat([of_w1, of_b1, of_w2, of_b2].map(flat).to_vec(), 0);
     // One part after the other in each sample's row: the layout of the encodings.
     let of_encoded = contiguous(B::float_cat(of_encoded, 1));
-    (scatter(spec, &positions, &of_encoded, with_gradient), of_mlp)
+    (
+        scatter(spec, &positions, &of_encoded, with_gradient),
+        of_mlp,
+    )
 }

@@ -31,14 +31,21 @@ pub(super) struct Encoded {
 }
 
 impl Encoded {
-    pub(super) const EMPTY: Self = Self { values: [[0.0; FEATURES]; BLOCK], slopes: [[[0.0; FEATURES]; BLOCK]; 3] };
+    pub(super) const EMPTY: Self = Self {
+        values: [[0.0; FEATURES]; BLOCK],
+        slopes: [[[0.0; FEATURES]; BLOCK]; 3],
+    };
 }
 
 /// The features of the four corners on one side along x.
 type Side = [f32; 4 * FEATURES];
 
 impl Block {
-    pub(super) const EMPTY: Self = Self { rows: [[0; BLOCK]; 8], along: [[0.0; BLOCK]; 3], scale: 0.0 };
+    pub(super) const EMPTY: Self = Self {
+        rows: [[0; BLOCK]; 8],
+        along: [[0.0; BLOCK]; 3],
+        scale: 0.0,
+    };
 
     /// Looks the positions `[at most BLOCK, 3]` up; the lanes of missing ones hold the box's middle.
     #[inline(always)]
@@ -63,7 +70,11 @@ impl Block {
             }
         }
         for (corner, rows) in self.rows.iter_mut().enumerate() {
-            let (x, y, z) = (&terms[0][corner & 1], &terms[1][corner >> 1 & 1], &terms[2][corner >> 2]);
+            let (x, y, z) = (
+                &terms[0][corner & 1],
+                &terms[1][corner >> 1 & 1],
+                &terms[2][corner >> 2],
+            );
             if level.is_hashed {
                 for n in 0..BLOCK {
                     rows[n] = (x[n] ^ y[n] ^ z[n]) & (level.points as u32 - 1);
@@ -133,12 +144,15 @@ impl Block {
                 *even = ys[j] * zs[k] * of_value[f][n];
                 if SLOPES {
                     let signs = [j, k].map(|side| if side == 1 { self.scale } else { -self.scale });
-                    *even += (signs[0] * zs[k] * q[1][n] + signs[1] * ys[j] * q[2][n]) * of_slope[f][n];
+                    *even +=
+                        (signs[0] * zs[k] * q[1][n] + signs[1] * ys[j] * q[2][n]) * of_slope[f][n];
                     *slope = self.scale * ys[j] * zs[k] * q[0][n] * of_slope[f][n];
                 }
             }
-            let low: Side = std::array::from_fn(|i| even[i] * (1.0 - x) - if SLOPES { slope[i] } else { 0.0 });
-            let high: Side = std::array::from_fn(|i| even[i] * x + if SLOPES { slope[i] } else { 0.0 });
+            let low: Side =
+                std::array::from_fn(|i| even[i] * (1.0 - x) - if SLOPES { slope[i] } else { 0.0 });
+            let high: Side =
+                std::array::from_fn(|i| even[i] * x + if SLOPES { slope[i] } else { 0.0 });
             for pair in 0..4 {
                 for (side, added) in [&low, &high].into_iter().enumerate() {
                     let entry = &mut entries[self.rows[2 * pair + side][n] as usize];
@@ -177,6 +191,10 @@ impl Level {
     #[inline(always)]
     fn factors(&self) -> [u32; 3] {
         let side = self.cells as u32 + 1;
-        if self.is_hashed { PRIMES } else { [1, side, side * side] }
+        if self.is_hashed {
+            PRIMES
+        } else {
+            [1, side, side * side]
+        }
     }
 }

@@ -93,7 +93,12 @@ impl<'a> NetworkGrad<'a> {
         let (w1, rest) = packed.split_at_mut(layout.w1.len());
         let (b1, rest) = rest.split_at_mut(layout.b1.len());
         let (w2, b2) = rest.split_at_mut(layout.w2.len());
-        Self { w1, b1, w2: w2.as_chunks_mut().0, b2 }
+        Self {
+            w1,
+            b1,
+            w2: w2.as_chunks_mut().0,
+            b2,
+        }
     }
 }
 
@@ -112,12 +117,20 @@ impl<'a> Network<'a> {
 
     /// The first layer's weights, a row for each hidden unit.
     fn by_hidden(&self) -> Weights<'a> {
-        Weights { values: self.w1, row_stride: 1, col_stride: self.hidden }
+        Weights {
+            values: self.w1,
+            row_stride: 1,
+            col_stride: self.hidden,
+        }
     }
 
     /// The same, a row for each feature of the encoding.
     fn by_feature(&self) -> Weights<'a> {
-        Weights { values: self.w1, row_stride: self.hidden, col_stride: 1 }
+        Weights {
+            values: self.w1,
+            row_stride: self.hidden,
+            col_stride: 1,
+        }
     }
 
     /// Fills the rows of `out` `[samples, 4 or 7]`. An encoded tile is its encoding `[encoding, TILE]` and, where the
@@ -130,16 +143,29 @@ impl<'a> Network<'a> {
         if !slopes.is_empty() {
             self.gradient(slopes, s);
         }
-        let columns = if slopes.is_empty() { OUTPUTS } else { OUTPUTS_WITH_GRADIENT };
+        let columns = if slopes.is_empty() {
+            OUTPUTS
+        } else {
+            OUTPUTS_WITH_GRADIENT
+        };
         for (n, sample) in out.chunks_exact_mut(columns).enumerate() {
-            sample.iter_mut().enumerate().for_each(|(k, value)| *value = s.out[k * TILE + n]);
+            sample
+                .iter_mut()
+                .enumerate()
+                .for_each(|(k, value)| *value = s.out[k * TILE + n]);
         }
     }
 
     /// `w1ᵀ encoding + b1`.
     #[inline(always)]
     fn hidden(&self, encoding: &[f32], s: &mut Scratch) {
-        combine_rows(TILE, &mut s.hidden, |j| self.b1[j], self.by_hidden(), encoding);
+        combine_rows(
+            TILE,
+            &mut s.hidden,
+            |j| self.b1[j],
+            self.by_hidden(),
+            encoding,
+        );
     }
 
     /// `w2ᵀ relu(hidden) + b2`.
@@ -168,9 +194,19 @@ impl<'a> Network<'a> {
         self.adjoint(s);
         let gradient = &mut s.out[OUTPUTS * TILE..];
         gradient.fill(0.0);
-        for (adjoint, slopes) in s.adjoint.chunks_exact(TILE).zip(slopes.chunks_exact(3 * TILE)) {
-            for (row, slopes) in gradient.chunks_exact_mut(TILE).zip(slopes.chunks_exact(TILE)) {
-                row.iter_mut().zip(adjoint).zip(slopes).for_each(|((sum, a), slope)| *sum += a * slope);
+        for (adjoint, slopes) in s
+            .adjoint
+            .chunks_exact(TILE)
+            .zip(slopes.chunks_exact(3 * TILE))
+        {
+            for (row, slopes) in gradient
+                .chunks_exact_mut(TILE)
+                .zip(slopes.chunks_exact(TILE))
+            {
+                row.iter_mut()
+                    .zip(adjoint)
+                    .zip(slopes)
+                    .for_each(|((sum, a), slope)| *sum += a * slope);
             }
         }
     }
@@ -178,10 +214,15 @@ impl<'a> Network<'a> {
     /// Fills density and adjoint.
     #[inline(always)]
     fn adjoint(&self, s: &mut Scratch) {
-        let units = s.density.chunks_exact_mut(TILE).zip(s.hidden.chunks_exact(TILE));
+        let units = s
+            .density
+            .chunks_exact_mut(TILE)
+            .zip(s.hidden.chunks_exact(TILE));
         for ((row, hidden), weights) in units.zip(self.w2) {
             let weight = weights[0];
-            row.iter_mut().zip(hidden).for_each(|(value, hidden)| *value = if *hidden > 0.0 { weight } else { 0.0 });
+            row.iter_mut()
+                .zip(hidden)
+                .for_each(|(value, hidden)| *value = if *hidden > 0.0 { weight } else { 0.0 });
         }
         combine_rows(TILE, &mut s.adjoint, |_| 0.0, self.by_feature(), &s.density);
     }
@@ -200,11 +241,18 @@ impl<'a> Network<'a> {
         let (encoding, slopes) = encoded.split_at(self.encoding * TILE);
         self.hidden(encoding, s);
         let mut of = NetworkGrad::new(layout, of_mlp);
-        let columns = if slopes.is_empty() { OUTPUTS } else { OUTPUTS_WITH_GRADIENT };
+        let columns = if slopes.is_empty() {
+            OUTPUTS
+        } else {
+            OUTPUTS_WITH_GRADIENT
+        };
         // The gradient of the output, transposed; zeros past the last sample.
         s.out.fill(0.0);
         for (n, sample) in grad.chunks_exact(columns).enumerate() {
-            sample.iter().enumerate().for_each(|(k, value)| s.out[k * TILE + n] = *value);
+            sample
+                .iter()
+                .enumerate()
+                .for_each(|(k, value)| s.out[k * TILE + n] = *value);
         }
         self.outputs_backward(s, &mut of);
         add_row_products(TILE, of.w1, encoding, &s.of_hidden);
@@ -225,7 +273,11 @@ impl<'a> Network<'a> {
         for (sum, row) in of.b2.iter_mut().zip(s.out.chunks_exact(TILE)) {
             *sum += lanes_sum(row, |value| value);
         }
-        let units = s.hidden.chunks_exact(TILE).zip(s.of_hidden.chunks_exact_mut(TILE)).zip(self.w2);
+        let units = s
+            .hidden
+            .chunks_exact(TILE)
+            .zip(s.of_hidden.chunks_exact_mut(TILE))
+            .zip(self.w2);
         for (j, ((hidden, of_hidden), weights)) in units.enumerate() {
             let of_hidden: &mut [Lanes] = of_hidden.as_chunks_mut().0;
             let (mut of_w2, mut of_b1) = ([[0.0; LANES]; OUTPUTS], [0.0; LANES]);
@@ -255,14 +307,25 @@ impl<'a> Network<'a> {
     #[inline(always)]
     fn gradient_backward(&self, slopes: &[f32], s: &mut Scratch, of: &mut NetworkGrad) {
         let q = &s.out[OUTPUTS * TILE..];
-        for (along, slopes) in s.along.chunks_exact_mut(TILE).zip(slopes.chunks_exact(3 * TILE)) {
+        for (along, slopes) in s
+            .along
+            .chunks_exact_mut(TILE)
+            .zip(slopes.chunks_exact(3 * TILE))
+        {
             along.fill(0.0);
             for (q, slopes) in q.chunks_exact(TILE).zip(slopes.chunks_exact(TILE)) {
-                along.iter_mut().zip(q).zip(slopes).for_each(|((sum, q), slope)| *sum += q * slope);
+                along
+                    .iter_mut()
+                    .zip(q)
+                    .zip(slopes)
+                    .for_each(|((sum, q), slope)| *sum += q * slope);
             }
         }
         combine_rows(TILE, &mut s.tangent, |_| 0.0, self.by_hidden(), &s.along);
-        let units = s.tangent.chunks_exact(TILE).zip(s.hidden.chunks_exact(TILE));
+        let units = s
+            .tangent
+            .chunks_exact(TILE)
+            .zip(s.hidden.chunks_exact(TILE));
         for (of_w2, (tangent, hidden)) in of.w2.iter_mut().zip(units) {
             of_w2[0] += masked_sum(tangent, hidden);
         }

@@ -14,7 +14,11 @@ pub fn encode(spec: &FieldSpec, table: &[f64], p: [f64; 3]) -> (Vec<f64>, Vec<[f
     (values, slopes)
 }
 
-fn interpolate(level: &Level, table: &[f64], p: [f64; 3]) -> ([f64; FEATURES], [[f64; 3]; FEATURES]) {
+fn interpolate(
+    level: &Level,
+    table: &[f64],
+    p: [f64; 3],
+) -> ([f64; FEATURES], [[f64; 3]; FEATURES]) {
     let scaled = p.map(|v| (v + 1.0) / 2.0 * level.cells as f64);
     let low = scaled.map(|v| v.floor().clamp(0.0, (level.cells - 1) as f64));
     let (mut value, mut slope) = ([0.0; FEATURES], [[0.0; 3]; FEATURES]);
@@ -42,12 +46,22 @@ fn interpolate(level: &Level, table: &[f64], p: [f64; 3]) -> ([f64; FEATURES], [
 /// `w2ᵀ relu(w1ᵀ e(p) + b1) + b2` and `Jᵀ w1 (w2_density ⊙ step)`.
 pub fn forward(spec: &FieldSpec, table: &[f64], mlp: &[f64], p: [f64; 3]) -> [f64; OUTPUTS + 3] {
     let layout = spec.mlp_layout();
-    let (w1, b1, w2, b2) = (&mlp[layout.w1], &mlp[layout.b1], &mlp[layout.w2], &mlp[layout.b2]);
+    let (w1, b1, w2, b2) = (
+        &mlp[layout.w1],
+        &mlp[layout.b1],
+        &mlp[layout.w2],
+        &mlp[layout.b2],
+    );
     let (encoding, slopes) = encode(spec, table, p);
     let mut out = [0.0; OUTPUTS + 3];
     out[..OUTPUTS].copy_from_slice(b2);
     for j in 0..spec.hidden {
-        let hidden = b1[j] + encoding.iter().enumerate().map(|(i, e)| e * w1[i * spec.hidden + j]).sum::<f64>();
+        let hidden = b1[j]
+            + encoding
+                .iter()
+                .enumerate()
+                .map(|(i, e)| e * w1[i * spec.hidden + j])
+                .sum::<f64>();
         if hidden <= 0.0 {
             continue;
         }
@@ -55,7 +69,11 @@ pub fn forward(spec: &FieldSpec, table: &[f64], mlp: &[f64], p: [f64; 3]) -> [f6
             out[k] += hidden * w2[j * OUTPUTS + k];
         }
         for d in 0..3 {
-            let slope: f64 = slopes.iter().enumerate().map(|(i, s)| s[d] * w1[i * spec.hidden + j]).sum();
+            let slope: f64 = slopes
+                .iter()
+                .enumerate()
+                .map(|(i, s)| s[d] * w1[i * spec.hidden + j])
+                .sum();
             out[OUTPUTS + d] += slope * w2[j * OUTPUTS];
         }
     }

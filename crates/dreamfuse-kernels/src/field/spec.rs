@@ -50,14 +50,20 @@ impl FieldSpec {
 
     /// All levels, coarse to fine.
     pub fn layout(&self) -> Vec<Level> {
-        let growth = (self.finest as f64 / self.base as f64).powf(1.0 / (self.levels.max(2) - 1) as f64);
+        let growth =
+            (self.finest as f64 / self.base as f64).powf(1.0 / (self.levels.max(2) - 1) as f64);
         let (limit, mut first) = (1usize << self.log2_table, 0);
         (0..self.levels)
             .map(|level| {
                 let cells = (self.base as f64 * growth.powi(level as i32)).round() as usize;
                 let dense = (cells + 1).pow(3);
                 let points = dense.min(limit);
-                let level = Level { cells, first, points, is_hashed: dense > limit };
+                let level = Level {
+                    cells,
+                    first,
+                    points,
+                    is_hashed: dense > limit,
+                };
                 first += points;
                 level
             })
@@ -89,7 +95,8 @@ impl Level {
     /// The table row of the grid point at integer coordinates.
     pub fn row(&self, [x, y, z]: [u32; 3]) -> usize {
         let index = if self.is_hashed {
-            let hash = x.wrapping_mul(PRIMES[0]) ^ y.wrapping_mul(PRIMES[1]) ^ z.wrapping_mul(PRIMES[2]);
+            let hash =
+                x.wrapping_mul(PRIMES[0]) ^ y.wrapping_mul(PRIMES[1]) ^ z.wrapping_mul(PRIMES[2]);
             hash as usize & (self.points - 1)
         } else {
             let side = self.cells as u32 + 1;

@@ -25,19 +25,24 @@ fn normal(x: f32) -> (f32, f32) {
 pub(super) fn forward(width: usize, input: &[f32]) -> Vec<f32> {
     let mut out = vec![0.0; input.len() / 2];
     let rows = (PIECE / width).max(1) * width;
-    out.par_chunks_mut(rows).zip(input.par_chunks(2 * rows)).for_each(|(out, input)| {
-        vectorized(
-            #[inline(always)]
-            || {
-                for (out, row) in out.chunks_exact_mut(width).zip(input.chunks_exact(2 * width)) {
-                    let (values, gates) = row.split_at(width);
-                    for ((out, value), gate) in out.iter_mut().zip(values).zip(gates) {
-                        *out = value * gate * normal(*gate).0;
+    out.par_chunks_mut(rows)
+        .zip(input.par_chunks(2 * rows))
+        .for_each(|(out, input)| {
+            vectorized(
+                #[inline(always)]
+                || {
+                    for (out, row) in out
+                        .chunks_exact_mut(width)
+                        .zip(input.chunks_exact(2 * width))
+                    {
+                        let (values, gates) = row.split_at(width);
+                        for ((out, value), gate) in out.iter_mut().zip(values).zip(gates) {
+                            *out = value * gate * normal(*gate).0;
+                        }
                     }
-                }
-            },
-        );
-    });
+                },
+            );
+        });
     out
 }
 
@@ -45,15 +50,24 @@ pub(super) fn forward(width: usize, input: &[f32]) -> Vec<f32> {
 pub(super) fn backward(width: usize, grad: &[f32], input: &[f32]) -> Vec<f32> {
     let mut out = vec![0.0; input.len()];
     let rows = (PIECE / width).max(1) * width;
-    let pieces = out.par_chunks_mut(2 * rows).zip(input.par_chunks(2 * rows)).zip(grad.par_chunks(rows));
+    let pieces = out
+        .par_chunks_mut(2 * rows)
+        .zip(input.par_chunks(2 * rows))
+        .zip(grad.par_chunks(rows));
     pieces.for_each(|((out, input), grad)| {
         vectorized(
             #[inline(always)]
             || {
-                let rows = out.chunks_exact_mut(2 * width).zip(input.chunks_exact(2 * width));
+                let rows = out
+                    .chunks_exact_mut(2 * width)
+                    .zip(input.chunks_exact(2 * width));
                 for ((out, row), grad) in rows.zip(grad.chunks_exact(width)) {
-                    let ((of_values, of_gates), (values, gates)) = (out.split_at_mut(width), row.split_at(width));
-                    let sides = of_values.iter_mut().zip(of_gates).zip(values.iter().zip(gates));
+                    let ((of_values, of_gates), (values, gates)) =
+                        (out.split_at_mut(width), row.split_at(width));
+                    let sides = of_values
+                        .iter_mut()
+                        .zip(of_gates)
+                        .zip(values.iter().zip(gates));
                     for (((of_value, of_gate), (value, gate)), grad) in sides.zip(grad) {
                         let (below, density) = normal(*gate);
                         *of_value = grad * gate * below;

@@ -23,7 +23,12 @@ fn normal(x: f32) -> (f32, f32) {
 }
 
 #[cube(launch)]
-fn forward_kernel<F: Float>(input: &[F], out: &mut [F], width: u32, #[define(F)] _numbers: ElemType) {
+fn forward_kernel<F: Float>(
+    input: &[F],
+    out: &mut [F],
+    width: u32,
+    #[define(F)] _numbers: ElemType,
+) {
     let index = ABSOLUTE_POS;
     if index >= out.len() {
         terminate!();
@@ -36,7 +41,13 @@ fn forward_kernel<F: Float>(input: &[F], out: &mut [F], width: u32, #[define(F)]
 }
 
 #[cube(launch)]
-fn backward_kernel<F: Float>(grad: &[F], input: &[F], out: &mut [F], width: u32, #[define(F)] _numbers: ElemType) {
+fn backward_kernel<F: Float>(
+    grad: &[F],
+    input: &[F],
+    out: &mut [F],
+    width: u32,
+    #[define(F)] _numbers: ElemType,
+) {
     let index = ABSOLUTE_POS;
     if index >= grad.len() {
         terminate!();
@@ -54,17 +65,31 @@ fn backward_kernel<F: Float>(grad: &[F], input: &[F], out: &mut [F], width: u32,
 pub(super) fn forward(input: CubeTensor) -> CubeTensor {
     let input = contiguous(input);
     let [batch, tokens, both] = shape_of(&input);
-    let (out, numbers) = (empty(&input, [batch, tokens, both / 2]), dtype_to_elem_type(input.dtype));
+    let (out, numbers) = (
+        empty(&input, [batch, tokens, both / 2]),
+        dtype_to_elem_type(input.dtype),
+    );
     let (count, dim) = units(&out, batch * tokens * both / 2);
     let (client, width) = (out.client.clone(), (both / 2) as u32);
-    forward_kernel::launch(&client, count, dim, input.into_buffer_arg(), out.clone().into_buffer_arg(), width, numbers);
+    forward_kernel::launch(
+        &client,
+        count,
+        dim,
+        input.into_buffer_arg(),
+        out.clone().into_buffer_arg(),
+        width,
+        numbers,
+    );
     out
 }
 
 pub(super) fn backward(grad: CubeTensor, input: CubeTensor) -> CubeTensor {
     let [grad, input] = [grad, input].map(contiguous);
     let [batch, tokens, both] = shape_of(&input);
-    let (out, numbers) = (empty(&input, [batch, tokens, both]), dtype_to_elem_type(input.dtype));
+    let (out, numbers) = (
+        empty(&input, [batch, tokens, both]),
+        dtype_to_elem_type(input.dtype),
+    );
     let (count, dim) = units(&out, batch * tokens * both / 2);
     let (client, width) = (out.client.clone(), (both / 2) as u32);
     backward_kernel::launch(

@@ -4,7 +4,11 @@
 pub fn forward(width: usize, input: &[f64]) -> Vec<f64> {
     let row = |row: &[f64]| {
         let (values, gates) = row.split_at(width);
-        values.iter().zip(gates).map(|(value, gate)| value * gate * normal(*gate)).collect::<Vec<_>>()
+        values
+            .iter()
+            .zip(gates)
+            .map(|(value, gate)| value * gate * normal(*gate))
+            .collect::<Vec<_>>()
     };
     input.chunks_exact(2 * width).flat_map(row).collect()
 }
@@ -19,5 +23,9 @@ fn normal(x: f64) -> f64 {
         i if i % 2 == 1 => 4.0,
         _ => 2.0,
     };
-    0.5 + (0..=PARTS).map(|i| weight(i) * density(i as f64 * step)).sum::<f64>() * step / 3.0
+    0.5 + (0..=PARTS)
+        .map(|i| weight(i) * density(i as f64 * step))
+        .sum::<f64>()
+        * step
+        / 3.0
 }

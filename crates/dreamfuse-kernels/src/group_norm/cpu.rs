@@ -15,7 +15,11 @@ pub struct Settings {
 /// The numbers of one picture and group, from `[channels]` for all pictures or `[batch, channels]`.
 fn of_group(affine: &[f32], channels: usize, s: Settings, group: usize) -> &[f32] {
     let in_group = channels / s.groups;
-    let first = if affine.len() == channels { group % s.groups } else { group } * in_group;
+    let first = if affine.len() == channels {
+        group % s.groups
+    } else {
+        group
+    } * in_group;
     &affine[first..first + in_group]
 }
 
@@ -28,18 +32,29 @@ pub(super) fn forward(
 ) -> Vec<f32> {
     let (area, in_group) = (height * width, channels / s.groups);
     let mut out = vec![0.0; input.len()];
-    let groups = out.par_chunks_mut(in_group * area).zip(input.par_chunks(in_group * area)).enumerate();
+    let groups = out
+        .par_chunks_mut(in_group * area)
+        .zip(input.par_chunks(in_group * area))
+        .enumerate();
     groups.for_each(|(group, (out, input))| {
         let [gamma, beta] = [gamma, beta].map(|affine| of_group(affine, channels, s, group));
         vectorized(
             #[inline(always)]
             || {
                 let (mean, scale) = statistics(input, s.epsilon);
-                for (c, (out, input)) in out.chunks_exact_mut(area).zip(input.chunks_exact(area)).enumerate() {
+                for (c, (out, input)) in out
+                    .chunks_exact_mut(area)
+                    .zip(input.chunks_exact(area))
+                    .enumerate()
+                {
                     let (factor, shift) = (scale * gamma[c], beta[c]);
                     for (out, value) in out.iter_mut().zip(input) {
                         let normal = (value - mean) * factor + shift;
-                        *out = if s.silu { normal * sigmoid(normal) } else { normal };
+                        *out = if s.silu {
+                            normal * sigmoid(normal)
+                        } else {
+                            normal
+                        };
                     }
                 }
             },
@@ -62,8 +77,12 @@ pub(super) fn backward(
     let members = in_group * area;
     let mut out = vec![0.0; input.len()];
     let mut sums = vec![[0.0f32; 2]; batch * channels];
-    let groups = out.par_chunks_mut(members).zip(sums.par_chunks_mut(in_group));
-    let groups = groups.zip(grad.par_chunks(members).zip(input.par_chunks(members))).enumerate();
+    let groups = out
+        .par_chunks_mut(members)
+        .zip(sums.par_chunks_mut(in_group));
+    let groups = groups
+        .zip(grad.par_chunks(members).zip(input.par_chunks(members)))
+        .enumerate();
     groups.for_each(|(group, ((out, sums), (grad, input)))| {
         let affine = [gamma, beta].map(|affine| of_group(affine, channels, s, group));
         vectorized(
@@ -94,12 +113,20 @@ fn group_backward(
     let (mean, scale) = statistics(input, s.epsilon);
     let (mut mean_u, mut mean_ux) = (0.0, 0.0);
     for (c, sums) in sums.iter_mut().enumerate() {
-        let (out, grad, input) = (&mut out[c * area..][..area], &grad[c * area..][..area], &input[c * area..][..area]);
+        let (out, grad, input) = (
+            &mut out[c * area..][..area],
+            &grad[c * area..][..area],
+            &input[c * area..][..area],
+        );
         // `out` holds the gradient before the affine part until the means are known.
         for ((out, g), value) in out.iter_mut().zip(grad).zip(input) {
             let normal = (value - mean) * scale * gamma[c] + beta[c];
             let gate = sigmoid(normal);
-            *out = if s.silu { g * gate * (1.0 + normal * (1.0 - gate)) } else { *g };
+            *out = if s.silu {
+                g * gate * (1.0 + normal * (1.0 - gate))
+            } else {
+                *g
+            };
         }
         let mut lanes = [[0.0f32; LANES]; 2];
         for (u, value) in out.chunks(LANES).zip(input.chunks(LANES)) {

@@ -92,7 +92,10 @@ fn input_kernel<F: Float>(
     let mut scaled = 0.0f32;
     for i in range_stepped(unit, members, CUBE) {
         let channel = (group * in_group + i / area) % sizes.affine as usize;
-        let (gamma, beta) = (f32::cast_from(gamma[channel]), f32::cast_from(beta[channel]));
+        let (gamma, beta) = (
+            f32::cast_from(gamma[channel]),
+            f32::cast_from(beta[channel]),
+        );
         let normal = (f32::cast_from(input[first + i]) - mean) * scale;
         let u = gamma * before_affine(f32::cast_from(grad[first + i]), normal, gamma, beta, silu);
         plain += u;
@@ -102,7 +105,10 @@ fn input_kernel<F: Float>(
     let mean_ux = sum_of_cube(scaled) / members as f32;
     for i in range_stepped(unit, members, CUBE) {
         let channel = (group * in_group + i / area) % sizes.affine as usize;
-        let (gamma, beta) = (f32::cast_from(gamma[channel]), f32::cast_from(beta[channel]));
+        let (gamma, beta) = (
+            f32::cast_from(gamma[channel]),
+            f32::cast_from(beta[channel]),
+        );
         let normal = (f32::cast_from(input[first + i]) - mean) * scale;
         let u = gamma * before_affine(f32::cast_from(grad[first + i]), normal, gamma, beta, silu);
         out[first + i] = F::cast_from(scale * (u - mean_u - normal * mean_ux));
@@ -136,7 +142,13 @@ fn affine_kernel<F: Float>(
     let mut scaled = 0.0f32;
     for i in range_stepped(UNIT_POS as usize, area, CUBE) {
         let normal = (f32::cast_from(input[channel * area + i]) - mean) * scale;
-        let u = before_affine(f32::cast_from(grad[channel * area + i]), normal, gamma, beta, silu);
+        let u = before_affine(
+            f32::cast_from(grad[channel * area + i]),
+            normal,
+            gamma,
+            beta,
+            silu,
+        );
         plain += u;
         scaled += u * normal;
     }
@@ -159,10 +171,16 @@ fn sizes(input: &CubeTensor, gamma: &CubeTensor, s: &Settings) -> (SizesLaunch, 
     (sizes, groups, batch * channels)
 }
 
-pub(super) fn forward(input: CubeTensor, gamma: CubeTensor, beta: CubeTensor, s: Settings) -> CubeTensor {
+pub(super) fn forward(
+    input: CubeTensor,
+    gamma: CubeTensor,
+    beta: CubeTensor,
+    s: Settings,
+) -> CubeTensor {
     let [input, gamma, beta] = [input, gamma, beta].map(contiguous);
     let out = empty(&input, shape_of::<4>(&input));
-    let ((sizes, groups, _), numbers) = (sizes(&input, &gamma, &s), dtype_to_elem_type(input.dtype));
+    let ((sizes, groups, _), numbers) =
+        (sizes(&input, &gamma, &s), dtype_to_elem_type(input.dtype));
     let (count, dim) = cubes(groups);
     forward_kernel::launch(
         &out.client,

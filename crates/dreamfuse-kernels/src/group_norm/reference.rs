@@ -21,7 +21,11 @@ pub fn forward(
             let channel = group * (channels / s.groups) + i / area; // counted through all pictures
             let (gamma, beta) = (gamma[channel % gamma.len()], beta[channel % beta.len()]);
             let normal = (value - mean) / (variance + f64::from(s.epsilon)).sqrt() * gamma + beta;
-            out.push(if s.silu { normal / (1.0 + (-normal).exp()) } else { normal });
+            out.push(if s.silu {
+                normal / (1.0 + (-normal).exp())
+            } else {
+                normal
+            });
         }
     }
     out

@@ -1,6 +1,8 @@
 //! Layer normalisation with one cube a row, and one unit a column for gamma and beta.
 
-use crate::gpu::{CUBE, contiguous, cubes, empty, empty_f32, shape_of, statistics, sum_of_cube, units};
+use crate::gpu::{
+    CUBE, contiguous, cubes, empty, empty_f32, shape_of, statistics, sum_of_cube, units,
+};
 use burn::backend::cubecl::dtype_to_elem_type;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
@@ -90,10 +92,18 @@ fn affine_kernel<F: Float>(
     of_beta[column] = F::cast_from(plain);
 }
 
-pub(super) fn forward(epsilon: f32, input: CubeTensor, gamma: CubeTensor, beta: CubeTensor) -> CubeTensor {
+pub(super) fn forward(
+    epsilon: f32,
+    input: CubeTensor,
+    gamma: CubeTensor,
+    beta: CubeTensor,
+) -> CubeTensor {
     let [input, gamma, beta] = [input, gamma, beta].map(contiguous);
     let [batch, tokens, width] = shape_of(&input);
-    let (out, numbers) = (empty(&input, [batch, tokens, width]), dtype_to_elem_type(input.dtype));
+    let (out, numbers) = (
+        empty(&input, [batch, tokens, width]),
+        dtype_to_elem_type(input.dtype),
+    );
     let (count, dim) = cubes(batch * tokens);
     forward_kernel::launch(
         &out.client,
@@ -119,7 +129,10 @@ pub(super) fn backward(
     let [batch, tokens, width] = shape_of(&input);
     let out = empty(&input, [batch, tokens, width]);
     let [of_gamma, of_beta] = [0; 2].map(|_| empty(&input, [width]));
-    let (moments, numbers) = (empty_f32(&input, [batch * tokens, 2]), dtype_to_elem_type(input.dtype));
+    let (moments, numbers) = (
+        empty_f32(&input, [batch * tokens, 2]),
+        dtype_to_elem_type(input.dtype),
+    );
     let (count, dim) = cubes(batch * tokens);
     input_kernel::launch(
         &out.client,

@@ -6,7 +6,10 @@ pub fn forward(epsilon: f64, input: &[f64], gamma: &[f64], beta: &[f64]) -> Vec<
         let mean = row.iter().sum::<f64>() / row.len() as f64;
         let variance = row.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / row.len() as f64;
         let scaled = row.iter().map(|v| (v - mean) / (variance + epsilon).sqrt());
-        scaled.zip(gamma.iter().zip(beta)).map(|(v, (g, b))| v * g + b).collect::<Vec<_>>()
+        scaled
+            .zip(gamma.iter().zip(beta))
+            .map(|(v, (g, b))| v * g + b)
+            .collect::<Vec<_>>()
     };
     input.chunks_exact(gamma.len()).flat_map(row).collect()
 }

@@ -36,13 +36,16 @@ pub(super) fn march(rays: &[[f32; RAY]], grid: &Occupancy, step: f32) -> Packed 
         let first = all.distances.len() as i64;
         all.positions.extend(part.positions);
         all.distances.extend(part.distances);
-        all.starts.extend(part.starts.iter().map(|start| first + start));
+        all.starts
+            .extend(part.starts.iter().map(|start| first + start));
     }
     all
 }
 
 fn march_ray(ray: &Ray, grid: &Occupancy, step: f32, samples: &mut Packed) {
-    let Some((near, far)) = ray.inside() else { return };
+    let Some((near, far)) = ray.inside() else {
+        return;
+    };
     // Reciprocals once a ray: divisions would be the larger part of a jump.
     let (steps, slowness) = (1.0 / step, ray.direction.map(|d| 1.0 / d));
     let number = |distance: f32| round_up(distance * steps - ray.jitter);

@@ -57,7 +57,10 @@ fn load(rays: &[f32], ray: usize) -> Ray {
 /// Where a ray is between the walls across one axis.
 #[cube]
 fn between(origin: f32, direction: f32) -> (f32, f32) {
-    let (a, b) = ((-1.0f32 - origin) / direction, (1.0f32 - origin) / direction);
+    let (a, b) = (
+        (-1.0f32 - origin) / direction,
+        (1.0f32 - origin) / direction,
+    );
     (a.min(b), a.max(b))
 }
 
@@ -67,7 +70,10 @@ fn inside(ray: &Ray) -> (f32, f32) {
     let (near_x, far_x) = between(ray.x, ray.dx);
     let (near_y, far_y) = between(ray.y, ray.dy);
     let (near_z, far_z) = between(ray.z, ray.dz);
-    (near_x.max(near_y).max(near_z).max(0.0f32), far_x.min(far_y).min(far_z))
+    (
+        near_x.max(near_y).max(near_z).max(0.0f32),
+        far_x.min(far_y).min(far_z),
+    )
 }
 
 /// The number of the first sample from a distance on.
@@ -100,14 +106,22 @@ fn to_wall(position: f32, cell: u32, direction: f32, cells: u32) -> f32 {
 #[cube]
 fn visit<I: Int>(ray: &Ray, words: &[I], cells: u32, step: f32, k: u32) -> Visit {
     let at = distance(k, ray, step);
-    let (x, y, z) = (ray.x + at * ray.dx, ray.y + at * ray.dy, ray.z + at * ray.dz);
+    let (x, y, z) = (
+        ray.x + at * ray.dx,
+        ray.y + at * ray.dy,
+        ray.z + at * ray.dz,
+    );
     let (in_x, in_y, in_z) = (scaled(x, cells), scaled(y, cells), scaled(z, cells));
     let lowest = in_x.min(in_y).min(in_z);
     let highest = in_x.max(in_y).max(in_z);
     let mut occupied = false;
     let mut next = k + 1;
     if lowest >= 0.0f32 && highest < f32::cast_from(cells) {
-        let (cx, cy, cz) = (u32::cast_from(in_x), u32::cast_from(in_y), u32::cast_from(in_z));
+        let (cx, cy, cz) = (
+            u32::cast_from(in_x),
+            u32::cast_from(in_y),
+            u32::cast_from(in_z),
+        );
         let cell = cx + cells * (cy + cells * cz);
         let word = u32::cast_from(words[(cell >> 5) as usize]);
         occupied = (word >> (cell & 31)) & 1 == 1;
@@ -193,7 +207,12 @@ pub(super) fn march(
     let (rays, words) = (contiguous(rays), contiguous(words));
     let [count, _] = shape_of(&rays);
     let ints = dtype_to_elem_type(words.dtype);
-    let counts = empty_device_dtype(rays.client.clone(), rays.device.clone(), [count].into(), DType::U32);
+    let counts = empty_device_dtype(
+        rays.client.clone(),
+        rays.device.clone(),
+        [count].into(),
+        DType::U32,
+    );
     let (cubes, dim) = units(&rays, count);
     count_kernel::launch(
         &rays.client,

@@ -12,7 +12,11 @@ pub(super) struct Ray {
 
 impl From<&[f32; RAY]> for Ray {
     fn from([x, y, z, dx, dy, dz, jitter]: &[f32; RAY]) -> Self {
-        Self { origin: [*x, *y, *z], direction: [*dx, *dy, *dz], jitter: *jitter }
+        Self {
+            origin: [*x, *y, *z],
+            direction: [*dx, *dy, *dz],
+            jitter: *jitter,
+        }
     }
 }
 
@@ -30,7 +34,10 @@ impl Ray {
     pub(super) fn inside(&self) -> Option<(f32, f32)> {
         let (mut near, mut far) = (0.0f32, f32::MAX);
         for i in 0..3 {
-            let (a, b) = ((-1.0 - self.origin[i]) / self.direction[i], (1.0 - self.origin[i]) / self.direction[i]);
+            let (a, b) = (
+                (-1.0 - self.origin[i]) / self.direction[i],
+                (1.0 - self.origin[i]) / self.direction[i],
+            );
             // A ray within a slab's plane gives NaN, which neither min nor max takes up.
             near = near.max(a.min(b));
             far = far.min(a.max(b));

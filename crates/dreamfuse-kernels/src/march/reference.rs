@@ -8,7 +8,12 @@ pub fn march(rays: &[[f32; RAY]], grid: &Occupancy, step: f32) -> Vec<Vec<f32>> 
     let march_ray = |ray: &[f32; RAY]| {
         let ray = Ray::from(ray);
         let distances = (0..(8.0 / step) as usize).map(|k| ray.distance(k, step));
-        distances.filter(|d| grid.cell(ray.at(*d)).is_some_and(|cell| grid.contains(cell))).collect()
+        distances
+            .filter(|d| {
+                grid.cell(ray.at(*d))
+                    .is_some_and(|cell| grid.contains(cell))
+            })
+            .collect()
     };
     rays.iter().map(march_ray).collect()
 }

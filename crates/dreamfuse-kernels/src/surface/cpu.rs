@@ -41,34 +41,50 @@ impl Settings {
 
 pub(super) fn albedo(s: Settings, raw: &[f32], positions: &[f32]) -> Vec<f32> {
     let mut out = vec![0.0; raw.len() / OUTPUTS * ALBEDO];
-    let parts = out.par_chunks_mut(SAMPLES * ALBEDO).zip(raw.par_chunks(SAMPLES * OUTPUTS));
-    parts.zip(positions.par_chunks(SAMPLES * 3)).for_each(|((out, raw), positions)| {
-        vectorized(
-            #[inline(always)]
-            || {
-                let rows = out.chunks_exact_mut(ALBEDO).zip(raw.chunks_exact(OUTPUTS));
-                for ((out, raw), p) in rows.zip(positions.chunks_exact(3)) {
-                    out[0] = s.density_scale * softplus(raw[0] + s.start(vector(p)).0);
-                    for c in 1..ALBEDO {
-                        out[c] = sigmoid(raw[c]);
+    let parts = out
+        .par_chunks_mut(SAMPLES * ALBEDO)
+        .zip(raw.par_chunks(SAMPLES * OUTPUTS));
+    parts
+        .zip(positions.par_chunks(SAMPLES * 3))
+        .for_each(|((out, raw), positions)| {
+            vectorized(
+                #[inline(always)]
+                || {
+                    let rows = out.chunks_exact_mut(ALBEDO).zip(raw.chunks_exact(OUTPUTS));
+                    for ((out, raw), p) in rows.zip(positions.chunks_exact(3)) {
+                        out[0] = s.density_scale * softplus(raw[0] + s.start(vector(p)).0);
+                        for c in 1..ALBEDO {
+                            out[c] = sigmoid(raw[c]);
+                        }
                     }
-                }
-            },
-        );
-    });
+                },
+            );
+        });
     out
 }
 
-pub(super) fn albedo_backward(s: Settings, grad: &[f32], raw: &[f32], positions: &[f32]) -> Vec<f32> {
+pub(super) fn albedo_backward(
+    s: Settings,
+    grad: &[f32],
+    raw: &[f32],
+    positions: &[f32],
+) -> Vec<f32> {
     let mut out = vec![0.0; raw.len()];
-    let parts = out.par_chunks_mut(SAMPLES * OUTPUTS).zip(raw.par_chunks(SAMPLES * OUTPUTS));
-    let parts = parts.zip(grad.par_chunks(SAMPLES * ALBEDO).zip(positions.par_chunks(SAMPLES * 3)));
+    let parts = out
+        .par_chunks_mut(SAMPLES * OUTPUTS)
+        .zip(raw.par_chunks(SAMPLES * OUTPUTS));
+    let parts = parts.zip(
+        grad.par_chunks(SAMPLES * ALBEDO)
+            .zip(positions.par_chunks(SAMPLES * 3)),
+    );
     parts.for_each(|((out, raw), (grad, positions))| {
         vectorized(
             #[inline(always)]
             || {
                 let rows = out.chunks_exact_mut(OUTPUTS).zip(raw.chunks_exact(OUTPUTS));
-                for ((out, raw), (grad, p)) in rows.zip(grad.chunks_exact(ALBEDO).zip(positions.chunks_exact(3))) {
+                for ((out, raw), (grad, p)) in
+                    rows.zip(grad.chunks_exact(ALBEDO).zip(positions.chunks_exact(3)))
+                {
                     out[0] = grad[0] * s.density_scale * sigmoid(raw[0] + s.start(vector(p)).0);
                     for c in 1..ALBEDO {
                         let a = sigmoid(raw[c]);
@@ -122,14 +138,17 @@ fn shade(s: Settings, raw: &[f32], p: Vector, light: &[f32], direction: Vector) 
 fn for_each_ray(rays: Rays, work: impl Fn(std::ops::Range<usize>, &[f32], Vector) + Sync) {
     let count = rays.starts.len() - 1;
     let a_view = count / (rays.lights.len() / LIGHT);
-    (0..count).into_par_iter().with_min_len(RAYS).for_each(|ray| {
-        let samples = rays.starts[ray]..rays.starts[ray + 1];
-        let light = &rays.lights[ray / a_view * LIGHT..][..LIGHT];
-        vectorized(
-            #[inline(always)]
-            || work(samples, light, vector(&rays.directions[3 * ray..])),
-        );
-    });
+    (0..count)
+        .into_par_iter()
+        .with_min_len(RAYS)
+        .for_each(|ray| {
+            let samples = rays.starts[ray]..rays.starts[ray + 1];
+            let light = &rays.lights[ray / a_view * LIGHT..][..LIGHT];
+            vectorized(
+                #[inline(always)]
+                || work(samples, light, vector(&rays.directions[3 * ray..])),
+            );
+        });
 }
 
 pub(super) fn lit(s: Settings, raw: &[f32], positions: &[f32], rays: Rays) -> Vec<f32> {
@@ -146,7 +165,8 @@ pub(super) fn lit(s: Settings, raw: &[f32], positions: &[f32], rays: Rays) -> Ve
                 let shaded = shade(s, raw, vector(&positions[3 * n..]), light, direction);
                 out[0] = s.density_scale * softplus(shaded.density);
                 for c in 0..3 {
-                    out[1 + c] = (shaded.albedo[c] * (1.0 - light[5]) + light[5]) * shaded.irradiance;
+                    out[1 + c] =
+                        (shaded.albedo[c] * (1.0 - light[5]) + light[5]) * shaded.irradiance;
                 }
                 out[4] = shaded.away * shaded.away;
             }
@@ -156,7 +176,13 @@ pub(super) fn lit(s: Settings, raw: &[f32], positions: &[f32], rays: Rays) -> Ve
 }
 
 /// With `n = −u / |u|`, a gradient `g` of the normal is `(n (n · g) − g) / |u|` of the slope `u`.
-pub(super) fn lit_backward(s: Settings, grad: &[f32], raw: &[f32], positions: &[f32], rays: Rays) -> Vec<f32> {
+pub(super) fn lit_backward(
+    s: Settings,
+    grad: &[f32],
+    raw: &[f32],
+    positions: &[f32],
+    rays: Rays,
+) -> Vec<f32> {
     let mut out = vec![0.0; raw.len()];
     let shared = SharedMut::new(&mut out);
     for_each_ray(
@@ -176,10 +202,15 @@ pub(super) fn lit_backward(s: Settings, grad: &[f32], raw: &[f32], positions: &[
                     of_irradiance += grad[1 + c] * (a * (1.0 - light[5]) + light[5]);
                     out[1 + c] = grad[1 + c] * shaded.irradiance * (1.0 - light[5]) * a * (1.0 - a);
                 }
-                let of_cosine = if shaded.cosine > 0.0 { of_irradiance * light[4] } else { 0.0 };
+                let of_cosine = if shaded.cosine > 0.0 {
+                    of_irradiance * light[4]
+                } else {
+                    0.0
+                };
                 let of_facing = 2.0 * grad[4] * shaded.away;
-                let of_normal: Vector =
-                    std::array::from_fn(|i| of_cosine * shaded.towards[i] + of_facing * direction[i]);
+                let of_normal: Vector = std::array::from_fn(|i| {
+                    of_cosine * shaded.towards[i] + of_facing * direction[i]
+                });
                 // The length holds a constant beside the slope, so the normal is a little shorter than one.
                 let along = dot(shaded.slope, of_normal) / (shaded.length * shaded.length);
                 for i in 0..3 {

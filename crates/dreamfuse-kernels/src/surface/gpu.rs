@@ -21,7 +21,14 @@ fn softplus(x: f32) -> f32 {
 }
 
 #[cube(launch)]
-fn albedo_kernel(raw: &[f32], positions: &[f32], out: &mut [f32], blob: f32, slope: f32, scale: f32) {
+fn albedo_kernel(
+    raw: &[f32],
+    positions: &[f32],
+    out: &mut [f32],
+    blob: f32,
+    slope: f32,
+    scale: f32,
+) {
     let n = ABSOLUTE_POS;
     if n * ALBEDO >= out.len() {
         terminate!();
@@ -137,7 +144,18 @@ fn lit_kernel<I: Int>(
     let light = ray / rays_a_view as usize * LIGHT;
     let white = lights[light + 5];
     for n in usize::cast_from(starts[ray])..usize::cast_from(starts[ray + 1]) {
-        let s = shade(raw, positions, lights, directions, OUTPUTS_WITH_GRADIENT, n, light, ray, blob, slope);
+        let s = shade(
+            raw,
+            positions,
+            lights,
+            directions,
+            OUTPUTS_WITH_GRADIENT,
+            n,
+            light,
+            ray,
+            blob,
+            slope,
+        );
         out[n * LIT] = scale * softplus(s.density);
         #[unroll]
         for c in 1..ALBEDO {
@@ -170,7 +188,18 @@ fn lit_backward_kernel<I: Int>(
     let light = ray / rays_a_view as usize * LIGHT;
     let white = lights[light + 5];
     for n in usize::cast_from(starts[ray])..usize::cast_from(starts[ray + 1]) {
-        let s = shade(raw, positions, lights, directions, OUTPUTS_WITH_GRADIENT, n, light, ray, blob, slope);
+        let s = shade(
+            raw,
+            positions,
+            lights,
+            directions,
+            OUTPUTS_WITH_GRADIENT,
+            n,
+            light,
+            ray,
+            blob,
+            slope,
+        );
         let at = n * OUTPUTS_WITH_GRADIENT;
         out[at] = grad[n * LIT] * scale * sigmoid(s.density);
         let mut of_irradiance = 0.0f32;
@@ -204,8 +233,14 @@ fn slope(s: &Settings) -> f32 {
 /// [`Lighting`](super::Lighting)'s tensors.
 pub(super) type Rays = [CubeTensor; 3];
 
-pub(super) fn forward(raw: CubeTensor, positions: CubeTensor, rays: Rays, s: Settings) -> CubeTensor {
-    let ([raw, positions], [starts, directions, lights]) = ([raw, positions].map(contiguous), rays.map(contiguous));
+pub(super) fn forward(
+    raw: CubeTensor,
+    positions: CubeTensor,
+    rays: Rays,
+    s: Settings,
+) -> CubeTensor {
+    let ([raw, positions], [starts, directions, lights]) =
+        ([raw, positions].map(contiguous), rays.map(contiguous));
     let [samples, columns] = shape_of(&raw);
     if columns == OUTPUTS {
         let out = empty(&raw, [samples, ALBEDO]);

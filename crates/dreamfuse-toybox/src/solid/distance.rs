@@ -27,12 +27,24 @@ fn ellipsoid(p: Vec3, radii: Vec3) -> f32 {
     // On a plane of symmetry the equation degenerates; a hair beside it does not.
     let y = p.abs().cast::<f64>().map(|v| v.max(1e-9));
     let smallest = e.imin();
-    let on_surface = |t: f64| (0..3).map(|i| (e[i] * y[i] / (t + e[i] * e[i])).powi(2)).sum::<f64>() - 1.0;
+    let on_surface = |t: f64| {
+        (0..3)
+            .map(|i| (e[i] * y[i] / (t + e[i] * e[i])).powi(2))
+            .sum::<f64>()
+            - 1.0
+    };
     let edge = -e[smallest] * e[smallest];
-    let (mut low, mut high) = (edge + e[smallest] * y[smallest], edge + e.component_mul(&y).norm());
+    let (mut low, mut high) = (
+        edge + e[smallest] * y[smallest],
+        edge + e.component_mul(&y).norm(),
+    );
     for _ in 0..80 {
         let middle = 0.5 * (low + high);
-        if on_surface(middle) > 0.0 { low = middle } else { high = middle }
+        if on_surface(middle) > 0.0 {
+            low = middle
+        } else {
+            high = middle
+        }
     }
     let t = 0.5 * (low + high);
     let nearest = y.zip_map(&e, |y, e| e * e * y / (t + e * e));
@@ -47,7 +59,8 @@ fn frustum(across: f32, z: f32, bottom: f32, top: f32, half: f32) -> f32 {
     let end = if z < 0.0 { bottom } else { top };
     let cap = [across - across.min(end), z.abs() - half];
     let slope = [top - bottom, 2.0 * half];
-    let along = ((top - across) * slope[0] + (half - z) * slope[1]) / (slope[0] * slope[0] + slope[1] * slope[1]);
+    let along = ((top - across) * slope[0] + (half - z) * slope[1])
+        / (slope[0] * slope[0] + slope[1] * slope[1]);
     let along = along.clamp(0.0, 1.0);
     let mantle = [across - top + along * slope[0], z - half + along * slope[1]];
     let is_inside = mantle[0] < 0.0 && cap[1] < 0.0;

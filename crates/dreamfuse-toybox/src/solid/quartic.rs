@@ -64,11 +64,20 @@ mod tests {
     #[test]
     fn finds_the_roots_that_a_quartic_was_made_of() {
         // (t − 1)(t + 2)(t − 3)(t + 2) = t⁴ − 9 t² − 4 t + 12, a double root among them.
-        let mut roots: Vec<f64> = depressed_roots(-9.0, -4.0, 12.0).into_iter().flatten().collect();
+        let mut roots: Vec<f64> = depressed_roots(-9.0, -4.0, 12.0)
+            .into_iter()
+            .flatten()
+            .collect();
         roots.sort_by(f64::total_cmp);
-        assert!(roots.iter().any(|t| (t - 1.0).abs() < 1e-6) && roots.iter().any(|t| (t - 3.0).abs() < 1e-6));
+        assert!(
+            roots.iter().any(|t| (t - 1.0).abs() < 1e-6)
+                && roots.iter().any(|t| (t - 3.0).abs() < 1e-6)
+        );
         // (t² + 1)(t² − 4)
-        let real: Vec<f64> = depressed_roots(-3.0, 0.0, -4.0).into_iter().flatten().collect();
+        let real: Vec<f64> = depressed_roots(-3.0, 0.0, -4.0)
+            .into_iter()
+            .flatten()
+            .collect();
         assert_eq!(real.len(), 2);
         assert!(real.iter().all(|t| (t.abs() - 2.0).abs() < 1e-9));
     }

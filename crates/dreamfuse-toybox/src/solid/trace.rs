@@ -29,7 +29,10 @@ fn first_root(a: f32, b: f32, c: f32) -> Option<f32> {
 }
 
 fn ellipsoid(ray: &Ray, radii: Vec3) -> Option<Hit> {
-    let (o, d) = (ray.origin.component_div(&radii), ray.direction.component_div(&radii));
+    let (o, d) = (
+        ray.origin.component_div(&radii),
+        ray.direction.component_div(&radii),
+    );
     let distance = first_root(d.dot(&d), o.dot(&d), o.dot(&o) - 1.0)?;
     let normal = (o + distance * d).component_div(&radii).normalize();
     Some(Hit { distance, normal })
@@ -55,14 +58,20 @@ fn cuboid(ray: &Ray, half: Vec3) -> Option<Hit> {
     (near <= far && near > 0.0).then(|| {
         let mut normal = Vec3::zeros();
         normal[face] = -ray.direction[face].signum();
-        Hit { distance: near, normal }
+        Hit {
+            distance: near,
+            normal,
+        }
     })
 }
 
 fn frustum(ray: &Ray, bottom: f32, top: f32, half: f32) -> Option<Hit> {
     let side = frustum_side(ray, bottom, top, half);
-    let caps = [(half, top), (-half, bottom)].into_iter().filter_map(|(z, radius)| disc(ray, z, radius));
-    caps.chain(side).min_by(|a, b| a.distance.total_cmp(&b.distance))
+    let caps = [(half, top), (-half, bottom)]
+        .into_iter()
+        .filter_map(|(z, radius)| disc(ray, z, radius));
+    caps.chain(side)
+        .min_by(|a, b| a.distance.total_cmp(&b.distance))
 }
 
 /// The flat end at height `z`, entered from its outer side.
@@ -73,7 +82,10 @@ fn disc(ray: &Ray, z: f32, radius: f32) -> Option<Hit> {
     }
     let distance = (z - ray.origin.z) / ray.direction.z;
     let p = ray.origin + distance * ray.direction;
-    (distance > 0.0 && p.x.hypot(p.y) <= radius).then(|| Hit { distance, normal: outward * Vec3::z() })
+    (distance > 0.0 && p.x.hypot(p.y) <= radius).then(|| Hit {
+        distance,
+        normal: outward * Vec3::z(),
+    })
 }
 
 /// The mantle `x² + y² = (m + k z)²`, where `m + k z` is the radius at height `z`.
@@ -95,26 +107,46 @@ fn frustum_side(ray: &Ray, bottom: f32, top: f32, half: f32) -> Option<Hit> {
         let p = o + t * d;
         let radius = m + k * p.z;
         let normal = Vec3::new(p.x, p.y, -k * radius).normalize();
-        (t > 0.0 && p.z.abs() <= half && radius >= 0.0 && normal.dot(&d) <= 0.0).then_some(Hit { distance: t, normal })
+        (t > 0.0 && p.z.abs() <= half && radius >= 0.0 && normal.dot(&d) <= 0.0).then_some(Hit {
+            distance: t,
+            normal,
+        })
     };
-    roots.filter_map(hit).min_by(|a, b| a.distance.total_cmp(&b.distance))
+    roots
+        .filter_map(hit)
+        .min_by(|a, b| a.distance.total_cmp(&b.distance))
 }
 
 fn capsule(ray: &Ray, half: f32, radius: f32) -> Option<Hit> {
     let (o, d) = (ray.origin, ray.direction);
     let a = d.x * d.x + d.y * d.y;
     let mantle = (a > 1e-12)
-        .then(|| first_root(a, o.x * d.x + o.y * d.y, o.x * o.x + o.y * o.y - radius * radius))
+        .then(|| {
+            first_root(
+                a,
+                o.x * d.x + o.y * d.y,
+                o.x * o.x + o.y * o.y - radius * radius,
+            )
+        })
         .flatten()
         .map(|t| (t, o + t * d))
         .filter(|(_, p)| p.z.abs() <= half)
-        .map(|(distance, p)| Hit { distance, normal: Vec3::new(p.x, p.y, 0.0).normalize() });
+        .map(|(distance, p)| Hit {
+            distance,
+            normal: Vec3::new(p.x, p.y, 0.0).normalize(),
+        });
     let cap = |z: f32| {
         let from = o - z * Vec3::z();
         let distance = first_root(1.0, from.dot(&d), from.dot(&from) - radius * radius)?;
-        Some(Hit { distance, normal: (from + distance * d).normalize() })
+        Some(Hit {
+            distance,
+            normal: (from + distance * d).normalize(),
+        })
     };
-    [mantle, cap(half), cap(-half)].into_iter().flatten().min_by(|a, b| a.distance.total_cmp(&b.distance))
+    [mantle, cap(half), cap(-half)]
+        .into_iter()
+        .flatten()
+        .min_by(|a, b| a.distance.total_cmp(&b.distance))
 }
 
 /// `(|p|² + R² − r²)² = 4 R² (x² + y²)`. Measured from the ray's point nearest the centre, the
@@ -139,6 +171,9 @@ fn torus(ray: &Ray, major: f32, minor: f32) -> Option<Hit> {
     first.is_finite().then(|| {
         let at = (o + first * d).cast::<f32>();
         let ring = Vec3::new(at.x, at.y, 0.0).normalize() * major;
-        Hit { distance: first as f32 + nearest, normal: (at - ring).normalize() }
+        Hit {
+            distance: first as f32 + nearest,
+            normal: (at - ring).normalize(),
+        }
     })
 }

@@ -16,14 +16,20 @@ pub(super) struct Window {
 impl Window {
     /// The picture's row that strip row `r` is, if it is inside.
     fn row(&self, r: usize) -> Option<usize> {
-        usize::try_from(self.top + r as isize).ok().filter(|row| *row < self.height)
+        usize::try_from(self.top + r as isize)
+            .ok()
+            .filter(|row| *row < self.height)
     }
 
     /// Columns `from..to` of a strip row of `columns` that lie inside the picture, and the first one's place.
     fn columns(&self, columns: usize) -> (usize, usize, usize) {
         let from = (-self.left).clamp(0, columns as isize);
         let to = (self.width as isize - self.left).clamp(from, columns as isize);
-        (from as usize, to as usize, (from + self.left).max(0) as usize)
+        (
+            from as usize,
+            to as usize,
+            (from + self.left).max(0) as usize,
+        )
     }
 }
 
@@ -41,7 +47,11 @@ pub(super) fn load(planes: &[f32], at: Window, columns: usize, strip: &mut [Lane
         let start = row * at.width + first;
         for k in (0..LANES).step_by(BLOCK) {
             let source = |i: usize| &planes[(k + i) * at.height * at.width + start..][..to - from];
-            turn_in([source(0), source(1), source(2), source(3)], &mut line[from..to], k);
+            turn_in(
+                [source(0), source(1), source(2), source(3)],
+                &mut line[from..to],
+                k,
+            );
         }
     }
 }

@@ -71,7 +71,12 @@ pub(super) fn input([d0, d1, d2, d3, d4, d5]: [Lanes; 6]) -> [Lanes; 6] {
 pub(super) fn output([m0, m1, m2, m3, m4, m5]: [Lanes; 6]) -> [Lanes; 4] {
     let (sum, difference) = (m1 + m2, m1 - m2);
     let (sum_two, difference_two) = (m3 + m4, m3 - m4);
-    [m0 + sum + sum_two, difference + difference_two * 2.0, sum + sum_two * 4.0, difference + difference_two * 8.0 + m5]
+    [
+        m0 + sum + sum_two,
+        difference + difference_two * 2.0,
+        sum + sum_two * 4.0,
+        difference + difference_two * 8.0 + m5,
+    ]
 }
 
 /// `A y`: the transpose of [`output`].
@@ -79,7 +84,14 @@ pub(super) fn output([m0, m1, m2, m3, m4, m5]: [Lanes; 6]) -> [Lanes; 4] {
 pub(super) fn output_transposed([y0, y1, y2, y3]: [Lanes; 4]) -> [Lanes; 6] {
     let (even, odd) = (y0 + y2, y1 + y3);
     let (even_two, odd_two) = (y0 + y2 * 4.0, y1 * 2.0 + y3 * 8.0);
-    [y0, even + odd, even - odd, even_two + odd_two, even_two - odd_two, y3]
+    [
+        y0,
+        even + odd,
+        even - odd,
+        even_two + odd_two,
+        even_two - odd_two,
+        y3,
+    ]
 }
 
 /// `G g`: three weights.
@@ -87,7 +99,14 @@ pub(super) fn output_transposed([y0, y1, y2, y3]: [Lanes; 4]) -> [Lanes; 6] {
 pub(super) fn weight([g0, g1, g2]: [Lanes; 3]) -> [Lanes; 6] {
     let (ends, middle) = ((g0 + g2) * (-1.0 / 6.0), g1 * (1.0 / 6.0));
     let (ends_two, middle_two) = (g0 * (1.0 / 24.0) + g2 * (1.0 / 6.0), g1 * (1.0 / 12.0));
-    [g0 * 0.25, ends - middle, ends + middle, ends_two + middle_two, ends_two - middle_two, g2]
+    [
+        g0 * 0.25,
+        ends - middle,
+        ends + middle,
+        ends_two + middle_two,
+        ends_two - middle_two,
+        g2,
+    ]
 }
 
 /// `Gᵀ u`: the transpose of [`weight`].
@@ -95,7 +114,11 @@ pub(super) fn weight([g0, g1, g2]: [Lanes; 3]) -> [Lanes; 6] {
 pub(super) fn weight_transposed([u0, u1, u2, u3, u4, u5]: [Lanes; 6]) -> [Lanes; 3] {
     let (sum, difference) = ((u1 + u2) * (-1.0 / 6.0), (u2 - u1) * (1.0 / 6.0));
     let sum_two = u3 + u4;
-    [u0 * 0.25 + sum + sum_two * (1.0 / 24.0), difference + (u3 - u4) * (1.0 / 12.0), sum + sum_two * (1.0 / 6.0) + u5]
+    [
+        u0 * 0.25 + sum + sum_two * (1.0 / 24.0),
+        difference + (u3 - u4) * (1.0 / 12.0),
+        sum + sum_two * (1.0 / 6.0) + u5,
+    ]
 }
 
 /// Applies a transform to the columns of a matrix, then to its rows.

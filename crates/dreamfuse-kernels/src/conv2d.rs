@@ -34,16 +34,32 @@ impl Prepared {
     /// on a GPU always.
     pub fn new(weight: Tensor<4>, settings: &Settings) -> Option<Self> {
         let [channels_out, channels_in, kernel, _] = weight.dims();
-        let Settings { stride, padding, .. } = *settings;
+        let Settings {
+            stride, padding, ..
+        } = *settings;
         // The size of the pictures does not matter to the weights.
-        let g = Geometry { batch: 1, channels_in, channels_out, height: 64, width: 64, kernel, stride, padding };
+        let g = Geometry {
+            batch: 1,
+            channels_in,
+            channels_out,
+            height: 64,
+            width: 64,
+            kernel,
+            stride,
+            padding,
+        };
         let is_cpu = weight.device().without_autodiff() == Device::flex();
         // Weights of other numbers are transformed when they are used.
         if !is_cpu || weight.dtype() != DType::F32 || !winograd::fits(&g) {
             return None;
         }
-        let values = weight.into_data().try_to_vec::<f32>().expect("they are f32");
-        Some(Self(Arc::new(winograd::transform_weights(&g, &values, false))))
+        let values = weight
+            .into_data()
+            .try_to_vec::<f32>()
+            .expect("they are f32");
+        Some(Self(Arc::new(winograd::transform_weights(
+            &g, &values, false,
+        ))))
     }
 }
 
@@ -53,7 +69,12 @@ impl Prepared {
 ///
 /// # Panics
 /// When the shapes do not fit.
-pub fn conv2d(input: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, settings: Settings) -> Tensor<4> {
+pub fn conv2d(
+    input: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Tensor<1>,
+    settings: Settings,
+) -> Tensor<4> {
     let ([_, c, _, _], [o, wc, kh, kw], [b]) = (input.dims(), weight.dims(), bias.dims());
     assert!(
         c == wc && b == o && kh == kw,
@@ -95,10 +116,26 @@ pub trait Conv2dBackend: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 }
 
-fn geometry(input: &FloatTensor<Flex>, weight: &FloatTensor<Flex>, settings: &Settings) -> Geometry {
-    let Settings { stride, padding, .. } = *settings;
-    let ([batch, channels_in, height, width], [channels_out, _, kernel, _]) = (shape_of(input), shape_of(weight));
-    Geometry { batch, channels_in, channels_out, height, width, kernel, stride, padding }
+fn geometry(
+    input: &FloatTensor<Flex>,
+    weight: &FloatTensor<Flex>,
+    settings: &Settings,
+) -> Geometry {
+    let Settings {
+        stride, padding, ..
+    } = *settings;
+    let ([batch, channels_in, height, width], [channels_out, _, kernel, _]) =
+        (shape_of(input), shape_of(weight));
+    Geometry {
+        batch,
+        channels_in,
+        channels_out,
+        height,
+        width,
+        kernel,
+        stride,
+        padding,
+    }
 }
 
 impl Conv2dBackend for Flex {
@@ -115,9 +152,20 @@ impl Conv2dBackend for Flex {
         let out = match &settings.prepared {
             _ if !winograd::fits(&g) => cpu::forward(&g, input, weight, bias),
             Some(Prepared(transformed)) => winograd::forward(&g, input, transformed, bias),
-            None => winograd::forward(&g, input, &winograd::transform_weights(&g, weight, false), bias),
+            None => winograd::forward(
+                &g,
+                input,
+                &winograd::transform_weights(&g, weight, false),
+                bias,
+            ),
         };
-        in_numbers(tensor_from(out, [g.batch, g.channels_out, g.out_height(), g.out_width()]), numbers)
+        in_numbers(
+            tensor_from(
+                out,
+                [g.batch, g.channels_out, g.out_height(), g.out_width()],
+            ),
+            numbers,
+        )
     }
 
     fn conv2d_input_grad(
@@ -128,9 +176,16 @@ impl Conv2dBackend for Flex {
     ) -> FloatTensor<Self> {
         let (numbers, grad, weight) = (input.dtype(), contiguous(grad), contiguous(weight));
         let g = geometry(&input, &weight, &settings);
-        let input_grad = if winograd::fits(&g) { winograd::input_grad } else { cpu::input_grad };
+        let input_grad = if winograd::fits(&g) {
+            winograd::input_grad
+        } else {
+            cpu::input_grad
+        };
         let out = input_grad(&g, slice_of(&grad), slice_of(&weight));
-        in_numbers(tensor_from(out, [g.batch, g.channels_in, g.height, g.width]), numbers)
+        in_numbers(
+            tensor_from(out, [g.batch, g.channels_in, g.height, g.width]),
+            numbers,
+        )
     }
 
     fn conv2d_weight_grad(
@@ -141,12 +196,19 @@ impl Conv2dBackend for Flex {
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let (numbers, grad, input) = (weight.dtype(), contiguous(grad), contiguous(input));
         let g = geometry(&input, &weight, &settings);
-        let weight_grad = if winograd::fits(&g) { winograd::weight_grad } else { cpu::weight_grad };
+        let weight_grad = if winograd::fits(&g) {
+            winograd::weight_grad
+        } else {
+            cpu::weight_grad
+        };
         let of_weight = weight_grad(&g, slice_of(&grad), slice_of(&input));
         let of_bias = cpu::bias_grad(&g, slice_of(&grad));
         let weight_shape = [g.channels_out, g.channels_in, g.kernel, g.kernel];
         let of_bias = tensor_from(of_bias, [g.channels_out]);
-        (in_numbers(tensor_from(of_weight, weight_shape), numbers), in_numbers(of_bias, numbers))
+        (
+            in_numbers(tensor_from(of_weight, weight_shape), numbers),
+            in_numbers(of_bias, numbers),
+        )
     }
 }
 
@@ -192,7 +254,12 @@ impl<B: Conv2dBackend> Backward<B, 3> for Conv2dBackward {
         let grad = grads.consume::<B>(&ops.node);
         let (input, weight, settings) = ops.state;
         if let Some(node) = input_parent {
-            let of_input = B::conv2d_input_grad(grad.clone(), weight.clone(), input.clone(), settings.clone());
+            let of_input = B::conv2d_input_grad(
+                grad.clone(),
+                weight.clone(),
+                input.clone(),
+                settings.clone(),
+            );
             grads.register::<B>(node.id, of_input);
         }
         if weight_parent.is_some() || bias_parent.is_some() {
@@ -215,9 +282,17 @@ impl<B: Conv2dBackend, C: CheckpointStrategy> Conv2dBackend for Autodiff<B, C> {
         settings: Settings,
     ) -> FloatTensor<Self> {
         let nodes = [input.node(), weight.node(), bias.node()];
-        let (input, weight, bias) = (input.into_primitive(), weight.into_primitive(), bias.into_primitive());
+        let (input, weight, bias) = (
+            input.into_primitive(),
+            weight.into_primitive(),
+            bias.into_primitive(),
+        );
         let out = B::conv2d_op(input.clone(), weight.clone(), bias, settings.clone());
-        match Conv2dBackward.prepare::<C>(nodes).compute_bound().stateful() {
+        match Conv2dBackward
+            .prepare::<C>(nodes)
+            .compute_bound()
+            .stateful()
+        {
             OpsKind::Tracked(prep) => prep.finish((input, weight, settings), out),
             OpsKind::UnTracked(prep) => prep.finish(out),
         }
@@ -229,7 +304,11 @@ impl<B: Conv2dBackend, C: CheckpointStrategy> Conv2dBackend for Autodiff<B, C> {
         input: FloatTensor<Self>,
         settings: Settings,
     ) -> FloatTensor<Self> {
-        let (grad, weight, input) = (grad.into_primitive(), weight.into_primitive(), input.into_primitive());
+        let (grad, weight, input) = (
+            grad.into_primitive(),
+            weight.into_primitive(),
+            input.into_primitive(),
+        );
         <FloatTensor<Self>>::new(B::conv2d_input_grad(grad, weight, input, settings))
     }
 
@@ -239,9 +318,16 @@ impl<B: Conv2dBackend, C: CheckpointStrategy> Conv2dBackend for Autodiff<B, C> {
         input: FloatTensor<Self>,
         settings: Settings,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        let (grad, weight, input) = (grad.into_primitive(), weight.into_primitive(), input.into_primitive());
+        let (grad, weight, input) = (
+            grad.into_primitive(),
+            weight.into_primitive(),
+            input.into_primitive(),
+        );
         let (of_weight, of_bias) = B::conv2d_weight_grad(grad, weight, input, settings);
-        (<FloatTensor<Self>>::new(of_weight), <FloatTensor<Self>>::new(of_bias))
+        (
+            <FloatTensor<Self>>::new(of_weight),
+            <FloatTensor<Self>>::new(of_bias),
+        )
     }
 }
 

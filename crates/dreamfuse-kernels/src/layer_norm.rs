@@ -20,8 +20,15 @@ use burn::tensor::Tensor;
 /// When the shapes do not fit.
 pub fn layer_norm(input: Tensor<3>, gamma: Tensor<1>, beta: Tensor<1>, epsilon: f32) -> Tensor<3> {
     let ([_, _, width], [g], [b]) = (input.dims(), gamma.dims(), beta.dims());
-    assert!(width == g && width == b, "layer_norm: rows of {width}, gamma [{g}], beta [{b}]");
-    let (input, gamma, beta) = (input.into_dispatch(), gamma.into_dispatch(), beta.into_dispatch());
+    assert!(
+        width == g && width == b,
+        "layer_norm: rows of {width}, gamma [{g}], beta [{b}]"
+    );
+    let (input, gamma, beta) = (
+        input.into_dispatch(),
+        gamma.into_dispatch(),
+        beta.into_dispatch(),
+    );
     Tensor::from_dispatch(Dispatch::layer_norm_op(input, gamma, beta, epsilon))
 }
 
@@ -68,9 +75,15 @@ impl LayerNormBackend for Flex {
         let numbers = input.dtype();
         let (grad, input, gamma) = (contiguous(grad), contiguous(input), contiguous(gamma));
         let shape: [usize; 3] = shape_of(&input);
-        let (of_input, of_gamma, of_beta) = cpu::backward(epsilon, slice_of(&grad), slice_of(&input), slice_of(&gamma));
-        let [of_gamma, of_beta] = [of_gamma, of_beta].map(|of| in_numbers(tensor_from(of, [shape[2]]), numbers));
-        (in_numbers(tensor_from(of_input, shape), numbers), of_gamma, of_beta)
+        let (of_input, of_gamma, of_beta) =
+            cpu::backward(epsilon, slice_of(&grad), slice_of(&input), slice_of(&gamma));
+        let [of_gamma, of_beta] =
+            [of_gamma, of_beta].map(|of| in_numbers(tensor_from(of, [shape[2]]), numbers));
+        (
+            in_numbers(tensor_from(of_input, shape), numbers),
+            of_gamma,
+            of_beta,
+        )
     }
 }
 
@@ -122,9 +135,17 @@ impl<B: LayerNormBackend, C: CheckpointStrategy> LayerNormBackend for Autodiff<B
         epsilon: f32,
     ) -> FloatTensor<Self> {
         let nodes = [input.node(), gamma.node(), beta.node()];
-        let (input, gamma, beta) = (input.into_primitive(), gamma.into_primitive(), beta.into_primitive());
+        let (input, gamma, beta) = (
+            input.into_primitive(),
+            gamma.into_primitive(),
+            beta.into_primitive(),
+        );
         let out = B::layer_norm_op(input.clone(), gamma.clone(), beta, epsilon);
-        match LayerNormBackward.prepare::<C>(nodes).compute_bound().stateful() {
+        match LayerNormBackward
+            .prepare::<C>(nodes)
+            .compute_bound()
+            .stateful()
+        {
             OpsKind::Tracked(prep) => prep.finish((input, gamma, epsilon), out),
             OpsKind::UnTracked(prep) => prep.finish(out),
         }
@@ -138,27 +159,47 @@ impl<B: LayerNormBackend, C: CheckpointStrategy> LayerNormBackend for Autodiff<B
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let [grad, input, gamma] = [grad, input, gamma].map(|tensor| tensor.into_primitive());
         let (of_input, of_gamma, of_beta) = B::layer_norm_grad(grad, input, gamma, epsilon);
-        (<FloatTensor<Self>>::new(of_input), <FloatTensor<Self>>::new(of_gamma), <FloatTensor<Self>>::new(of_beta))
+        (
+            <FloatTensor<Self>>::new(of_input),
+            <FloatTensor<Self>>::new(of_gamma),
+            <FloatTensor<Self>>::new(of_beta),
+        )
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{assert_close, central_differences, numbers, on_each_device, tracked, values, weighted_sum};
+    use crate::testing::{
+        assert_close, central_differences, numbers, on_each_device, tracked, values, weighted_sum,
+    };
 
     #[test]
     fn value_and_gradients_agree_with_the_reference() {
         on_each_device(|| {
             // More rows than a piece of work has, and a width that is no multiple of a vector's.
             let (shape, width) = ([2, 19, 21], 21);
-            let (input, gamma, beta) = (numbers(1, 2 * 19 * 21), numbers(2, width), numbers(3, width));
+            let (input, gamma, beta) = (
+                numbers(1, 2 * 19 * 21),
+                numbers(2, width),
+                numbers(3, width),
+            );
             let weights = numbers(4, input.len());
-            let (x, g, b) = (tracked(&input, shape), tracked(&gamma, [width]), tracked(&beta, [width]));
+            let (x, g, b) = (
+                tracked(&input, shape),
+                tracked(&gamma, [width]),
+                tracked(&beta, [width]),
+            );
             let out = layer_norm(x.clone(), g.clone(), b.clone(), 1e-5);
-            assert_close("value", &values(out.clone()), &reference::forward(1e-5, &input, &gamma, &beta));
+            assert_close(
+                "value",
+                &values(out.clone()),
+                &reference::forward(1e-5, &input, &gamma, &beta),
+            );
             let grads = (out * tracked(&weights, shape).detach()).sum().backward();
-            let loss = |x: &[f64], g: &[f64], b: &[f64]| weighted_sum(&reference::forward(1e-5, x, g, b), &weights);
+            let loss = |x: &[f64], g: &[f64], b: &[f64]| {
+                weighted_sum(&reference::forward(1e-5, x, g, b), &weights)
+            };
             let right = central_differences(&input, 1e-4, |x| loss(x, &gamma, &beta));
             assert_close("input", &values(x.grad(&grads).unwrap()), &right);
             let right = central_differences(&gamma, 1e-4, |g| loss(&input, g, &beta));

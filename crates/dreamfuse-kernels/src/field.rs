@@ -34,9 +34,21 @@ pub fn field(
     spec: FieldSpec,
     with_gradient: bool,
 ) -> Tensor<2> {
-    assert_eq!(table.dims(), [spec.table_points(), FEATURES], "field: the table does not fit its specification");
-    assert_eq!(mlp.dims(), [spec.mlp_parameters()], "field: the network does not fit its specification");
-    let (table, mlp, positions) = (table.into_dispatch(), mlp.into_dispatch(), positions.into_dispatch());
+    assert_eq!(
+        table.dims(),
+        [spec.table_points(), FEATURES],
+        "field: the table does not fit its specification"
+    );
+    assert_eq!(
+        mlp.dims(),
+        [spec.mlp_parameters()],
+        "field: the network does not fit its specification"
+    );
+    let (table, mlp, positions) = (
+        table.into_dispatch(),
+        mlp.into_dispatch(),
+        positions.into_dispatch(),
+    );
     Tensor::from_dispatch(Dispatch::field_op(table, mlp, positions, spec, with_gradient).0)
 }
 
@@ -74,12 +86,23 @@ impl FieldBackend for Flex {
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let [table, mlp, positions] = [table, mlp, positions].map(contiguous);
         let [samples, _]: [usize; 2] = shape_of(&positions);
-        let parameters = cpu::Parameters { spec, table: slice_of(&table), mlp: slice_of(&mlp) };
+        let parameters = cpu::Parameters {
+            spec,
+            table: slice_of(&table),
+            mlp: slice_of(&mlp),
+        };
         let encoded = cpu::encode(parameters, slice_of(&positions), with_gradient);
         let out = cpu::forward(parameters, samples, &encoded, with_gradient);
-        let columns = if with_gradient { OUTPUTS_WITH_GRADIENT } else { OUTPUTS };
+        let columns = if with_gradient {
+            OUTPUTS_WITH_GRADIENT
+        } else {
+            OUTPUTS
+        };
         let length = encoded.len();
-        (tensor_from(out, [samples, columns]), tensor_from(encoded, [length]))
+        (
+            tensor_from(out, [samples, columns]),
+            tensor_from(encoded, [length]),
+        )
     }
 
     fn field_grad(
@@ -91,11 +114,25 @@ impl FieldBackend for Flex {
         spec: FieldSpec,
         with_gradient: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        let [grad, table, mlp, positions, encoded] = [grad, table, mlp, positions, encoded].map(contiguous);
-        let parameters = cpu::Parameters { spec, table: slice_of(&table), mlp: slice_of(&mlp) };
+        let [grad, table, mlp, positions, encoded] =
+            [grad, table, mlp, positions, encoded].map(contiguous);
+        let parameters = cpu::Parameters {
+            spec,
+            table: slice_of(&table),
+            mlp: slice_of(&mlp),
+        };
         let (positions, encoded) = (slice_of(&positions), slice_of(&encoded));
-        let (of_table, of_mlp) = cpu::backward(parameters, positions, encoded, slice_of(&grad), with_gradient);
-        (tensor_from(of_table, [spec.table_points(), FEATURES]), tensor_from(of_mlp, [spec.mlp_parameters()]))
+        let (of_table, of_mlp) = cpu::backward(
+            parameters,
+            positions,
+            encoded,
+            slice_of(&grad),
+            with_gradient,
+        );
+        (
+            tensor_from(of_table, [spec.table_points(), FEATURES]),
+            tensor_from(of_mlp, [spec.mlp_parameters()]),
+        )
     }
 }
 
@@ -134,7 +171,8 @@ impl<B: FieldBackend> Backward<B, 2> for FieldBackward {
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = grads.consume::<B>(&ops.node);
         let ([table, mlp, positions, encoded], spec, with_gradient) = ops.state;
-        let (of_table, of_mlp) = B::field_grad(grad, table, mlp, positions, encoded, spec, with_gradient);
+        let (of_table, of_mlp) =
+            B::field_grad(grad, table, mlp, positions, encoded, spec, with_gradient);
         for (parent, of_parent) in ops.parents.into_iter().zip([of_table, of_mlp]) {
             if let Some(node) = parent {
                 grads.register::<B>(node.id, of_parent);
@@ -153,8 +191,18 @@ impl<B: FieldBackend, C: CheckpointStrategy> FieldBackend for Autodiff<B, C> {
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let nodes = [table.node(), mlp.node()];
         let [table, mlp, positions] = [table, mlp, positions].map(|tensor| tensor.into_primitive());
-        let (out, encoded) = B::field_op(table.clone(), mlp.clone(), positions.clone(), spec, with_gradient);
-        let state = ([table, mlp, positions, encoded.clone()], spec, with_gradient);
+        let (out, encoded) = B::field_op(
+            table.clone(),
+            mlp.clone(),
+            positions.clone(),
+            spec,
+            with_gradient,
+        );
+        let state = (
+            [table, mlp, positions, encoded.clone()],
+            spec,
+            with_gradient,
+        );
         let out = match FieldBackward.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish(state, out),
             OpsKind::UnTracked(prep) => prep.finish(out),
@@ -173,8 +221,12 @@ impl<B: FieldBackend, C: CheckpointStrategy> FieldBackend for Autodiff<B, C> {
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let tensors = [grad, table, mlp, positions, encoded];
         let [grad, table, mlp, positions, encoded] = tensors.map(|tensor| tensor.into_primitive());
-        let (of_table, of_mlp) = B::field_grad(grad, table, mlp, positions, encoded, spec, with_gradient);
-        (<FloatTensor<Self>>::new(of_table), <FloatTensor<Self>>::new(of_mlp))
+        let (of_table, of_mlp) =
+            B::field_grad(grad, table, mlp, positions, encoded, spec, with_gradient);
+        (
+            <FloatTensor<Self>>::new(of_table),
+            <FloatTensor<Self>>::new(of_mlp),
+        )
     }
 }
 

@@ -70,11 +70,22 @@ pub struct Samples {
 pub fn march(rays: Tensor<2>, grid: &Occupancy, step: f32) -> Samples {
     let device = rays.device();
     let words: Vec<i32> = grid.words.iter().map(|word| word.cast_signed()).collect();
-    let words = Tensor::<1, Int>::from_data(TensorData::new(words, [grid.words.len()]), &device.clone().inner());
+    let words = Tensor::<1, Int>::from_data(
+        TensorData::new(words, [grid.words.len()]),
+        &device.clone().inner(),
+    );
     let rays = rays.without_autodiff().into_dispatch();
-    let (positions, distances, starts) = Dispatch::march_op(rays, words.into_dispatch(), grid.cells, step);
-    let (positions, distances) = (Tensor::from_dispatch(positions), Tensor::from_dispatch(distances));
-    Samples { positions, distances, starts: Tensor::from_dispatch(starts) }
+    let (positions, distances, starts) =
+        Dispatch::march_op(rays, words.into_dispatch(), grid.cells, step);
+    let (positions, distances) = (
+        Tensor::from_dispatch(positions),
+        Tensor::from_dispatch(distances),
+    );
+    Samples {
+        positions,
+        distances,
+        starts: Tensor::from_dispatch(starts),
+    }
 }
 
 /// The backends that have the operation.
@@ -99,12 +110,22 @@ impl MarchBackend for Flex {
         let rays = contiguous(rays);
         let wide = |words: &[i64]| words.iter().map(|word| *word as u32).collect();
         let narrow = |words: &[i32]| words.iter().map(|word| word.cast_unsigned()).collect();
-        let words: Option<Vec<u32>> = words.as_slice().map(wide).or_else(|| words.as_slice().map(narrow));
-        let grid = Occupancy { cells, words: words.expect("words are contiguous integers") };
+        let words: Option<Vec<u32>> = words
+            .as_slice()
+            .map(wide)
+            .or_else(|| words.as_slice().map(narrow));
+        let grid = Occupancy {
+            cells,
+            words: words.expect("words are contiguous integers"),
+        };
         let packed = cpu::march(slice_of(&rays).as_chunks().0, &grid, step);
         let (count, ends) = (packed.distances.len(), packed.starts.len());
         let starts = IntTensor::<Self>::from_data(TensorData::new(packed.starts, [ends]));
-        (tensor_from(packed.positions, [count, 3]), tensor_from(packed.distances, [count]), starts)
+        (
+            tensor_from(packed.positions, [count, 3]),
+            tensor_from(packed.distances, [count]),
+            starts,
+        )
     }
 }
 

@@ -38,14 +38,23 @@ pub struct Settings {
 ///
 /// # Panics
 /// When the shapes do not fit or the starts do not divide the samples.
-pub fn composite(samples: Tensor<2>, distances: Tensor<1>, starts: Tensor<1, Int>, settings: Settings) -> Tensor<2> {
+pub fn composite(
+    samples: Tensor<2>,
+    distances: Tensor<1>,
+    starts: Tensor<1, Int>,
+    settings: Settings,
+) -> Tensor<2> {
     let ([rows, columns], [count]) = (samples.dims(), distances.dims());
     assert!(
         rows == count && settings.detached < columns,
         "composite: {rows} samples of {columns} numbers at {count} distances, {} detached",
         settings.detached
     );
-    let (samples, distances, starts) = (samples.into_dispatch(), distances.into_dispatch(), starts.into_dispatch());
+    let (samples, distances, starts) = (
+        samples.into_dispatch(),
+        distances.into_dispatch(),
+        starts.into_dispatch(),
+    );
     Tensor::from_dispatch(Dispatch::composite_op(samples, distances, starts, settings))
 }
 
@@ -75,11 +84,22 @@ pub trait CompositeBackend: Backend {
 /// # Panics
 /// When they are not `0 ≤ … ≤ samples`.
 pub(crate) fn starts_of(starts: &IntTensor<Flex>, samples: usize) -> Vec<usize> {
-    let wide = starts.as_slice::<i64>().map(|s| s.iter().map(|v| *v as usize).collect());
-    let narrow = || starts.as_slice::<i32>().map(|s| s.iter().map(|v| *v as usize).collect());
-    let starts: Vec<usize> = wide.or_else(narrow).expect("starts are contiguous integers");
+    let wide = starts
+        .as_slice::<i64>()
+        .map(|s| s.iter().map(|v| *v as usize).collect());
+    let narrow = || {
+        starts
+            .as_slice::<i32>()
+            .map(|s| s.iter().map(|v| *v as usize).collect())
+    };
+    let starts: Vec<usize> = wide
+        .or_else(narrow)
+        .expect("starts are contiguous integers");
     let is_whole = starts.first() == Some(&0) && starts.last() == Some(&samples);
-    assert!(is_whole && starts.is_sorted(), "the rays' starts do not divide {samples} samples");
+    assert!(
+        is_whole && starts.is_sorted(),
+        "the rays' starts do not divide {samples} samples"
+    );
     starts
 }
 
@@ -93,7 +113,13 @@ impl CompositeBackend for Flex {
         let (samples, distances) = (contiguous(samples), contiguous(distances));
         let [rows, columns]: [usize; 2] = shape_of(&samples);
         let starts = starts_of(&starts, rows);
-        let out = cpu::forward(slice_of(&samples), slice_of(&distances), columns, &starts, settings);
+        let out = cpu::forward(
+            slice_of(&samples),
+            slice_of(&distances),
+            columns,
+            &starts,
+            settings,
+        );
         tensor_from(out, [starts.len() - 1, columns + 1])
     }
 
@@ -106,8 +132,15 @@ impl CompositeBackend for Flex {
     ) -> FloatTensor<Self> {
         let [grad, samples, distances] = [grad, samples, distances].map(contiguous);
         let shape: [usize; 2] = shape_of(&samples);
-        let rays = (slice_of(&samples), slice_of(&distances), starts_of(&starts, shape[0]));
-        tensor_from(cpu::backward(slice_of(&grad), rays.0, rays.1, shape[1], &rays.2, settings), shape)
+        let rays = (
+            slice_of(&samples),
+            slice_of(&distances),
+            starts_of(&starts, shape[0]),
+        );
+        tensor_from(
+            cpu::backward(slice_of(&grad), rays.0, rays.1, shape[1], &rays.2, settings),
+            shape,
+        )
     }
 }
 
@@ -144,7 +177,10 @@ impl<B: CompositeBackend> Backward<B, 1> for CompositeBackward {
         let grad = grads.consume::<B>(&ops.node);
         let (samples, distances, starts, settings) = ops.state;
         if let [Some(node)] = ops.parents {
-            grads.register::<B>(node.id, B::composite_grad(grad, samples, distances, starts, settings));
+            grads.register::<B>(
+                node.id,
+                B::composite_grad(grad, samples, distances, starts, settings),
+            );
         }
     }
 }
@@ -159,7 +195,11 @@ impl<B: CompositeBackend, C: CheckpointStrategy> CompositeBackend for Autodiff<B
         let node = samples.node();
         let (samples, distances) = (samples.into_primitive(), distances.into_primitive());
         let out = B::composite_op(samples.clone(), distances.clone(), starts.clone(), settings);
-        match CompositeBackward.prepare::<C>([node]).compute_bound().stateful() {
+        match CompositeBackward
+            .prepare::<C>([node])
+            .compute_bound()
+            .stateful()
+        {
             OpsKind::Tracked(prep) => prep.finish((samples, distances, starts, settings), out),
             OpsKind::UnTracked(prep) => prep.finish(out),
         }
@@ -172,8 +212,11 @@ impl<B: CompositeBackend, C: CheckpointStrategy> CompositeBackend for Autodiff<B
         starts: IntTensor<Self>,
         settings: Settings,
     ) -> FloatTensor<Self> {
-        let [grad, samples, distances] = [grad, samples, distances].map(|tensor| tensor.into_primitive());
-        <FloatTensor<Self>>::new(B::composite_grad(grad, samples, distances, starts, settings))
+        let [grad, samples, distances] =
+            [grad, samples, distances].map(|tensor| tensor.into_primitive());
+        <FloatTensor<Self>>::new(B::composite_grad(
+            grad, samples, distances, starts, settings,
+        ))
     }
 }
 
@@ -181,7 +224,8 @@ impl<B: CompositeBackend, C: CheckpointStrategy> CompositeBackend for Autodiff<B
 mod tests {
     use super::*;
     use crate::testing::{
-        assert_close, central_differences, device, numbers, on_each_device, tracked, values, weighted_sum,
+        assert_close, central_differences, device, numbers, on_each_device, tracked, values,
+        weighted_sum,
     };
     use burn::tensor::TensorData;
 
@@ -198,22 +242,45 @@ mod tests {
         on_each_device(|| {
             let drawn = numbers(1, 120);
             let mut samples = drawn.clone();
-            samples.chunks_exact_mut(4).for_each(|row| row[0] = 1.5 * (row[0] + 1.0));
+            samples
+                .chunks_exact_mut(4)
+                .for_each(|row| row[0] = 1.5 * (row[0] + 1.0));
             let (distances, weights) = (numbers(2, 30), numbers(3, 25));
-            let reference = |s: &[f64]| reference::forward(s, &distances, 4, &STARTS, f64::from(STEP));
+            let reference =
+                |s: &[f64]| reference::forward(s, &distances, 4, &STARTS, f64::from(STEP));
             // What the density is not to see is what its gradient is without.
             let mut unseen = weights.clone();
             unseen.chunks_exact_mut(5).for_each(|row| row[2] = 0.0);
-            let slope = |weights: &[f64]| central_differences(&samples, 1e-5, |s| weighted_sum(&reference(s), weights));
+            let slope = |weights: &[f64]| {
+                central_differences(&samples, 1e-5, |s| weighted_sum(&reference(s), weights))
+            };
             let (seen, of_density) = (slope(&weights), slope(&unseen));
             for detached in [0, 1] {
                 let x = tracked(&samples, [30, 4]);
                 let distances = tracked(&distances, [30]).detach();
-                let out = composite(x.clone(), distances, starts(), Settings { step: STEP, detached });
+                let out = composite(
+                    x.clone(),
+                    distances,
+                    starts(),
+                    Settings {
+                        step: STEP,
+                        detached,
+                    },
+                );
                 assert_close("value", &values(out.clone()), &reference(&samples));
                 let grads = (out * tracked(&weights, [5, 5]).detach()).sum().backward();
-                let right = (0..120).map(|i| if i % 4 == 0 && detached == 1 { of_density[i] } else { seen[i] });
-                assert_close("samples", &values(x.grad(&grads).unwrap()), &right.collect::<Vec<_>>());
+                let right = (0..120).map(|i| {
+                    if i % 4 == 0 && detached == 1 {
+                        of_density[i]
+                    } else {
+                        seen[i]
+                    }
+                });
+                assert_close(
+                    "samples",
+                    &values(x.grad(&grads).unwrap()),
+                    &right.collect::<Vec<_>>(),
+                );
             }
         });
     }
@@ -224,7 +291,15 @@ mod tests {
             let mut samples = [0.0, 0.5].repeat(30);
             samples[8] = 1e4;
             let distances = tracked(&[2.0; 30], [30]);
-            let out = composite(tracked(&samples, [30, 2]), distances, starts(), Settings { step: STEP, detached: 0 });
+            let out = composite(
+                tracked(&samples, [30, 2]),
+                distances,
+                starts(),
+                Settings {
+                    step: STEP,
+                    detached: 0,
+                },
+            );
             let mut right = [0.0; 15];
             right[6..9].copy_from_slice(&[0.5, 2.0, 1.0]);
             assert_eq!(values(out), right);

@@ -30,7 +30,10 @@ pub struct Moments {
 impl Moments {
     /// Moments of `count` numbers before the first step.
     pub fn zeros(count: usize) -> Self {
-        Self { first: vec![0.0; count], second: vec![0.0; count] }
+        Self {
+            first: vec![0.0; count],
+            second: vec![0.0; count],
+        }
     }
 }
 
@@ -46,16 +49,35 @@ impl Adam {
     /// `step` counts from 1.
     fn corrections(&self, step: u64, rate: f32) -> Corrections {
         let correction = |beta: f32| (1.0 / (1.0 - f64::from(beta).powf(step as f64))) as f32;
-        Corrections { first: correction(self.beta1), second: correction(self.beta2), rate }
+        Corrections {
+            first: correction(self.beta1),
+            second: correction(self.beta2),
+            rate,
+        }
     }
 
     /// One step: `step` counts from 1, and `scale` multiplies the gradient first (clipping).
     ///
     /// # Panics
     /// When the lengths differ.
-    pub fn step(&self, step: u64, rate: f32, scale: f32, values: &mut [f32], grad: &[f32], moments: &mut Moments) {
+    pub fn step(
+        &self,
+        step: u64,
+        rate: f32,
+        scale: f32,
+        values: &mut [f32],
+        grad: &[f32],
+        moments: &mut Moments,
+    ) {
         let moments = [moments.first.as_mut_slice(), moments.second.as_mut_slice()];
-        cpu::step::<false>(self, self.corrections(step, rate), scale, values, grad, moments);
+        cpu::step::<false>(
+            self,
+            self.corrections(step, rate),
+            scale,
+            values,
+            grad,
+            moments,
+        );
     }
 }
 
@@ -71,7 +93,11 @@ impl Parameters {
     /// Before the first step.
     pub fn new(values: Tensor<1>) -> Self {
         let zeros = || Tensor::zeros(values.dims(), &values.device());
-        Self { first: zeros(), second: zeros(), values }
+        Self {
+            first: zeros(),
+            second: zeros(),
+            values,
+        }
     }
 
     /// One step, counted from 1. Numbers whose gradient is zero stay as they are, and so do their moments, as in
@@ -80,13 +106,18 @@ impl Parameters {
     /// # Panics
     /// When there are not as many gradients as values.
     pub fn sparse_step(&mut self, adam: Adam, step: u64, rate: f32, grad: Tensor<1>) {
-        assert_eq!(self.values.dims(), grad.dims(), "adam: values and gradients differ in number");
+        assert_eq!(
+            self.values.dims(),
+            grad.dims(),
+            "adam: values and gradients differ in number"
+        );
         let device = grad.device();
         // Given away, so that what nothing else holds is changed in place.
         let [values, first, second] = [&mut self.values, &mut self.first, &mut self.second]
             .map(|tensor| std::mem::replace(tensor, Tensor::empty([0], &device)).into_dispatch());
         let at = adam.corrections(step, rate);
-        let (values, first, second) = Dispatch::sparse_step_op(values, grad.into_dispatch(), first, second, adam, at);
+        let (values, first, second) =
+            Dispatch::sparse_step_op(values, grad.into_dispatch(), first, second, adam, at);
         [self.values, self.first, self.second] = [values, first, second].map(Tensor::from_dispatch);
     }
 }
@@ -122,14 +153,25 @@ impl AdamBackend for Flex {
         adam: Adam,
         at: Corrections,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let [mut values, grad, mut first, mut second] = [values, grad, first, second].map(contiguous);
+        let [mut values, grad, mut first, mut second] =
+            [values, grad, first, second].map(contiguous);
         let moments = [first.storage_mut(), second.storage_mut()];
-        cpu::step::<true>(&adam, at, 1.0, values.storage_mut(), slice_of(&grad), moments);
+        cpu::step::<true>(
+            &adam,
+            at,
+            1.0,
+            values.storage_mut(),
+            slice_of(&grad),
+            moments,
+        );
         (values, first, second)
     }
 
     fn squares_op(values: FloatTensor<Self>) -> FloatTensor<Self> {
-        tensor_from(vec![cpu::squares(slice_of(&contiguous(values))) as f32], [1])
+        tensor_from(
+            vec![cpu::squares(slice_of(&contiguous(values))) as f32],
+            [1],
+        )
     }
 }
 
@@ -158,7 +200,12 @@ mod tests {
     use super::*;
     use crate::testing::{assert_close, narrow, numbers, on_each_device, tracked, values};
 
-    const ADAM: Adam = Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weight_decay: 0.01 };
+    const ADAM: Adam = Adam {
+        beta1: 0.9,
+        beta2: 0.99,
+        epsilon: 1e-8,
+        weight_decay: 0.01,
+    };
     /// The last chunk is cut short.
     const COUNT: usize = 2 * CHUNK + 5;
 
@@ -175,10 +222,17 @@ mod tests {
     fn steps_agree_with_the_reference() {
         let start = numbers(1, COUNT);
         let grads: Vec<_> = (2..5).map(|seed| numbers(seed, COUNT)).collect();
-        let ours = stepped(narrow(&start), 0.5, &grads.iter().map(|grad| narrow(grad)).collect::<Vec<_>>());
+        let ours = stepped(
+            narrow(&start),
+            0.5,
+            &grads.iter().map(|grad| narrow(grad)).collect::<Vec<_>>(),
+        );
         let of = |i: usize| grads.iter().map(|grad| 0.5 * grad[i]).collect::<Vec<_>>();
-        let right: Vec<_> =
-            start.iter().enumerate().map(|(i, v)| reference::after(&ADAM, 0.1, *v, &of(i), false)).collect();
+        let right: Vec<_> = start
+            .iter()
+            .enumerate()
+            .map(|(i, v)| reference::after(&ADAM, 0.1, *v, &of(i), false))
+            .collect();
         assert_close("values", &ours, &right);
     }
 
@@ -187,18 +241,27 @@ mod tests {
         on_each_device(|| {
             let start = numbers(1, COUNT);
             // Single numbers and whole rows without a gradient, others in every step.
-            let is_zero = |seed: u64, i: usize| i % 3 == seed as usize % 3 || i / 64 % 5 == seed as usize;
+            let is_zero =
+                |seed: u64, i: usize| i % 3 == seed as usize % 3 || i / 64 % 5 == seed as usize;
             let grad = |seed: u64| numbers(seed, COUNT).into_iter().enumerate();
-            let grads: Vec<Vec<f64>> =
-                (2..5).map(|s| grad(s).map(|(i, g)| if is_zero(s, i) { 0.0 } else { g }).collect()).collect();
+            let grads: Vec<Vec<f64>> = (2..5)
+                .map(|s| {
+                    grad(s)
+                        .map(|(i, g)| if is_zero(s, i) { 0.0 } else { g })
+                        .collect()
+                })
+                .collect();
             let inner = |values: &[f64]| tracked(values, [COUNT]).without_autodiff();
             let mut ours = Parameters::new(inner(&start));
             for (i, grad) in grads.iter().enumerate() {
                 ours.sparse_step(ADAM, i as u64 + 1, 0.1, inner(grad));
             }
             let of = |i: usize| grads.iter().map(|grad| grad[i]).collect::<Vec<_>>();
-            let right: Vec<_> =
-                start.iter().enumerate().map(|(i, v)| reference::after(&ADAM, 0.1, *v, &of(i), true)).collect();
+            let right: Vec<_> = start
+                .iter()
+                .enumerate()
+                .map(|(i, v)| reference::after(&ADAM, 0.1, *v, &of(i), true))
+                .collect();
             assert_close("values", &values(ours.values), &right);
         });
     }
@@ -217,7 +280,11 @@ mod tests {
     fn three_steps_agree_with_pytorch() {
         // torch.optim.AdamW([1., -2.], lr=0.1, betas=(0.9, 0.99), eps=1e-8, weight_decay=0.01) on the
         // gradients [0.5, -1], [0.1, 0.2], [-0.3, 0.4].
-        let ours = stepped(vec![1.0, -2.0], 1.0, &[vec![0.5, -1.0], vec![0.1, 0.2], vec![-0.3, 0.4]]);
+        let ours = stepped(
+            vec![1.0, -2.0],
+            1.0,
+            &[vec![0.5, -1.0], vec![0.1, 0.2], vec![-0.3, 0.4]],
+        );
         for (ours, right) in ours.iter().zip([0.795_696_1, -1.829_580_9]) {
             assert!((ours - right).abs() < 2e-6, "{ours} for {right}");
         }

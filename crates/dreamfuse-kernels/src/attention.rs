@@ -32,7 +32,11 @@ pub struct Shape {
 pub fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, heads: usize) -> Tensor<3> {
     let ([batch, _, width], of_k, of_v) = (q.dims(), k.dims(), v.dims());
     assert!(
-        of_k == of_v && of_k[0] == batch && of_k[1] > 0 && of_k[2] == width && width.is_multiple_of(heads),
+        of_k == of_v
+            && of_k[0] == batch
+            && of_k[1] > 0
+            && of_k[2] == width
+            && width.is_multiple_of(heads),
         "attention: queries {:?}, keys {of_k:?}, values {of_v:?}, {heads} heads",
         q.dims()
     );
@@ -61,8 +65,18 @@ pub trait AttentionBackend: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 }
 
-fn shape_from([batch, queries, width]: [usize; 3], [_, keys, _]: [usize; 3], heads: usize) -> Shape {
-    Shape { batch, queries, keys, width, heads }
+fn shape_from(
+    [batch, queries, width]: [usize; 3],
+    [_, keys, _]: [usize; 3],
+    heads: usize,
+) -> Shape {
+    Shape {
+        batch,
+        queries,
+        keys,
+        width,
+        heads,
+    }
 }
 
 impl AttentionBackend for Flex {
@@ -90,7 +104,11 @@ impl AttentionBackend for Flex {
         let [grad, q, k, v] = [grad, q, k, v].map(contiguous);
         let (own, context): ([usize; 3], [usize; 3]) = (shape_of(&q), shape_of(&k));
         let shape = shape_from(own, context, heads);
-        let [of_q, of_k, of_v] = cpu::backward(shape, slice_of(&grad), [slice_of(&q), slice_of(&k), slice_of(&v)]);
+        let [of_q, of_k, of_v] = cpu::backward(
+            shape,
+            slice_of(&grad),
+            [slice_of(&q), slice_of(&k), slice_of(&v)],
+        );
         let of = |gradient, shape: [usize; 3]| in_numbers(tensor_from(gradient, shape), numbers);
         (of(of_q, own), of(of_k, context), of(of_v, context))
     }
@@ -147,7 +165,11 @@ impl<B: AttentionBackend, C: CheckpointStrategy> AttentionBackend for Autodiff<B
         let nodes = [q.node(), k.node(), v.node()];
         let [q, k, v] = [q, k, v].map(|tensor| tensor.into_primitive());
         let out = B::attention_op(q.clone(), k.clone(), v.clone(), heads);
-        match AttentionBackward.prepare::<C>(nodes).compute_bound().stateful() {
+        match AttentionBackward
+            .prepare::<C>(nodes)
+            .compute_bound()
+            .stateful()
+        {
             OpsKind::Tracked(prep) => prep.finish(([q, k, v], heads), out),
             OpsKind::UnTracked(prep) => prep.finish(out),
         }
@@ -162,33 +184,62 @@ impl<B: AttentionBackend, C: CheckpointStrategy> AttentionBackend for Autodiff<B
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let [grad, q, k, v] = [grad, q, k, v].map(|tensor| tensor.into_primitive());
         let (of_q, of_k, of_v) = B::attention_grad(grad, q, k, v, heads);
-        (<FloatTensor<Self>>::new(of_q), <FloatTensor<Self>>::new(of_k), <FloatTensor<Self>>::new(of_v))
+        (
+            <FloatTensor<Self>>::new(of_q),
+            <FloatTensor<Self>>::new(of_k),
+            <FloatTensor<Self>>::new(of_v),
+        )
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{assert_close, central_differences, numbers, on_each_device, tracked, values, weighted_sum};
+    use crate::testing::{
+        assert_close, central_differences, numbers, on_each_device, tracked, values, weighted_sum,
+    };
 
     /// More queries than a piece of work has, and sizes that are no multiple of a vector's.
-    const SHAPE: Shape = Shape { batch: 2, queries: 67, keys: 19, width: 6, heads: 2 };
+    const SHAPE: Shape = Shape {
+        batch: 2,
+        queries: 67,
+        keys: 19,
+        width: 6,
+        heads: 2,
+    };
 
     #[test]
     fn value_and_gradients_agree_with_the_reference() {
         on_each_device(|| {
-            let Shape { batch, queries, keys, width, heads } = SHAPE;
+            let Shape {
+                batch,
+                queries,
+                keys,
+                width,
+                heads,
+            } = SHAPE;
             let (own, context) = ([batch, queries, width], [batch, keys, width]);
             // Large enough that some keys win.
-            let wide = |seed, count: usize| numbers(seed, count).into_iter().map(|v| 3.0 * v).collect::<Vec<_>>();
+            let wide = |seed, count: usize| {
+                numbers(seed, count)
+                    .into_iter()
+                    .map(|v| 3.0 * v)
+                    .collect::<Vec<_>>()
+            };
             let q = wide(1, batch * queries * width);
             let (k, v) = (wide(2, batch * keys * width), wide(3, batch * keys * width));
             let weights = numbers(4, q.len());
             let [x, y, z] = [tracked(&q, own), tracked(&k, context), tracked(&v, context)];
             let out = attention(x.clone(), y.clone(), z.clone(), heads);
-            assert_close("value", &values(out.clone()), &reference::forward(SHAPE, &q, &k, &v));
+            assert_close(
+                "value",
+                &values(out.clone()),
+                &reference::forward(SHAPE, &q, &k, &v),
+            );
             let grads = (out * tracked(&weights, own).detach()).sum().backward();
-            let loss = |q: &[f64], k: &[f64], v: &[f64]| weighted_sum(&reference::forward(SHAPE, q, k, v), &weights);
+            let loss = |q: &[f64], k: &[f64], v: &[f64]| {
+                weighted_sum(&reference::forward(SHAPE, q, k, v), &weights)
+            };
             let right = central_differences(&q, 1e-4, |q| loss(q, &k, &v));
             assert_close("queries", &values(x.grad(&grads).unwrap()), &right);
             let right = central_differences(&k, 1e-4, |k| loss(&q, k, &v));

@@ -50,7 +50,17 @@ pub fn surface(raw: Tensor<2>, positions: Tensor<2>, settings: Settings) -> Tens
     let device = positions.device();
     let nothing = Tensor::zeros([1, LIGHT], &device);
     let starts = Tensor::zeros([1], &device);
-    run(raw, positions, Lighting { starts, directions: nothing.clone(), lights: nothing }, settings, OUTPUTS)
+    run(
+        raw,
+        positions,
+        Lighting {
+            starts,
+            directions: nothing.clone(),
+            lights: nothing,
+        },
+        settings,
+        OUTPUTS,
+    )
 }
 
 /// Density, shaded colour and orientation `[samples, LIT]` of raw outputs `[samples, 7]`, by Lambert's law
@@ -58,26 +68,45 @@ pub fn surface(raw: Tensor<2>, positions: Tensor<2>, settings: Settings) -> Tens
 ///
 /// # Panics
 /// When the shapes do not fit, the starts do not divide the samples or the views the rays.
-pub fn lit_surface(raw: Tensor<2>, positions: Tensor<2>, lighting: Lighting, settings: Settings) -> Tensor<2> {
+pub fn lit_surface(
+    raw: Tensor<2>,
+    positions: Tensor<2>,
+    lighting: Lighting,
+    settings: Settings,
+) -> Tensor<2> {
     let (rays, [views, light]) = (lighting.starts.dims()[0] - 1, lighting.lights.dims());
     assert!(
-        lighting.directions.dims() == [rays, 3] && light == LIGHT && views > 0 && rays.is_multiple_of(views),
+        lighting.directions.dims() == [rays, 3]
+            && light == LIGHT
+            && views > 0
+            && rays.is_multiple_of(views),
         "lit_surface: {rays} rays, {views} views, directions {:?}",
         lighting.directions.dims()
     );
     run(raw, positions, lighting, settings, OUTPUTS_WITH_GRADIENT)
 }
 
-fn run(raw: Tensor<2>, positions: Tensor<2>, l: Lighting, settings: Settings, columns: usize) -> Tensor<2> {
+fn run(
+    raw: Tensor<2>,
+    positions: Tensor<2>,
+    l: Lighting,
+    settings: Settings,
+    columns: usize,
+) -> Tensor<2> {
     let ([samples, width], at) = (raw.dims(), positions.dims());
     assert!(
         width == columns && at == [samples, 3],
         "surface: raw outputs [{samples}, {width}] of {columns}, positions {at:?}"
     );
-    let (starts, directions, lights) =
-        (l.starts.into_dispatch(), l.directions.into_dispatch(), l.lights.into_dispatch());
+    let (starts, directions, lights) = (
+        l.starts.into_dispatch(),
+        l.directions.into_dispatch(),
+        l.lights.into_dispatch(),
+    );
     let (raw, positions) = (raw.into_dispatch(), positions.into_dispatch());
-    Tensor::from_dispatch(Dispatch::surface_op(raw, positions, starts, directions, lights, settings))
+    Tensor::from_dispatch(Dispatch::surface_op(
+        raw, positions, starts, directions, lights, settings,
+    ))
 }
 
 /// The backends that have the operation.
@@ -114,14 +143,25 @@ impl SurfaceBackend for Flex {
         lights: FloatTensor<Self>,
         settings: Settings,
     ) -> FloatTensor<Self> {
-        let [raw, positions, directions, lights] = [raw, positions, directions, lights].map(contiguous);
+        let [raw, positions, directions, lights] =
+            [raw, positions, directions, lights].map(contiguous);
         let [samples, columns]: [usize; 2] = shape_of(&raw);
         if columns == OUTPUTS {
-            return tensor_from(cpu::albedo(settings, slice_of(&raw), slice_of(&positions)), [samples, ALBEDO]);
+            return tensor_from(
+                cpu::albedo(settings, slice_of(&raw), slice_of(&positions)),
+                [samples, ALBEDO],
+            );
         }
         let starts = starts_of(&starts, samples);
-        let rays = cpu::Rays { starts: &starts, directions: slice_of(&directions), lights: slice_of(&lights) };
-        tensor_from(cpu::lit(settings, slice_of(&raw), slice_of(&positions), rays), [samples, LIT])
+        let rays = cpu::Rays {
+            starts: &starts,
+            directions: slice_of(&directions),
+            lights: slice_of(&lights),
+        };
+        tensor_from(
+            cpu::lit(settings, slice_of(&raw), slice_of(&positions), rays),
+            [samples, LIT],
+        )
     }
 
     fn surface_grad(
@@ -133,15 +173,23 @@ impl SurfaceBackend for Flex {
         lights: FloatTensor<Self>,
         settings: Settings,
     ) -> FloatTensor<Self> {
-        let [grad, raw, positions, directions, lights] = [grad, raw, positions, directions, lights].map(contiguous);
+        let [grad, raw, positions, directions, lights] =
+            [grad, raw, positions, directions, lights].map(contiguous);
         let shape: [usize; 2] = shape_of(&raw);
         let (grad, raw, positions) = (slice_of(&grad), slice_of(&raw), slice_of(&positions));
         if shape[1] == OUTPUTS {
             return tensor_from(cpu::albedo_backward(settings, grad, raw, positions), shape);
         }
         let starts = starts_of(&starts, shape[0]);
-        let rays = cpu::Rays { starts: &starts, directions: slice_of(&directions), lights: slice_of(&lights) };
-        tensor_from(cpu::lit_backward(settings, grad, raw, positions, rays), shape)
+        let rays = cpu::Rays {
+            starts: &starts,
+            directions: slice_of(&directions),
+            lights: slice_of(&lights),
+        };
+        tensor_from(
+            cpu::lit_backward(settings, grad, raw, positions, rays),
+            shape,
+        )
     }
 }
 
@@ -182,7 +230,10 @@ impl<B: SurfaceBackend> Backward<B, 1> for SurfaceBackward {
         let grad = grads.consume::<B>(&ops.node);
         let ([raw, positions, directions, lights], starts, settings) = ops.state;
         if let [Some(node)] = ops.parents {
-            grads.register::<B>(node.id, B::surface_grad(grad, raw, positions, starts, directions, lights, settings));
+            grads.register::<B>(
+                node.id,
+                B::surface_grad(grad, raw, positions, starts, directions, lights, settings),
+            );
         }
     }
 }
@@ -200,7 +251,11 @@ impl<B: SurfaceBackend, C: CheckpointStrategy> SurfaceBackend for Autodiff<B, C>
         let constants = [raw, positions, directions, lights].map(|tensor| tensor.into_primitive());
         let [raw, positions, directions, lights] = constants.clone();
         let out = B::surface_op(raw, positions, starts.clone(), directions, lights, settings);
-        match SurfaceBackward.prepare::<C>([node]).compute_bound().stateful() {
+        match SurfaceBackward
+            .prepare::<C>([node])
+            .compute_bound()
+            .stateful()
+        {
             OpsKind::Tracked(prep) => prep.finish((constants, starts, settings), out),
             OpsKind::UnTracked(prep) => prep.finish(out),
         }
@@ -217,7 +272,9 @@ impl<B: SurfaceBackend, C: CheckpointStrategy> SurfaceBackend for Autodiff<B, C>
     ) -> FloatTensor<Self> {
         let [grad, raw, positions, directions, lights] =
             [grad, raw, positions, directions, lights].map(|tensor| tensor.into_primitive());
-        <FloatTensor<Self>>::new(B::surface_grad(grad, raw, positions, starts, directions, lights, settings))
+        <FloatTensor<Self>>::new(B::surface_grad(
+            grad, raw, positions, starts, directions, lights, settings,
+        ))
     }
 }
 

@@ -20,10 +20,18 @@ pub use cpu::Settings;
 ///
 /// # Panics
 /// When the channels are no multiple of the groups, or the shapes do not fit.
-pub fn group_norm(input: Tensor<4>, gamma: Tensor<2>, beta: Tensor<2>, settings: Settings) -> Tensor<4> {
+pub fn group_norm(
+    input: Tensor<4>,
+    gamma: Tensor<2>,
+    beta: Tensor<2>,
+    settings: Settings,
+) -> Tensor<4> {
     let ([batch, channels, _, _], [rows, columns], b) = (input.dims(), gamma.dims(), beta.dims());
     assert!(
-        [1, batch].contains(&rows) && columns == channels && b == [rows, columns] && channels % settings.groups == 0,
+        [1, batch].contains(&rows)
+            && columns == channels
+            && b == [rows, columns]
+            && channels % settings.groups == 0,
         "group_norm: {batch} pictures of {channels} channels, {} groups, gamma [{rows}, {columns}], beta {b:?}",
         settings.groups
     );
@@ -66,7 +74,13 @@ impl GroupNormBackend for Flex {
         let numbers = input.dtype();
         let (input, gamma, beta) = (contiguous(input), contiguous(gamma), contiguous(beta));
         let shape: [usize; 4] = shape_of(&input);
-        let out = cpu::forward(shape, settings, slice_of(&input), slice_of(&gamma), slice_of(&beta));
+        let out = cpu::forward(
+            shape,
+            settings,
+            slice_of(&input),
+            slice_of(&gamma),
+            slice_of(&beta),
+        );
         in_numbers(tensor_from(out, shape), numbers)
     }
 
@@ -78,13 +92,29 @@ impl GroupNormBackend for Flex {
         settings: Settings,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let numbers = input.dtype();
-        let (grad, input, gamma, beta) = (contiguous(grad), contiguous(input), contiguous(gamma), contiguous(beta));
+        let (grad, input, gamma, beta) = (
+            contiguous(grad),
+            contiguous(input),
+            contiguous(gamma),
+            contiguous(beta),
+        );
         let shape: [usize; 4] = shape_of(&input);
-        let (of_input, of_gamma, of_beta) =
-            cpu::backward(shape, settings, slice_of(&grad), slice_of(&input), slice_of(&gamma), slice_of(&beta));
+        let (of_input, of_gamma, of_beta) = cpu::backward(
+            shape,
+            settings,
+            slice_of(&grad),
+            slice_of(&input),
+            slice_of(&gamma),
+            slice_of(&beta),
+        );
         let rows = [of_gamma.len() / shape[1], shape[1]];
-        let [of_gamma, of_beta] = [of_gamma, of_beta].map(|of| in_numbers(tensor_from(of, rows), numbers));
-        (in_numbers(tensor_from(of_input, shape), numbers), of_gamma, of_beta)
+        let [of_gamma, of_beta] =
+            [of_gamma, of_beta].map(|of| in_numbers(tensor_from(of, rows), numbers));
+        (
+            in_numbers(tensor_from(of_input, shape), numbers),
+            of_gamma,
+            of_beta,
+        )
     }
 }
 
@@ -137,9 +167,17 @@ impl<B: GroupNormBackend, C: CheckpointStrategy> GroupNormBackend for Autodiff<B
         settings: Settings,
     ) -> FloatTensor<Self> {
         let nodes = [input.node(), gamma.node(), beta.node()];
-        let (input, gamma, beta) = (input.into_primitive(), gamma.into_primitive(), beta.into_primitive());
+        let (input, gamma, beta) = (
+            input.into_primitive(),
+            gamma.into_primitive(),
+            beta.into_primitive(),
+        );
         let out = B::group_norm_op(input.clone(), gamma.clone(), beta.clone(), settings);
-        match GroupNormBackward.prepare::<C>(nodes).compute_bound().stateful() {
+        match GroupNormBackward
+            .prepare::<C>(nodes)
+            .compute_bound()
+            .stateful()
+        {
             OpsKind::Tracked(prep) => prep.finish((input, gamma, beta, settings), out),
             OpsKind::UnTracked(prep) => prep.finish(out),
         }
@@ -152,26 +190,42 @@ impl<B: GroupNormBackend, C: CheckpointStrategy> GroupNormBackend for Autodiff<B
         beta: FloatTensor<Self>,
         settings: Settings,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let [grad, input, gamma, beta] = [grad, input, gamma, beta].map(|tensor| tensor.into_primitive());
+        let [grad, input, gamma, beta] =
+            [grad, input, gamma, beta].map(|tensor| tensor.into_primitive());
         let (of_input, of_gamma, of_beta) = B::group_norm_grad(grad, input, gamma, beta, settings);
-        (<FloatTensor<Self>>::new(of_input), <FloatTensor<Self>>::new(of_gamma), <FloatTensor<Self>>::new(of_beta))
+        (
+            <FloatTensor<Self>>::new(of_input),
+            <FloatTensor<Self>>::new(of_gamma),
+            <FloatTensor<Self>>::new(of_beta),
+        )
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{assert_close, central_differences, numbers, on_each_device, tracked, values, weighted_sum};
+    use crate::testing::{
+        assert_close, central_differences, numbers, on_each_device, tracked, values, weighted_sum,
+    };
 
     #[test]
     fn value_and_gradients_agree_with_the_reference() {
         on_each_device(|| {
             let shape = [2, 6, 3, 5];
             for (groups, silu, rows) in [(2, false, 1), (3, true, 2), (6, true, 1), (2, true, 2)] {
-                let settings = Settings { groups, epsilon: 1e-5, silu };
-                let (input, gamma, beta) = (numbers(1, 180), numbers(2, 6 * rows), numbers(3, 6 * rows));
+                let settings = Settings {
+                    groups,
+                    epsilon: 1e-5,
+                    silu,
+                };
+                let (input, gamma, beta) =
+                    (numbers(1, 180), numbers(2, 6 * rows), numbers(3, 6 * rows));
                 let weights = numbers(4, 180);
-                let (x, g, b) = (tracked(&input, shape), tracked(&gamma, [rows, 6]), tracked(&beta, [rows, 6]));
+                let (x, g, b) = (
+                    tracked(&input, shape),
+                    tracked(&gamma, [rows, 6]),
+                    tracked(&beta, [rows, 6]),
+                );
                 let out = group_norm(x.clone(), g.clone(), b.clone(), settings);
                 assert_close(
                     "value",

@@ -20,7 +20,10 @@ use burn::tensor::Tensor;
 /// When the last axis is odd.
 pub fn geglu(input: Tensor<3>) -> Tensor<3> {
     let [_, _, both] = input.dims();
-    assert!(both.is_multiple_of(2), "geglu: {both} numbers are no values and gates");
+    assert!(
+        both.is_multiple_of(2),
+        "geglu: {both} numbers are no values and gates"
+    );
     Tensor::from_dispatch(Dispatch::geglu_op(input.into_dispatch()))
 }
 
@@ -45,7 +48,13 @@ impl GegluBackend for Flex {
     fn geglu_grad(grad: FloatTensor<Self>, input: FloatTensor<Self>) -> FloatTensor<Self> {
         let (numbers, grad, input) = (input.dtype(), contiguous(grad), contiguous(input));
         let shape: [usize; 3] = shape_of(&input);
-        in_numbers(tensor_from(cpu::backward(shape[2] / 2, slice_of(&grad), slice_of(&input)), shape), numbers)
+        in_numbers(
+            tensor_from(
+                cpu::backward(shape[2] / 2, slice_of(&grad), slice_of(&input)),
+                shape,
+            ),
+            numbers,
+        )
     }
 }
 
@@ -80,7 +89,11 @@ impl<B: GegluBackend, C: CheckpointStrategy> GegluBackend for Autodiff<B, C> {
         let node = input.node();
         let input = input.into_primitive();
         let out = B::geglu_op(input.clone());
-        match GegluBackward.prepare::<C>([node]).compute_bound().stateful() {
+        match GegluBackward
+            .prepare::<C>([node])
+            .compute_bound()
+            .stateful()
+        {
             OpsKind::Tracked(prep) => prep.finish(input, out),
             OpsKind::UnTracked(prep) => prep.finish(out),
         }
@@ -94,19 +107,32 @@ impl<B: GegluBackend, C: CheckpointStrategy> GegluBackend for Autodiff<B, C> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{assert_close, central_differences, numbers, on_each_device, tracked, values, weighted_sum};
+    use crate::testing::{
+        assert_close, central_differences, numbers, on_each_device, tracked, values, weighted_sum,
+    };
 
     #[test]
     fn value_and_gradient_agree_with_the_reference() {
         on_each_device(|| {
             // Gates from −6 to 6: both tails and the middle.
-            let input: Vec<f64> = numbers(1, 2 * 3 * 38).into_iter().map(|v| 6.0 * v).collect();
+            let input: Vec<f64> = numbers(1, 2 * 3 * 38)
+                .into_iter()
+                .map(|v| 6.0 * v)
+                .collect();
             let weights = numbers(2, 2 * 3 * 19);
             let x = tracked(&input, [2, 3, 38]);
             let out = geglu(x.clone());
-            assert_close("value", &values(out.clone()), &reference::forward(19, &input));
-            let grads = (out * tracked(&weights, [2, 3, 19]).detach()).sum().backward();
-            let right = central_differences(&input, 1e-4, |x| weighted_sum(&reference::forward(19, x), &weights));
+            assert_close(
+                "value",
+                &values(out.clone()),
+                &reference::forward(19, &input),
+            );
+            let grads = (out * tracked(&weights, [2, 3, 19]).detach())
+                .sum()
+                .backward();
+            let right = central_differences(&input, 1e-4, |x| {
+                weighted_sum(&reference::forward(19, x), &weights)
+            });
             assert_close("input", &values(x.grad(&grads).unwrap()), &right);
         });
     }
