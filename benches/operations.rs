@@ -37,7 +37,7 @@ fn both<const D: usize>(
     c.bench_function(&format!("{name} forward"), |b| b.iter(&forward));
     let tracked = run(&Device::flex().autodiff());
     c.bench_function(&format!("{name} forward and backward"), |b| {
-        b.iter(|| tracked().sum().backward())
+        b.iter(|| tracked().sum().backward());
     });
 }
 
@@ -171,7 +171,7 @@ fn scene_operations(c: &mut Criterion) {
         .collect();
     let rays = Tensor::<2>::from_data(TensorData::new(rays, [RAYS, march::RAY]), &Device::flex());
     c.bench_function("march 4,096 rays", |b| {
-        b.iter(|| march::march(rays.clone(), &grid, 0.04))
+        b.iter(|| march::march(rays.clone(), &grid, 0.04));
     });
     // A twentieth of the table has a gradient.
     let count = spec.table_points() * 2;
@@ -187,7 +187,7 @@ fn scene_operations(c: &mut Criterion) {
     };
     let mut parameters = Parameters::new(grad.zeros_like());
     c.bench_function("sparse step of Adam", |b| {
-        b.iter(|| parameters.sparse_step(adam, 9, 1e-2, grad.clone()))
+        b.iter(|| parameters.sparse_step(adam, 9, 1e-2, grad.clone()));
     });
 }
 
@@ -199,11 +199,11 @@ fn steps(c: &mut Criterion) {
     for (name, config) in [("64x64", large()), ("embedded", small())] {
         let work = Evaluation::new(&config.unet(), config.tokens);
         c.bench_function(&format!("guided evaluation, {name}"), |b| {
-            b.iter(|| work.run())
+            b.iter(|| work.run());
         });
         let mut work = Training::new(config);
         c.bench_function(&format!("training step, {name}"), |b| {
-            b.iter(|| work.steps(1))
+            b.iter(|| work.steps(1));
         });
     }
     let mut work = DefaultRun::new(100, true);

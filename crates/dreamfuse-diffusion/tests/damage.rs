@@ -81,7 +81,7 @@ impl Damage {
                 std::fs::write(path, config.to_string()).unwrap();
             }
             Lacks(file, key) => edit(&root.join(file), |tensors| {
-                drop(tensors.remove(*key).unwrap())
+                drop(tensors.remove(*key).unwrap());
             }),
             Has(file, key) => edit(&root.join(file), |tensors| {
                 tensors.insert((*key).to_owned(), (Dtype::F16, vec![2], vec![0; 4]));

@@ -117,7 +117,7 @@ fn the_unets_of_stable_diffusion() {
         let (own, mut tensors) = drawn(folder.path(), |path| {
             UNet::new(&config, &device)
                 .save(path, burn::tensor::DType::F32)
-                .unwrap()
+                .unwrap();
         });
         let ours = UNet::load(&config, own, &device).unwrap();
         if use_linear_projection {

@@ -205,7 +205,7 @@ impl Writer {
         let mut problems = Vec::new();
         self.root
             .validate(&self.root, json::Path::new, &mut |path, error| {
-                problems.push(format!("{}: {error}", path()))
+                problems.push(format!("{}: {error}", path()));
             });
         if let Some(problem) = problems.into_iter().next() {
             return Err(problem);

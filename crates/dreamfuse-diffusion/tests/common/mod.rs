@@ -22,9 +22,9 @@ pub fn copy_folder(from: &Path, to: &Path) {
         let path = entry.unwrap().path();
         let to = to.join(path.file_name().unwrap());
         if path.is_dir() {
-            copy_folder(&path, &to)
+            copy_folder(&path, &to);
         } else {
-            std::fs::copy(&path, &to).map(|_| ()).unwrap()
+            std::fs::copy(&path, &to).map(|_| ()).unwrap();
         }
     }
 }

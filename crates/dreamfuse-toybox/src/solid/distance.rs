@@ -41,9 +41,9 @@ fn ellipsoid(p: Vec3, radii: Vec3) -> f32 {
     for _ in 0..80 {
         let middle = 0.5 * (low + high);
         if on_surface(middle) > 0.0 {
-            low = middle
+            low = middle;
         } else {
-            high = middle
+            high = middle;
         }
     }
     let t = 0.5 * (low + high);

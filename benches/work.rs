@@ -86,7 +86,7 @@ pub fn large() -> TrainConfig {
 /// What the embedded prior was trained with.
 pub fn small() -> TrainConfig {
     toml::from_str(include_str!(
-        "../../crates/dreamfuse-train/configs/prior-32.toml"
+        "../crates/dreamfuse-train/configs/prior-32.toml"
     ))
     .expect("our own configuration")
 }
