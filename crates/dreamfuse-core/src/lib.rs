@@ -11,6 +11,7 @@ pub mod color;
 pub mod files;
 pub mod picture;
 pub mod random;
+mod scheduled;
 pub mod shading;
 pub mod view;
 
@@ -18,6 +19,7 @@ pub use background::random_background;
 pub use camera::{Camera, CameraRange, Crop, Ray};
 pub use picture::Picture;
 pub use random::{Purpose, stream};
+pub use scheduled::Scheduled;
 pub use shading::{Light, LightRange, Shading};
 pub use view::ViewWord;
 

@@ -242,6 +242,10 @@ pub fn open(path: &Path) -> Result<Box<dyn Files + '_>, CheckpointError> {
 }
 
 impl FrozenPrior for Pipeline {
+    fn device(&self) -> Device {
+        self.device.clone()
+    }
+
     fn resolution(&self) -> usize {
         self.unet.config().sample_size * self.space.factor()
     }

@@ -2,12 +2,15 @@
 
 use crate::schedule::NoiseSchedule;
 use crate::unet::ReadText;
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use dreamfuse_core::Camera;
 
 /// A text-to-image diffusion model whose weights do not change. What it diffuses is a space of its own: pictures in
 /// `[−1, 1]` unless it says otherwise, or latents. The provided methods are those of pictures.
 pub trait FrozenPrior {
+    /// Where it computes.
+    fn device(&self) -> Device;
+
     /// Side of its pictures in pixels.
     fn resolution(&self) -> usize;
 

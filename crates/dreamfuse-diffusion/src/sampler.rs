@@ -130,6 +130,10 @@ mod tests {
     struct Grey(NoiseSchedule, f64);
 
     impl FrozenPrior for Grey {
+        fn device(&self) -> Device {
+            Device::flex()
+        }
+
         fn resolution(&self) -> usize {
             4
         }

@@ -2,7 +2,7 @@
 
 use crate::interval;
 use burn::tensor::Tensor;
-use dreamfuse_core::Camera;
+use dreamfuse_core::{Camera, Scheduled};
 use dreamfuse_diffusion::{FrozenPrior, ReadText, answers};
 use serde::{Deserialize, Serialize};
 
@@ -48,7 +48,10 @@ pub struct GuidanceConfig {
     /// The most that one number of a sample is pushed, the weight w(t) included; infinity leaves everything as it is
     /// (threestudio's `grad_clip`; Pan et al. 2024). Where views disagree, a small bound asks for the median of what they
     /// ask for and not for the mean: an edge, not fog.
-    pub clip: f64,
+    pub clip: Scheduled,
+    /// The part of the run over which scheduled values move from start to end: the guidance scale, `clip`
+    /// and the weights under `[losses]`.
+    pub ramp: [f64; 2],
 }
 
 impl Default for GuidanceConfig {
@@ -58,7 +61,8 @@ impl Default for GuidanceConfig {
             threshold: true,
             rescale: 0.0,
             perp_neg: false,
-            clip: 0.05,
+            clip: Scheduled::constant(0.05),
+            ramp: [0.0, 1.0],
         }
     }
 }
@@ -78,13 +82,31 @@ impl GuidanceConfig {
         if self.method == Method::Csd && self.rescale > 0.0 {
             return Err("guidance.rescale does not go with guidance.method = \"csd\"".into());
         }
-        if self.clip.is_nan() || self.clip <= 0.0 {
+        if !self.clip.all(|bound| bound > 0.0) {
             return Err(format!(
                 "guidance.clip = {} has to be more than zero (inf for no bound)",
                 self.clip
             ));
         }
+        let [from, to] = self.ramp;
+        if !(0.0 <= from && from <= to && to <= 1.0) {
+            return Err(format!(
+                "guidance.ramp = [{from}, {to}] has to be in order and within 0 and 1"
+            ));
+        }
         Ok(())
+    }
+
+    /// How far scheduled values have moved, 0 to 1, when `progress` of the run (0 to 1) is done.
+    pub fn ramp_at(&self, progress: f64) -> f64 {
+        let [from, to] = self.ramp;
+        if progress < from {
+            0.0
+        } else if progress >= to {
+            1.0
+        } else {
+            (progress - from) / (to - from)
+        }
     }
 }
 

@@ -92,10 +92,8 @@ pub fn inspect(
             texts: Texts::of(text.0.clone(), text.1.clone()),
             cameras,
             guidance_scale: inspected.guidance_scale,
-            guidance: &GuidanceConfig {
-                clip: f64::INFINITY,
-                ..GuidanceConfig::default()
-            },
+            clip: f64::INFINITY,
+            guidance: &GuidanceConfig::default(),
         };
         let gradient = numbers(score_distillation(prior, picture.clone(), ask));
         let largest = gradient

@@ -65,6 +65,10 @@ mod tests {
     struct Asked(NoiseSchedule, RefCell<Vec<Vec<usize>>>);
 
     impl FrozenPrior for Asked {
+        fn device(&self) -> Device {
+            Device::flex()
+        }
+
         fn resolution(&self) -> usize {
             2
         }

@@ -17,6 +17,8 @@ pub struct Ask<'a> {
     pub cameras: Option<&'a [Camera]>,
     /// In diffusers' convention; the paper's ω is one less.
     pub guidance_scale: f64,
+    /// The most that one number of a sample is pushed, as [`GuidanceConfig::clip`] says for this step.
+    pub clip: f64,
     pub guidance: &'a GuidanceConfig,
 }
 
@@ -57,9 +59,8 @@ fn gradient_of_sample(prior: &dyn FrozenPrior, own: Tensor<4>, ask: &Ask) -> Ten
         guidance,
     );
     let mut weighted = direction * weights;
-    let most = ask.guidance.clip;
-    if most.is_finite() {
-        weighted = weighted.clamp(-most, most);
+    if ask.clip.is_finite() {
+        weighted = weighted.clamp(-ask.clip, ask.clip);
     }
     weighted / (batch * channels * height * width) as f32
 }
@@ -69,6 +70,7 @@ mod tests {
     use super::*;
     use crate::testing::Constant;
     use burn::tensor::Device;
+    use dreamfuse_core::Scheduled;
     use dreamfuse_diffusion::ReadText;
 
     const UNBOUND: GuidanceConfig = GuidanceConfig {
@@ -76,7 +78,8 @@ mod tests {
         threshold: true,
         rescale: 0.0,
         perp_neg: false,
-        clip: f64::INFINITY,
+        clip: Scheduled::constant(f64::INFINITY),
+        ramp: [0.0, 1.0],
     };
 
     /// The gradient of two pictures of the value 0.2 under a prior of the value `known`, beside the formula with `kept` in its place.
@@ -92,6 +95,7 @@ mod tests {
             texts: Texts::of(ReadText::none(), ReadText::none()),
             cameras: None,
             guidance_scale: 5.0,
+            clip: guidance.clip.start,
             guidance,
         };
         let gradient = score_distillation(&prior, pictures, ask)
@@ -131,6 +135,7 @@ mod tests {
                 texts: Texts::of(ReadText::none(), ReadText::none()),
                 cameras: None,
                 guidance_scale: 5.0,
+                clip: f64::INFINITY,
                 guidance: &GuidanceConfig {
                     method,
                     ..GuidanceConfig::default()

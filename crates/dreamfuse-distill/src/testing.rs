@@ -1,6 +1,6 @@
 //! A prior whose every answer can be said beforehand.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use dreamfuse_core::Camera;
 use dreamfuse_diffusion::{FrozenPrior, NoiseSchedule, ReadText, ScheduleConfig};
 
@@ -22,6 +22,10 @@ impl Constant {
 }
 
 impl FrozenPrior for Constant {
+    fn device(&self) -> Device {
+        Device::flex()
+    }
+
     fn resolution(&self) -> usize {
         self.side
     }

@@ -12,7 +12,7 @@ use dreamfuse_distill::{Against, Ask, GuidanceConfig, Method, Texts, score_disti
 #[test]
 fn the_gradients_of_small_pictures_are_pytorchs() {
     let plain = GuidanceConfig {
-        clip: f64::INFINITY,
+        clip: f64::INFINITY.into(),
         ..GuidanceConfig::default()
     };
     let cases = [
@@ -45,7 +45,13 @@ fn the_gradients_of_small_pictures_are_pytorchs() {
                 ..plain.clone()
             },
         ),
-        ("clipped_gradient", GuidanceConfig { clip: 0.5, ..plain }),
+        (
+            "clipped_gradient",
+            GuidanceConfig {
+                clip: 0.5.into(),
+                ..plain
+            },
+        ),
     ];
     let models = [
         ("sd15", ["a robot", "a tower"]),
@@ -95,6 +101,7 @@ fn the_gradients_of_small_pictures_are_pytorchs() {
                 },
                 cameras: None,
                 guidance_scale: 7.5,
+                clip: guidance.clip.start,
                 guidance,
             };
             let ours = score_distillation(&prior, reference.floats("picture"), ask);

@@ -3,7 +3,7 @@
 use crate::EngineError;
 use crate::device::DEVICES;
 use crate::regularizers::LossWeights;
-use dreamfuse_core::{CameraRange, LightRange};
+use dreamfuse_core::{CameraRange, LightRange, Scheduled};
 use dreamfuse_diffusion::{LoraSource, Precision};
 use dreamfuse_distill::{GuidanceConfig, TimeSchedule};
 use dreamfuse_scene::SceneConfig;
@@ -33,8 +33,8 @@ pub struct RunConfig {
     pub views: usize,
     /// Side of a view in pixels; as the prior's pictures, 64 at most, if it is not said.
     pub render_size: Option<usize>,
-    /// In diffusers' convention; the paper's ω is one less.
-    pub guidance_scale: f64,
+    /// In diffusers' convention; the paper's ω is one less. `[start, end]` moves as `guidance.ramp` says.
+    pub guidance_scale: Scheduled,
     /// Tell the camera to a prior that takes one.
     pub camera_aware: bool,
     /// Add "front view", "side view", "back view" or "overhead view" to the prompt.
@@ -75,7 +75,7 @@ impl Default for RunConfig {
             texts: None,
             views: 4,
             render_size: None,
-            guidance_scale: 5.0,
+            guidance_scale: Scheduled::constant(5.0),
             camera_aware: true,
             view_prompts: true,
             table_rate: 0.02,
@@ -173,7 +173,7 @@ impl RunConfig {
                 range.end()
             ));
         }
-        if !(self.guidance_scale.is_finite() && self.guidance_scale >= 0.0) {
+        if !self.guidance_scale.all(|s| s.is_finite() && s >= 0.0) {
             return config(format!(
                 "guidance_scale = {} has to be zero or more",
                 self.guidance_scale
@@ -189,12 +189,18 @@ impl RunConfig {
             ("albedo_only", self.albedo_only, 1.0),
             ("lit", self.lit, 1.0),
             ("textureless", self.textureless, 1.0),
-            ("losses.opacity", self.losses.opacity, 1e6),
-            ("losses.binary", self.losses.binary, 1e6),
-            ("losses.orientation", self.losses.orientation, 1e6),
         ] {
             if !(0.0..=most).contains(&value) {
                 return Err(format!("{key} = {value} is not within 0 and {most}"));
+            }
+        }
+        for (key, weight) in [
+            ("losses.opacity", self.losses.opacity),
+            ("losses.binary", self.losses.binary),
+            ("losses.orientation", self.losses.orientation),
+        ] {
+            if !weight.all(|value| (0.0..=1e6).contains(&value)) {
+                return Err(format!("{key} = {weight} is not within 0 and 1000000"));
             }
         }
         self.guidance.check()?;

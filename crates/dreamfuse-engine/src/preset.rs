@@ -76,8 +76,8 @@ mod tests {
             RunConfig::default(),
         );
         assert!(
-            crisp.guidance_scale > usual.guidance_scale
-                && crisp.losses.opacity > usual.losses.opacity
+            crisp.guidance_scale.start > usual.guidance_scale.start
+                && crisp.losses.opacity.start > usual.losses.opacity.start
         );
         let back = RunConfig {
             guidance_scale: usual.guidance_scale,
@@ -100,14 +100,14 @@ mod tests {
             assert_eq!(
                 (
                     preset.steps,
-                    preset.guidance_scale,
+                    preset.guidance_scale.start,
                     preset.cameras.elevation[1]
                 ),
                 (10_000, guidance, elevation)
             );
             // threestudio keeps nothing where pictures are; for latents it makes no difference.
             assert_eq!(preset.guidance.threshold, name == "dreamfusion-sd");
-            assert!(preset.guidance.clip.is_infinite());
+            assert!(preset.guidance.clip.all(f64::is_infinite));
             RunConfig {
                 prompt: "a car".into(),
                 ..preset.clone()

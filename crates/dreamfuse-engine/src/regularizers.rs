@@ -1,37 +1,41 @@
 //! What a scene is asked for beside the prior's wishes.
 
 use burn::tensor::Tensor;
+use dreamfuse_core::Scheduled;
 use dreamfuse_scene::Rendered;
 use serde::{Deserialize, Serialize};
 
-/// Weights of the regularisers, all means over rays.
+/// Weights of the regularisers, all means over rays. Each may be `[start, end]`: it then moves as
+/// `guidance.ramp` says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LossWeights {
     /// `√(α² + 0.01)` (DreamFusion, appendix A.2): against fog.
-    pub opacity: f64,
+    pub opacity: Scheduled,
     /// `α (1 − α)`: a ray should be empty or opaque.
-    pub binary: f64,
+    pub binary: Scheduled,
     /// Normals that look away from the camera (DreamFusion, appendix A.2).
-    pub orientation: f64,
+    pub orientation: Scheduled,
 }
 
 impl Default for LossWeights {
     fn default() -> Self {
         Self {
-            opacity: 0.001,
-            binary: 0.005,
-            orientation: 0.001,
+            opacity: Scheduled::constant(0.001),
+            binary: Scheduled::constant(0.005),
+            orientation: Scheduled::constant(0.001),
         }
     }
 }
 
-/// The weighted sum of the regularisers of rendered views.
-pub(crate) fn regularizers(weights: &LossWeights, rendered: &Rendered) -> Tensor<1> {
+/// The weighted sum of the regularisers of rendered views, with weights that have moved by `ramp`.
+pub(crate) fn regularizers(weights: &LossWeights, ramp: f64, rendered: &Rendered) -> Tensor<1> {
     let alpha = rendered.opacity.clone();
-    let opacity = (alpha.clone().powi_scalar(2) + 0.01).sqrt().mean() * weights.opacity;
-    let binary = (alpha.clone() * (alpha * -1.0 + 1.0)).mean() * weights.binary;
-    opacity + binary + rendered.orientation.clone() * weights.orientation
+    let opacity = (alpha.clone().powi_scalar(2) + 0.01).sqrt().mean();
+    let binary = (alpha.clone() * (alpha * -1.0 + 1.0)).mean();
+    opacity * weights.opacity.at(ramp)
+        + binary * weights.binary.at(ramp)
+        + rendered.orientation.clone() * weights.orientation.at(ramp)
 }
 
 #[cfg(test)]
@@ -43,9 +47,13 @@ mod tests {
     fn each_term_is_its_formula_and_pulls_the_right_way() {
         let device = Device::flex().autodiff();
         let one = LossWeights {
-            opacity: 0.0,
-            binary: 0.0,
-            orientation: 0.0,
+            opacity: 0.0.into(),
+            binary: 0.0.into(),
+            orientation: 0.0.into(),
+        };
+        let moving = Scheduled {
+            start: 1.0,
+            end: 3.0,
         };
         let loss = |weights: &LossWeights| {
             let opacity =
@@ -59,14 +67,14 @@ mod tests {
                 orientation,
                 samples: 0,
             };
-            let loss = regularizers(weights, &rendered);
+            let loss = regularizers(weights, 0.5, &rendered);
             let slope = opacity
                 .grad(&loss.backward())
                 .map(|grad| grad.into_data().try_to_vec::<f32>().unwrap());
             (loss.into_scalar::<f32>(), slope.unwrap_or_default())
         };
         let (opacity, slope) = loss(&LossWeights {
-            opacity: 2.0,
+            opacity: moving,
             ..one.clone()
         });
         let right = [0.0f32, 0.2, 0.8, 1.0]
@@ -79,7 +87,7 @@ mod tests {
             "{opacity} {slope:?}"
         );
         let (binary, slope) = loss(&LossWeights {
-            binary: 2.0,
+            binary: moving,
             ..one.clone()
         });
         assert!(
@@ -87,7 +95,7 @@ mod tests {
             "{binary} {slope:?}"
         );
         let (orientation, _) = loss(&LossWeights {
-            orientation: 2.0,
+            orientation: moving,
             ..one
         });
         assert!((orientation - 0.6).abs() < 1e-6, "{orientation}");

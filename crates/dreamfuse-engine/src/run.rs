@@ -101,7 +101,7 @@ impl Run {
         let opacity = rendered.opacity.clone().mean();
         // The gradient enters as a constant: the derivative of the sum is its product with ∂x/∂θ.
         let loss = (rendered.color.clone() * gradient).sum().reshape([1])
-            + regularizers(&self.config.losses, &rendered);
+            + regularizers(&self.config.losses, self.ramp(), &rendered);
         let grads = self.gradients(&loss.backward());
         let squares = grads
             .clone()
@@ -174,6 +174,11 @@ impl Run {
         self.step as f64 / self.config.steps as f64
     }
 
+    /// How far scheduled settings have moved from their start to their end.
+    fn ramp(&self) -> f64 {
+        self.config.guidance.ramp_at(self.progress())
+    }
+
     /// Views of a row that the prior sees together.
     fn views_together(&self, prior: &dyn FrozenPrior) -> usize {
         if self.config.camera_aware {
@@ -238,6 +243,7 @@ impl Run {
             .take(shape.iter().product())
             .collect();
         let cameras: Vec<Camera> = views.iter().map(|view| view.camera).collect();
+        let ramp = self.ramp();
         let ask = Ask {
             timesteps: &timesteps,
             noise: Tensor::from_data(TensorData::new(noise, shape), &pictures.device()),
@@ -246,7 +252,8 @@ impl Run {
                 false => self.prompts.for_cameras(&cameras),
             },
             cameras: self.config.camera_aware.then_some(&cameras),
-            guidance_scale: self.config.guidance_scale,
+            guidance_scale: self.config.guidance_scale.at(ramp),
+            clip: self.config.guidance.clip.at(ramp),
             guidance: &self.config.guidance,
         };
         score_distillation(prior, pictures, ask)

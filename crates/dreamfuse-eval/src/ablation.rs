@@ -1,9 +1,9 @@
 //! Settings tried against each other: the paper's ablation (Poole et al. 2022, figure 6), and what two things in one scene
 //! need.
 
+use crate::lists::daily_prompts;
 use crate::report::Report;
-use crate::toybench::quick_prompts;
-use dreamfuse_core::CameraRange;
+use dreamfuse_core::{CameraRange, Scheduled};
 use dreamfuse_distill::{GuidanceConfig, TimeSchedule};
 use dreamfuse_engine::{LossWeights, RunConfig};
 use dreamfuse_scene::SceneConfig;
@@ -21,7 +21,7 @@ impl Study {
     /// What is run with every variant.
     pub fn prompts(self) -> Vec<String> {
         match self {
-            Self::Paper => quick_prompts(),
+            Self::Paper => daily_prompts(),
             Self::Pairs => [
                 "a squirrel at an easel",
                 "a robot and dinosaur playing chess",
@@ -71,7 +71,7 @@ fn paper(base: &RunConfig) -> Vec<(String, RunConfig)> {
         ..unnamed.clone()
     };
     let guidance = GuidanceConfig {
-        clip: f64::INFINITY,
+        clip: f64::INFINITY.into(),
         ..base.guidance.clone()
     };
     let unclipped = RunConfig {
@@ -95,7 +95,7 @@ fn paper(base: &RunConfig) -> Vec<(String, RunConfig)> {
         (
             format!("guidance scale {scale}"),
             RunConfig {
-                guidance_scale: scale,
+                guidance_scale: scale.into(),
                 ..base.clone()
             },
         )
@@ -134,7 +134,7 @@ fn pairs(base: &RunConfig) -> Vec<(String, RunConfig)> {
         mlp_rate: factor * base.mlp_rate,
         ..base.clone()
     };
-    let opacity = |opacity: f64| RunConfig {
+    let opacity = |opacity: Scheduled| RunConfig {
         losses: LossWeights {
             opacity,
             ..base.losses.clone()
@@ -142,12 +142,12 @@ fn pairs(base: &RunConfig) -> Vec<(String, RunConfig)> {
         ..base.clone()
     };
     let losses = LossWeights {
-        opacity: 0.005,
-        binary: 0.05,
-        orientation: 0.01,
+        opacity: 0.005.into(),
+        binary: 0.05.into(),
+        orientation: 0.01.into(),
     };
     let strong = RunConfig {
-        guidance_scale: 30.0,
+        guidance_scale: 30.0.into(),
         losses,
         ..base.clone()
     };
@@ -170,10 +170,10 @@ fn pairs(base: &RunConfig) -> Vec<(String, RunConfig)> {
         ("eight views a step", views(8)),
         ("a quarter of the rates", rates(0.25)),
         ("twice the rates", rates(2.0)),
-        ("no penalty on opacity", opacity(0.0)),
+        ("no penalty on opacity", opacity(0.0.into())),
         (
             "ten times the penalty on opacity",
-            opacity(10.0 * base.losses.opacity),
+            opacity((10.0 * base.losses.opacity.start).into()),
         ),
         ("guidance scale 30 and larger penalties", strong),
     ];
@@ -202,8 +202,8 @@ pub fn ablation_table(rows: &[(String, Report)]) -> String {
             report.scores.len(),
             cell(report.r_precision, 100.0, 0),
             cell(report.r_precision_textureless, 100.0, 0),
-            cell(report.iou, 1.0, 3),
-            cell(report.psnr, 1.0, 1),
+            cell(report.volume.iou, 1.0, 3),
+            cell(report.volume.psnr, 1.0, 1),
             cell(report.chamfer, 1.0, 3),
             cell(report.janus, 1.0, 2),
         );
@@ -214,7 +214,7 @@ pub fn ablation_table(rows: &[(String, Report)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::toybench::prompts;
+    use crate::lists::toybench_prompts;
 
     #[test]
     fn every_variant_can_run_and_is_there_once_and_the_defaults_are_among_them() {
@@ -242,7 +242,7 @@ mod tests {
                 study
                     .prompts()
                     .iter()
-                    .all(|prompt| prompts().contains(prompt))
+                    .all(|prompt| toybench_prompts().contains(prompt))
             );
         }
     }

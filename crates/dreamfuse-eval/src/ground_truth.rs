@@ -1,7 +1,7 @@
 //! A prior that knows the answer. What a run makes of it is the pipeline's own share of every error: cameras,
 //! renderer, distillation and mesher are judged without any training.
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use dreamfuse_core::Camera;
 use dreamfuse_diffusion::{FrozenPrior, NoiseSchedule, ReadText, ScheduleConfig};
 use dreamfuse_toybox::{Look, ParseError, Scene, parse, render};
@@ -64,6 +64,10 @@ impl GroundTruthPrior {
 }
 
 impl FrozenPrior for GroundTruthPrior {
+    fn device(&self) -> Device {
+        Device::flex()
+    }
+
     fn resolution(&self) -> usize {
         self.size
     }

@@ -1,23 +1,31 @@
 //! Evaluation against ground truth: the toybox has one for every sentence of its grammar.
 
 mod ablation;
+mod agreement;
 mod bootstrap;
 mod chamfer;
+mod controls;
 mod ground_truth;
 mod janus;
+mod knowledge;
+mod lists;
+mod pool;
 mod report;
 mod retrieval;
-mod silhouette;
 mod toybench;
 mod views;
 
 pub use ablation::{Study, ablation_table};
+pub use agreement::{Agreement, agreement};
 pub use bootstrap::{Interval, mean_interval};
 pub use chamfer::{chamfer, surface};
+pub use controls::{Blurred, Controls, Flat};
 pub use ground_truth::GroundTruthPrior;
 pub use janus::janus;
-pub use report::{Controls, Report, table};
+pub use knowledge::{Closeness, Knowledge, LEVELS, knowledge, knowledge_table, mean_knowledge};
+pub use lists::{daily_prompts, lines, toybench_prompts, validation_prompts};
+pub use pool::{Pool, apart, small_views};
+pub use report::{Report, table};
 pub use retrieval::{distances, nearest};
-pub use silhouette::agreement;
-pub use toybench::{Bench, EvalError, Measured, Score, prompts, quick_prompts};
+pub use toybench::{Bench, EvalError, Measured, Score};
 pub use views::{Image, Mode, Subject, VIEWS, cameras};

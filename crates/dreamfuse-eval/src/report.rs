@@ -1,59 +1,39 @@
 //! What a benchmark comes to: means with intervals, controls, a table.
 
+use crate::agreement::Agreement;
 use crate::bootstrap::{Interval, mean_interval};
-use crate::retrieval::distances;
+use crate::controls::Controls;
 use crate::toybench::{Bench, EvalError, Score};
-use crate::views::{Mode, Subject};
-use serde::{Deserialize, Serialize};
-
-/// R-Precision of the truth itself, which shows what the measure can tell apart.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Controls {
-    pub truth: f64,
-    pub truth_textureless: f64,
-}
-
-impl Controls {
-    /// Measures them: a minute or so.
-    pub fn measure(bench: &Bench) -> Self {
-        let of = |mode| {
-            let subjects: Vec<&dyn Subject> = bench
-                .scenes()
-                .iter()
-                .map(|scene| scene as &dyn Subject)
-                .collect();
-            let rows = distances(&subjects, bench.scenes(), mode);
-            let found = rows
-                .iter()
-                .enumerate()
-                .filter(|(index, row)| Bench::is_found(*index, row))
-                .count();
-            found as f64 / rows.len() as f64
-        };
-        Self {
-            truth: of(Mode::Albedo),
-            truth_textureless: of(Mode::Textureless),
-        }
-    }
-}
+use serde::Serialize;
 
 /// All scores and what they come to.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     pub scores: Vec<Score>,
-    pub iou: Option<Interval>,
-    pub psnr: Option<Interval>,
+    pub volume: MeanAgreement,
+    pub mesh: MeanAgreement,
     pub chamfer: Option<Interval>,
     pub janus: Option<Interval>,
     pub r_precision: Option<Interval>,
     pub r_precision_textureless: Option<Interval>,
+    /// Against the pool of captions, where the list has one.
+    pub r_precision_pool: Option<Interval>,
     /// R-Precision when each run is asked for the next prompt's caption: chance is one in forty.
     pub r_precision_shuffled: Option<Interval>,
     pub seconds: Option<Interval>,
     pub controls: Option<Controls>,
 }
 
-fn share(is_so: bool) -> f64 {
+/// The means of an [`Agreement`].
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct MeanAgreement {
+    pub iou: Option<Interval>,
+    pub psnr: Option<Interval>,
+    pub ssim: Option<Interval>,
+    pub sharpness: Option<Interval>,
+}
+
+fn as_share(is_so: bool) -> f64 {
     f64::from(u8::from(is_so))
 }
 
@@ -81,18 +61,25 @@ impl Report {
         };
         let mean =
             |f: &dyn Fn(usize, &Score) -> f64| mean_of_some(&|index, score| Some(f(index, score)));
+        let agreement = |of: &dyn Fn(&Score) -> Agreement| MeanAgreement {
+            iou: mean(&|_, score| of(score).iou),
+            psnr: mean(&|_, score| of(score).psnr),
+            ssim: mean(&|_, score| of(score).ssim),
+            sharpness: mean(&|_, score| of(score).sharpness),
+        };
         let next = |index: usize| (index + 1) % bench.prompts.len();
         Ok(Self {
-            iou: mean(&|_, score| score.iou),
-            psnr: mean(&|_, score| score.psnr),
+            volume: agreement(&|score| score.volume),
+            mesh: agreement(&|score| score.mesh),
             chamfer: mean(&|_, score| score.chamfer),
             janus: mean_of_some(&|_, score| score.janus),
-            r_precision: mean(&|index, score| share(Bench::is_found(index, &score.distances))),
+            r_precision: mean(&|index, score| as_share(Bench::is_found(index, &score.distances))),
             r_precision_textureless: mean(&|index, score| {
-                share(Bench::is_found(index, &score.distances_textureless))
+                as_share(Bench::is_found(index, &score.distances_textureless))
             }),
+            r_precision_pool: mean_of_some(&|_, score| score.found_in_pool.map(as_share)),
             r_precision_shuffled: mean(&|index, score| {
-                share(Bench::is_found(next(index), &score.distances))
+                as_share(Bench::is_found(next(index), &score.distances))
             }),
             seconds: mean(&|_, score| score.cost.seconds),
             controls,
@@ -104,84 +91,128 @@ impl Report {
 /// The report as Markdown.
 pub fn table(bench: &Bench, report: &Report) -> String {
     let mut text = String::from(
-        "| prompt | seed | held out | IoU | PSNR (dB) | Chamfer | Janus | looks like | shaped like | seconds | peak MiB so far |\n\
-         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
+        "| prompt | seed | held out | IoU | PSNR (dB) | SSIM | sharpness | mesh IoU | \
+         mesh PSNR (dB) | Chamfer | Janus | looks like | shaped like | first of 1,000 | seconds | \
+         peak MiB so far |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | \
+         --- |\n",
     );
     for score in &report.scores {
-        let seems = |distances: &[f64]| {
-            let index = crate::retrieval::nearest(distances);
-            let name = bench.prompts[index].as_str();
-            if name == score.prompt {
-                "itself".into()
-            } else {
-                format!("*{name}*")
-            }
-        };
-        text += &format!(
-            "| {} | {} | {} | {:.3} | {:.1} | {:.3} | {} | {} | {} | {:.0} | {} |\n",
-            score.prompt,
-            score.seed,
-            if score.held_out { "yes" } else { "" },
-            score.iou,
-            score.psnr,
-            score.chamfer,
-            score
-                .janus
-                .map_or("–".into(), |janus| format!("{janus:.2}")),
-            seems(&score.distances),
-            seems(&score.distances_textureless),
-            score.cost.seconds,
-            score
-                .cost
-                .peak_mib
-                .map_or("–".into(), |peak| format!("{peak:.0}")),
-        );
+        text += &row_of(bench, score);
     }
-    text + "\n" + &summary(report)
+    text + "\n" + &summary(bench, report)
 }
 
-fn summary(report: &Report) -> String {
+fn row_of(bench: &Bench, score: &Score) -> String {
+    let seems = |distances: &[f64]| {
+        let index = crate::retrieval::nearest(distances);
+        let name = bench.prompts[index].as_str();
+        if name == score.prompt {
+            "itself".into()
+        } else {
+            format!("*{name}*")
+        }
+    };
+    let yes = |is_so: bool| if is_so { "yes" } else { "" };
+    let or_dash = |value: Option<String>| value.unwrap_or("–".into());
+    let cells = [
+        score.prompt.clone(),
+        score.seed.to_string(),
+        yes(score.held_out).into(),
+        format!("{:.3}", score.volume.iou),
+        format!("{:.1}", score.volume.psnr),
+        format!("{:.3}", score.volume.ssim),
+        format!("{:.2}", score.volume.sharpness),
+        format!("{:.3}", score.mesh.iou),
+        format!("{:.1}", score.mesh.psnr),
+        format!("{:.3}", score.chamfer),
+        or_dash(score.janus.map(|janus| format!("{janus:.2}"))),
+        seems(&score.distances),
+        seems(&score.distances_textureless),
+        or_dash(score.found_in_pool.map(|found| yes(found).into())),
+        format!("{:.0}", score.cost.seconds),
+        or_dash(score.cost.peak_mib.map(|peak| format!("{peak:.0}"))),
+    ];
+    format!("| {} |\n", cells.join(" | "))
+}
+
+fn summary(bench: &Bench, report: &Report) -> String {
     let mut text = format!(
-        "Means of {} runs with 95 % bootstrap intervals over prompts:\n\n| | mean | interval |\n| --- | --- | --- |\n",
+        "Means of {} runs with 95 % bootstrap intervals over prompts:\n\n\
+         | | mean | interval |\n| --- | --- | --- |\n",
         report.scores.len()
     );
-    let mut row = |name: &str, interval: Option<Interval>, scale: f64, digits: usize| {
+    let percent = (100.0, 1);
+    let mut row = |name: &str, interval: Option<Interval>, (scale, digits): (f64, usize)| {
         if let Some(Interval { mean, low, high }) = interval {
             let [mean, low, high] =
                 [mean, low, high].map(|value| format!("{:.digits$}", scale * value));
             text += &format!("| {name} | {mean} | {low} to {high} |\n");
         }
     };
-    row("R-Precision, colour (%)", report.r_precision, 100.0, 1);
+    row("R-Precision of 40, colour (%)", report.r_precision, percent);
+    let textureless = report.r_precision_textureless;
+    row("R-Precision of 40, textureless (%)", textureless, percent);
     row(
-        "R-Precision, textureless (%)",
-        report.r_precision_textureless,
-        100.0,
-        1,
+        "R-Precision of 1,000, colour (%)",
+        report.r_precision_pool,
+        percent,
     );
-    row("silhouette IoU", report.iou, 1.0, 3);
-    row("PSNR (dB)", report.psnr, 1.0, 1);
-    row("Chamfer distance", report.chamfer, 1.0, 3);
-    row("Janus", report.janus, 1.0, 2);
-    row("seconds", report.seconds, 1.0, 0);
+    row("silhouette IoU", report.volume.iou, (1.0, 3));
+    row("PSNR (dB)", report.volume.psnr, (1.0, 1));
+    row("SSIM", report.volume.ssim, (1.0, 3));
+    row("sharpness", report.volume.sharpness, (1.0, 2));
+    row("mesh: silhouette IoU", report.mesh.iou, (1.0, 3));
+    row("mesh: PSNR (dB)", report.mesh.psnr, (1.0, 1));
+    row("mesh: SSIM", report.mesh.ssim, (1.0, 3));
+    row("mesh: sharpness", report.mesh.sharpness, (1.0, 2));
+    row("mesh: Chamfer distance", report.chamfer, (1.0, 3));
+    row("Janus", report.janus, (1.0, 2));
+    row("seconds", report.seconds, (1.0, 0));
+    let shuffled = report.r_precision_shuffled;
     row(
         "control: R-Precision with shuffled captions (%)",
-        report.r_precision_shuffled,
-        100.0,
-        1,
+        shuffled,
+        percent,
     );
-    if let Some(Controls {
-        truth,
-        truth_textureless,
-    }) = report.controls
-    {
-        text += &format!(
-            "| control: R-Precision of the truth (%) | {:.1} in colour, {:.1} textureless | |\n",
-            100.0 * truth,
-            100.0 * truth_textureless
-        );
+    if let Some(controls) = &report.controls {
+        text += &controls_text(bench, report, controls);
     }
     text
+}
+
+/// The controls, over all prompts of the list, and how many runs are above the flat one.
+fn controls_text(bench: &Bench, report: &Report, controls: &Controls) -> String {
+    let mean = |all: &[Agreement], value: fn(&Agreement) -> f64| {
+        all.iter().map(value).sum::<f64>() / all.len().max(1) as f64
+    };
+    let line = |name: &str, all: &[Agreement]| {
+        format!(
+            "| control: {name} | IoU {:.3}, {:.1} dB, SSIM {:.3}, sharpness {:.2} | |\n",
+            mean(all, |a| a.iou),
+            mean(all, |a| a.psnr),
+            mean(all, |a| a.ssim),
+            mean(all, |a| a.sharpness),
+        )
+    };
+    let is_above = |score: &&Score| {
+        let index = bench.index_of(&score.prompt);
+        index.is_ok_and(|index| score.volume.psnr > controls.flat[index].psnr)
+    };
+    let above = report.scores.iter().filter(is_above).count();
+    let pool = controls.truth_pool.map_or(String::new(), |found| {
+        format!(", {:.1} of 1,000", 100.0 * found)
+    });
+    format!(
+        "| control: R-Precision of the truth (%) | {:.1} in colour, {:.1} textureless{pool} | |\n",
+        100.0 * controls.truth,
+        100.0 * controls.truth_textureless,
+    ) + &line("the true silhouette in one colour", &controls.flat)
+        + &line("the truth blurred by 6 pixels of 64", &controls.blurred)
+        + &format!(
+            "| runs above the silhouette in one colour (PSNR) | {above} of {} | |\n",
+            report.scores.len()
+        )
 }
 
 #[cfg(test)]
@@ -190,20 +221,35 @@ mod tests {
     use crate::toybench::Measured;
 
     #[test]
-    fn the_truth_is_told_from_all_other_prompts_with_and_without_colour() {
-        let controls = Controls::measure(&Bench::load().unwrap());
+    fn the_truth_is_found_with_and_without_colour_and_flat_or_soft_ones_agree_less() {
+        let controls = Controls::measure(&Bench::toybench().unwrap()).unwrap();
         assert_eq!(
-            controls,
-            Controls {
-                truth: 1.0,
-                truth_textureless: 1.0
-            }
+            (
+                controls.truth,
+                controls.truth_textureless,
+                controls.truth_pool
+            ),
+            (1.0, 1.0, Some(1.0))
         );
+        assert_eq!((controls.flat.len(), controls.blurred.len()), (40, 40));
+        for (flat, soft) in controls.flat.iter().zip(&controls.blurred) {
+            assert!(
+                (flat.iou - 1.0).abs() < 1e-9 && flat.psnr < 35.0,
+                "{flat:?}"
+            );
+            assert!(soft.sharpness < 0.1 && soft.iou > 0.3, "{soft:?}");
+        }
     }
 
     #[test]
     fn a_report_counts_what_is_found() {
-        let bench = Bench::load().unwrap();
+        let bench = Bench::toybench().unwrap();
+        let agreement = |iou: f64| Agreement {
+            iou,
+            psnr: 10.0,
+            ssim: 0.7,
+            sharpness: 0.2,
+        };
         let score = |prompt: usize, nearest: usize| {
             let distances: Vec<f64> = (0..bench.prompts.len())
                 .map(|i| if i == nearest { 0.1 } else { 0.2 })
@@ -212,12 +258,13 @@ mod tests {
                 prompt: bench.prompts[prompt].clone(),
                 seed: 0,
                 held_out: false,
-                iou: 0.5,
-                psnr: 10.0,
+                volume: agreement(0.5),
+                mesh: agreement(0.4),
                 chamfer: 0.1,
                 janus: (prompt == 0).then_some(0.4),
                 distances_textureless: distances.clone(),
                 distances,
+                found_in_pool: Some(prompt == 1),
                 cost: Measured {
                     seconds: 60.0,
                     peak_mib: None,
@@ -235,10 +282,14 @@ mod tests {
             (mean(report.r_precision), mean(report.r_precision_shuffled)),
             (0.5, 0.25)
         );
-        assert_eq!((mean(report.janus), mean(report.iou)), (0.4, 0.5));
-        let again = [0.4, 0.6].map(|iou| Score { iou, ..score(0, 0) });
+        assert_eq!((mean(report.janus), mean(report.volume.iou)), (0.4, 0.5));
+        let again = [0.4, 0.6].map(|iou| Score {
+            volume: agreement(iou),
+            ..score(0, 0)
+        });
         let iou = Report::new(&bench, again.into(), None)
             .unwrap()
+            .volume
             .iou
             .unwrap();
         assert!(
@@ -248,12 +299,14 @@ mod tests {
         let text = table(&bench, &report);
         assert!(
             text.contains(
-                "| a squirrel | 0 |  | 0.500 | 10.0 | 0.100 | 0.40 | itself | itself | 60 | – |"
+                "| a squirrel | 0 |  | 0.500 | 10.0 | 0.700 | 0.20 | 0.400 | 10.0 | 0.100 | 0.40 | itself \
+                 | itself |  | 60 | – |"
             ),
             "{text}"
         );
         assert!(
-            text.contains("| R-Precision, colour (%) | 50.0 |") && text.contains("*a giraffe*"),
+            text.contains("| R-Precision of 40, colour (%) | 50.0 |")
+                && text.contains("*a giraffe*"),
             "{text}"
         );
         assert!(

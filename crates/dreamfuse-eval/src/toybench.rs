@@ -1,43 +1,29 @@
 //! ToyBench: forty prompts of the toybox world, each run compared with the truth and told from the other prompts' truths.
 
+use crate::agreement::{Agreement, agreement};
 use crate::chamfer::{chamfer, surface};
 use crate::janus::janus;
+use crate::lists::{toybench_prompts, validation_prompts};
+use crate::pool::Pool;
 use crate::retrieval::{distances, nearest};
-use crate::silhouette::agreement;
-use crate::views::{Mode, RING, Subject, VIEWS, cameras};
+use crate::views::{Mode, RING, Subject, cameras};
 use dreamfuse_core::Picture;
 use dreamfuse_mesh::{Mesh, MeshError};
 use dreamfuse_toybox::{CaptionSampler, CaptionShares, ParseError, Scene, Sentence, parse};
 use serde::{Deserialize, Serialize};
+use std::sync::OnceLock;
 
 /// A run cannot be compared.
 #[derive(Debug, thiserror::Error)]
 pub enum EvalError {
     #[error("{prompt:?} is no sentence of the toybox: {reason}")]
     NoTruth { prompt: String, reason: ParseError },
-    #[error("{0:?} is no prompt of ToyBench")]
+    #[error("{0:?} is not in the list of prompts")]
     NoPrompt(String),
+    #[error("{0}")]
+    Prompt(String),
     #[error("the truth has no surface: {0}")]
     Surface(#[from] MeshError),
-}
-
-/// The prompts of a list: its lines without comments.
-fn lines(list: &str) -> Vec<String> {
-    list.lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .map(Into::into)
-        .collect()
-}
-
-/// All prompts.
-pub fn prompts() -> Vec<String> {
-    lines(include_str!("../../../prompts/toybench.txt"))
-}
-
-/// The prompts of the daily version.
-pub fn quick_prompts() -> Vec<String> {
-    lines(include_str!("../../../prompts/toybench-6.txt"))
 }
 
 /// What a run cost.
@@ -48,42 +34,58 @@ pub struct Measured {
     pub peak_mib: Option<f64>,
 }
 
-/// One run's figures, means over [`VIEWS`] views.
+/// One run's figures.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     pub prompt: String,
     pub seed: u64,
     /// Whether training never saw the combination.
     pub held_out: bool,
-    /// Intersection over union of the silhouettes.
-    pub iou: f64,
-    /// Of albedo on neutral grey, inside the union of the silhouettes, in dB.
-    pub psnr: f64,
-    /// In units of the world, whose scenes have a radius of 0.85.
+    /// The volume beside the truth.
+    pub volume: Agreement,
+    /// The exported mesh beside the truth.
+    pub mesh: Agreement,
+    /// Of the mesh, in units of the world, whose scenes have a radius of 0.85.
     pub chamfer: f64,
     /// See [`janus`].
     pub janus: Option<f64>,
     /// Distances from the scenes of all prompts, in their order.
     pub distances: Vec<f64>,
     pub distances_textureless: Vec<f64>,
+    /// Whether the prompt's own caption is the nearest of the pool, where the list has one.
+    pub found_in_pool: Option<bool>,
     pub cost: Measured,
 }
 
-/// The prompts with their scenes.
+/// Prompts with their scenes.
 pub struct Bench {
     pub prompts: Vec<String>,
     sentences: Vec<Sentence>,
     scenes: Vec<Scene>,
     captions: CaptionSampler,
+    /// Whether [`Pool`]'s first captions are the prompts.
+    has_pool: bool,
+    pool: OnceLock<Pool>,
 }
 
 impl Bench {
-    /// The forty prompts.
+    /// ToyBench's forty prompts.
     ///
     /// # Errors
     /// When one has no ground truth.
-    pub fn load() -> Result<Self, EvalError> {
-        let prompts = prompts();
+    pub fn toybench() -> Result<Self, EvalError> {
+        Self::new(toybench_prompts(), true)
+    }
+
+    /// The forty prompts by which choices are made.
+    ///
+    /// # Errors
+    /// When one has no ground truth.
+    pub fn validation() -> Result<Self, EvalError> {
+        Self::new(validation_prompts(), false)
+    }
+
+    fn new(prompts: Vec<String>, has_pool: bool) -> Result<Self, EvalError> {
         let sentence = |prompt: &String| {
             parse(prompt).map_err(|reason| EvalError::NoTruth {
                 prompt: prompt.clone(),
@@ -94,12 +96,13 @@ impl Bench {
             .iter()
             .map(sentence)
             .collect::<Result<Vec<_>, _>>()?;
-        let scenes = sentences.iter().map(Scene::canonical).collect();
         Ok(Self {
+            scenes: sentences.iter().map(Scene::canonical).collect(),
             prompts,
             sentences,
-            scenes,
             captions: CaptionSampler::new(CaptionShares::default()),
+            has_pool,
+            pool: OnceLock::new(),
         })
     }
 
@@ -108,10 +111,25 @@ impl Bench {
         &self.scenes
     }
 
+    /// The captions of R-Precision's pool, drawn once; none for lists without one.
+    ///
+    /// # Errors
+    /// When a caption has no ground truth.
+    pub fn pool(&self) -> Result<Option<&Pool>, EvalError> {
+        if !self.has_pool {
+            return Ok(None);
+        }
+        if let Some(pool) = self.pool.get() {
+            return Ok(Some(pool));
+        }
+        let pool = Pool::load()?;
+        Ok(Some(self.pool.get_or_init(|| pool)))
+    }
+
     /// The number of a prompt.
     ///
     /// # Errors
-    /// When it is none of the forty.
+    /// When it is not in the list.
     pub fn index_of(&self, prompt: &str) -> Result<usize, EvalError> {
         let found = self.prompts.iter().position(|other| other == prompt);
         found.ok_or_else(|| EvalError::NoPrompt(prompt.into()))
@@ -120,7 +138,7 @@ impl Bench {
     /// Compares what a run made of a prompt with the truth. A run without a surface has an empty mesh.
     ///
     /// # Errors
-    /// When the prompt is none of the forty.
+    /// When the prompt is not in the list.
     pub fn score(
         &self,
         prompt: &str,
@@ -131,25 +149,18 @@ impl Bench {
     ) -> Result<Score, EvalError> {
         let index = self.index_of(prompt)?;
         let truth = &self.scenes[index];
-        let agreements = cameras().into_iter().map(|camera| {
-            agreement(
-                &run.image(&camera, Mode::Albedo),
-                &truth.image(&camera, Mode::Albedo),
-            )
-        });
-        let (iou, psnr) =
-            agreements.fold((0.0, 0.0), |sum, (iou, psnr)| (sum.0 + iou, sum.1 + psnr));
         let from_all = |mode| distances(&[run], &self.scenes, mode).swap_remove(0);
         Ok(Score {
             prompt: prompt.into(),
             seed,
             held_out: self.captions.is_held_out(&self.sentences[index]),
-            iou: iou / VIEWS as f64,
-            psnr: psnr / VIEWS as f64,
+            volume: agreement(run, truth),
+            mesh: agreement(mesh, truth),
             chamfer: chamfer(mesh, &surface(truth)?),
             janus: janus(run, truth),
             distances: from_all(Mode::Albedo),
             distances_textureless: from_all(Mode::Textureless),
+            found_in_pool: self.pool()?.map(|pool| pool.nearest(run) == index),
             cost,
         })
     }
@@ -157,7 +168,7 @@ impl Bench {
     /// Four views of a run, then the same four of the truth.
     ///
     /// # Errors
-    /// When the prompt is none of the forty.
+    /// When the prompt is not in the list.
     pub fn sheet_row(&self, prompt: &str, run: &dyn Subject) -> Result<Vec<Picture>, EvalError> {
         let truth = &self.scenes[self.index_of(prompt)?];
         let shown = cameras().into_iter().skip(RING).step_by(2).take(RING / 2);
@@ -179,13 +190,14 @@ impl Bench {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lists::daily_prompts;
 
     #[test]
     fn the_lists_are_whole_and_a_quarter_is_held_out() {
-        let bench = Bench::load().unwrap();
-        assert_eq!((bench.prompts.len(), quick_prompts().len()), (40, 6));
+        let bench = Bench::toybench().unwrap();
+        assert_eq!((bench.prompts.len(), daily_prompts().len()), (40, 6));
         assert!(
-            quick_prompts()
+            daily_prompts()
                 .iter()
                 .all(|prompt| bench.index_of(prompt).is_ok())
         );
@@ -200,7 +212,7 @@ mod tests {
 
     #[test]
     fn the_truth_is_perfect_and_another_scene_is_not() {
-        let bench = Bench::load().unwrap();
+        let bench = Bench::toybench().unwrap();
         let cost = Measured {
             seconds: 0.0,
             peak_mib: None,
@@ -212,17 +224,25 @@ mod tests {
         };
         let truth = score(&bench.scenes[bench.index_of("a red car").unwrap()]);
         assert!(
-            truth.iou == 1.0
-                && truth.psnr > 90.0
+            truth.volume.iou == 1.0
+                && truth.volume.psnr > 90.0
                 && truth.chamfer < 0.03
-                && truth.janus == Some(0.0),
+                && truth.janus == Some(0.0)
+                && truth.found_in_pool == Some(true),
             "{truth:?}"
+        );
+        // Cut from the truth's distances on a grid, in its colours.
+        assert!(
+            truth.mesh.iou > 0.9 && truth.mesh.iou < 1.0,
+            "{:?}",
+            truth.mesh
         );
         let other = score(&bench.scenes[bench.index_of("a blue umbrella").unwrap()]);
         assert!(
-            other.iou < 0.6 && other.psnr < 15.0 && other.chamfer > 0.08,
+            other.volume.iou < 0.6 && other.volume.psnr < 15.0 && other.chamfer > 0.08,
             "{other:?}"
         );
+        assert_eq!(other.found_in_pool, Some(false));
         let index = bench.index_of("a red car").unwrap();
         assert!(
             Bench::is_found(index, &truth.distances) && !Bench::is_found(index, &other.distances)

@@ -2,6 +2,7 @@
 
 use dreamfuse_core::{Camera, Light, Picture, Shading};
 use dreamfuse_engine::Run;
+use dreamfuse_mesh::{Mesh, MeshLook, draw_with_opacity};
 use dreamfuse_scene::ViewSettings;
 use dreamfuse_toybox::{Look, Scene, render};
 
@@ -12,7 +13,7 @@ pub(crate) const RING: usize = 8;
 /// Elevations of the rings; the first is level, the second is what sheets show.
 const ELEVATIONS: [f32; 3] = [0.0, 0.35, 0.8];
 /// Side of the pictures.
-const SIZE: usize = 64;
+pub(crate) const SIZE: usize = 64;
 const BACKGROUND: f32 = 0.5;
 
 /// What of a surface is shown.
@@ -57,6 +58,22 @@ impl Image {
                 .chunks_exact(SIZE)
                 .flat_map(|row| row.iter().rev().copied())
                 .collect(),
+        }
+    }
+
+    /// The mean of each block of `factor × factor` pixels.
+    pub(crate) fn shrunk(&self, factor: usize) -> Self {
+        let small = SIZE / factor;
+        let mean = |i: usize| {
+            let first = i / small * factor * SIZE + i % small * factor;
+            let block = (0..factor).flat_map(|y| (0..factor).map(move |x| first + y * SIZE + x));
+            let sum = block.fold([0.0; 4], |sum: [f32; 4], pixel| {
+                std::array::from_fn(|c| sum[c] + self.pixels[pixel][c])
+            });
+            sum.map(|value| value / (factor * factor) as f32)
+        };
+        Self {
+            pixels: (0..small * small).map(mean).collect(),
         }
     }
 
@@ -111,6 +128,18 @@ impl Subject for Scene {
         };
         let view = render(self, camera, &look, SIZE);
         Image::new(&view.picture, &view.opacity)
+    }
+}
+
+impl Subject for Mesh {
+    fn image(&self, camera: &Camera, mode: Mode) -> Image {
+        let look = MeshLook {
+            shading: mode.shading(),
+            light: Light::headlight(camera),
+            background: [BACKGROUND; 3],
+        };
+        let (picture, opacity) = draw_with_opacity(self, camera, &look, SIZE);
+        Image::new(&picture, &opacity)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Each ailment of a scene, provoked: it is found, named, and what can be helped by going back is.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use dreamfuse_core::{Camera, Picture, Vec3};
 use dreamfuse_diffusion::{FrozenPrior, NoiseSchedule, ReadText, ScheduleConfig, embedded};
 use dreamfuse_distill::ViewPrompts;
@@ -91,7 +91,7 @@ fn a_healthy_run_hears_nothing() {
 #[test]
 fn an_empty_scene_is_taken_back_and_at_last_given_up() {
     let losses = LossWeights {
-        opacity: 30.0,
+        opacity: 30.0.into(),
         ..LossWeights::default()
     };
     let (found, outcome) = found(RunConfig { losses, ..config() }, &ball([0.3, 0.5, 0.4]));
@@ -116,6 +116,9 @@ type Question<'a> = (Tensor<4>, &'a [usize], ReadText, Option<&'a [Camera]>);
 struct Liar<F>(GroundTruthPrior, F);
 
 impl<F: Fn(&GroundTruthPrior, Question) -> Tensor<4>> FrozenPrior for Liar<F> {
+    fn device(&self) -> Device {
+        self.0.device()
+    }
     fn resolution(&self) -> usize {
         self.0.resolution()
     }
@@ -203,6 +206,10 @@ fn screaming_colours_are_called_saturated() {
 struct Haze(NoiseSchedule);
 
 impl FrozenPrior for Haze {
+    fn device(&self) -> Device {
+        Device::flex()
+    }
+
     fn resolution(&self) -> usize {
         SIZE
     }

@@ -5,6 +5,15 @@ use dreamfuse_core::{Camera, Light, Picture, Shading, Vec3};
 
 /// Samples of a pixel along each side.
 const OVERSAMPLING: usize = 2;
+const SAMPLES: usize = OVERSAMPLING * OVERSAMPLING;
+
+/// How a mesh is shown.
+#[derive(Clone, Copy, Debug)]
+pub struct MeshLook {
+    pub shading: Shading,
+    pub light: Light,
+    pub background: [f32; 3],
+}
 
 /// The mesh from a camera, lit, over a background; a square picture of `size × size` pixels.
 ///
@@ -17,6 +26,24 @@ pub fn draw(
     background: [f32; 3],
     size: usize,
 ) -> Picture {
+    let look = MeshLook {
+        shading: Shading::Lambertian,
+        light: *light,
+        background,
+    };
+    draw_with_opacity(mesh, camera, &look, size).0
+}
+
+/// The mesh from a camera, and the share of each pixel that it covers.
+///
+/// # Panics
+/// When the mesh has no colours or normals.
+pub fn draw_with_opacity(
+    mesh: &Mesh,
+    camera: &Camera,
+    look: &MeshLook,
+    size: usize,
+) -> (Picture, Vec<f32>) {
     let side = OVERSAMPLING * size;
     let place = |position: &[f32; 3]| {
         let [x, y, depth] = camera.project(Vec3::from(*position))?;
@@ -25,7 +52,7 @@ pub fn draw(
     let places: Vec<Option<[f32; 3]>> = mesh.positions.iter().map(place).collect();
     let (mut depths, mut samples) = (
         vec![f32::INFINITY; side * side],
-        vec![background; side * side],
+        vec![look.background; side * side],
     );
     for triangle in &mesh.triangles {
         let [Some(a), Some(b), Some(c)] = triangle.map(|vertex| places[vertex as usize]) else {
@@ -34,11 +61,27 @@ pub fn draw(
         visit([a, b, c], side, |index, depth, weights| {
             if depth < depths[index] {
                 depths[index] = depth;
-                samples[index] = shade(mesh, *triangle, weights, light);
+                samples[index] = shade(mesh, *triangle, weights, look);
             }
         });
     }
-    mean_of_blocks(&samples, size)
+    let pixels = (0..size * size).map(|index| {
+        let block = block(index, size).map(|sample| Vec3::from(samples[sample]));
+        (block.sum::<Vec3>() / SAMPLES as f32).into()
+    });
+    let covered = |index: usize| {
+        let hit = block(index, size).filter(|sample| depths[*sample].is_finite());
+        hit.count() as f32 / SAMPLES as f32
+    };
+    let opacity = (0..size * size).map(covered).collect();
+    (Picture::square(size, pixels.collect()), opacity)
+}
+
+/// The samples of a pixel.
+fn block(index: usize, size: usize) -> impl Iterator<Item = usize> {
+    let side = OVERSAMPLING * size;
+    let first = OVERSAMPLING * (index / size * side + index % size);
+    (0..OVERSAMPLING).flat_map(move |y| (0..OVERSAMPLING).map(move |x| first + y * side + x))
 }
 
 /// Calls `visit` with the number, the depth and the barycentric weights of each sample that a triangle covers. Depths and
@@ -80,7 +123,7 @@ fn cross(a: [f32; 3], b: [f32; 3], c: [f32; 3]) -> f32 {
     (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
 }
 
-fn shade(mesh: &Mesh, triangle: [u32; 3], weights: [f32; 3], light: &Light) -> [f32; 3] {
+fn shade(mesh: &Mesh, triangle: [u32; 3], weights: [f32; 3], look: &MeshLook) -> [f32; 3] {
     let mean = |values: &[[f32; 3]]| {
         let weighted = triangle
             .iter()
@@ -91,26 +134,12 @@ fn shade(mesh: &Mesh, triangle: [u32; 3], weights: [f32; 3], light: &Light) -> [
     let normal = mean(&mesh.normals)
         .try_normalize(1e-12)
         .unwrap_or_else(Vec3::z);
-    Shading::Lambertian.apply(
+    look.shading.apply(
         mean(&mesh.colors).into(),
         mean(&mesh.positions),
         normal,
-        light,
+        &look.light,
     )
-}
-
-fn mean_of_blocks(samples: &[[f32; 3]], size: usize) -> Picture {
-    let side = OVERSAMPLING * size;
-    let pixel = |index: usize| {
-        let first = OVERSAMPLING * (index / size * side + index % size);
-        let block =
-            (0..OVERSAMPLING).flat_map(|y| (0..OVERSAMPLING).map(move |x| first + y * side + x));
-        let sum = block
-            .map(|sample| Vec3::from(samples[sample]))
-            .sum::<Vec3>();
-        (sum / OVERSAMPLING.pow(2) as f32).into()
-    };
-    Picture::square(size, (0..size * size).map(pixel).collect())
 }
 
 #[cfg(test)]

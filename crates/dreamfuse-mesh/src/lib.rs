@@ -13,7 +13,7 @@ mod topology;
 use std::path::{Path, PathBuf};
 
 pub use components::keep_largest;
-pub use draw::draw;
+pub use draw::{MeshLook, draw, draw_with_opacity};
 pub use glb::to_glb;
 pub use grid::DensityGrid;
 pub use iso::{Silhouette, choose_iso};

@@ -20,9 +20,6 @@ pub struct Caption {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CaptionShares {
-    /// Share of the captions that are one of [`FAMOUS`].
-    #[serde(default)]
-    pub famous: f64,
     /// Share of the captions that relate two things.
     pub pairs: f64,
     /// Share of the things that are given a colour.
@@ -40,7 +37,6 @@ pub struct CaptionShares {
 impl Default for CaptionShares {
     fn default() -> Self {
         Self {
-            famous: 0.0,
             pairs: 0.4,
             colors: 0.36,
             materials: 0.16,
@@ -53,13 +49,6 @@ impl Default for CaptionShares {
 
 /// Combinations that training never sees: what evaluation uses to tell composing from remembering.
 pub const HELD_OUT: &str = include_str!("../../../prompts/held-out.txt");
-
-/// Prompts of the field that training may draw as a whole.
-pub const FAMOUS: &str = include_str!("../../../prompts/famous.txt");
-
-/// Kinds that the famous prompts need appear this many times as often.
-const FAMOUS_KINDS: &[&str] = &["squirrel", "easel", "robot", "dinosaur", "tower bridge"];
-const FAMOUS_WEIGHT: usize = 3;
 
 /// How often each relation is drawn.
 const RELATIONS: &[(Relation, u32)] = &[
@@ -82,21 +71,12 @@ const HELD: &[&str] = &[
     "umbrella", "sword", "book",
 ];
 const WORN: &[&str] = &["hat", "crown"];
-const SHOWN: &[&str] = &[
-    "pie chart",
-    "pie chart",
-    "pie chart",
-    "flower",
-    "house",
-    "fish",
-    "tree",
-];
+const SHOWN: &[&str] = &["pie chart", "flower", "house", "fish", "tree"];
 
 /// Draws captions at random, never one whose combination is held out.
 pub struct CaptionSampler {
     shares: CaptionShares,
     held_out: Vec<Sentence>,
-    famous: Vec<Sentence>,
     with_head: Vec<usize>,
     with_hand: Vec<usize>,
     with_seat: Vec<usize>,
@@ -114,7 +94,6 @@ impl CaptionSampler {
         Self {
             shares,
             held_out: sentences(HELD_OUT),
-            famous: sentences(FAMOUS),
             with_head: with(|kit| kit.anchors.head.is_some()),
             with_hand: with(|kit| kit.anchors.hand.is_some()),
             with_seat: with(|kit| kit.anchors.seat.is_some()),
@@ -124,22 +103,22 @@ impl CaptionSampler {
 
     /// A random caption.
     pub fn sample(&self, rng: &mut impl Rng) -> Caption {
+        let sentence = self.draw(rng);
+        Caption {
+            text: vary_words(&sentence, rng),
+            sentence,
+        }
+    }
+
+    fn draw(&self, rng: &mut impl Rng) -> Sentence {
         loop {
-            let sentence = match () {
-                // Nothing is drawn for a share of zero, so that other captions are what they were without it.
-                () if self.shares.famous > 0.0 && rng.random_bool(self.shares.famous) => self
-                    .famous
-                    .choose(rng)
-                    .expect("famous.txt has lines")
-                    .clone(),
-                () if rng.random_bool(self.shares.pairs) => self.pair(rng),
-                () => self.single(rng),
+            let sentence = if rng.random_bool(self.shares.pairs) {
+                self.pair(rng)
+            } else {
+                self.single(rng)
             };
             if !self.is_held_out(&sentence) {
-                return Caption {
-                    text: vary_words(&sentence, rng),
-                    sentence,
-                };
+                return sentence;
             }
         }
     }
@@ -166,15 +145,12 @@ impl CaptionSampler {
         let (relation, _) = *RELATIONS
             .choose_weighted(rng, |(_, weight)| *weight)
             .expect("weights are positive");
-        let easel = index_of("easel");
         let (subject, object) = match relation {
             Relation::PlayingChess => (pick(&self.with_hand, rng), pick(&self.with_hand, rng)),
             Relation::On => (any_kind(rng), pick(&self.with_seat, rng)),
             Relation::Under if rng.random_bool(0.6) => {
                 (any_kind(rng), pick(&self.with_shelter, rng))
             }
-            Relation::At if rng.random_bool(0.5) => (pick(&self.with_hand, rng), easel),
-            Relation::InFrontOf if rng.random_bool(0.3) => (pick(&self.with_hand, rng), easel),
             _ => (any_kind(rng), any_kind(rng)),
         };
         let (mut subject, mut object) = (self.thing(subject, rng), self.thing(object, rng));
@@ -223,11 +199,14 @@ impl CaptionSampler {
 
     /// Something that the kind can wear, hold or show, if it can.
     fn extra(&self, kind: usize, rng: &mut impl Rng) -> Option<(Extra, Box<Phrase>)> {
-        let (extra, names) = match () {
-            () if kind == index_of("easel") => (Extra::Showing, SHOWN),
-            () if self.with_hand.contains(&kind) && rng.random_bool(0.5) => (Extra::Holding, HELD),
-            () if self.with_head.contains(&kind) => (Extra::Wearing, WORN),
-            () => return None,
+        let (extra, names) = if kind == index_of("easel") {
+            (Extra::Showing, SHOWN)
+        } else if self.with_hand.contains(&kind) && rng.random_bool(0.5) {
+            (Extra::Holding, HELD)
+        } else if self.with_head.contains(&kind) {
+            (Extra::Wearing, WORN)
+        } else {
+            return None;
         };
         let mut thing = Phrase::of(index_of(names.choose(rng).expect("names")));
         if extra != Extra::Showing && rng.random_bool(0.4) {
@@ -254,13 +233,7 @@ fn pick(kinds: &[usize], rng: &mut impl Rng) -> usize {
 }
 
 fn any_kind(rng: &mut impl Rng) -> usize {
-    let extra = FAMOUS_KINDS.len() * (FAMOUS_WEIGHT - 1);
-    let roll = rng.random_range(0..KINDS.len() + extra);
-    if roll < KINDS.len() {
-        roll
-    } else {
-        index_of(FAMOUS_KINDS[(roll - KINDS.len()) % FAMOUS_KINDS.len()])
-    }
+    rng.random_range(0..KINDS.len())
 }
 
 fn any_material(rng: &mut impl Rng) -> Material {
@@ -323,24 +296,67 @@ mod tests {
         assert!(!sampler.is_held_out(&parse("a red mushroom").unwrap()));
     }
 
+    /// A sentence with its kinds, colours and materials taken out.
+    fn shape(sentence: &Sentence) -> Sentence {
+        let blank = |phrase: &Phrase| Phrase {
+            kind: 0,
+            color: phrase.color.map(|_| 0),
+            materials: vec![Material::Wood; phrase.materials.len()],
+            extra: phrase.extra.as_ref().map(|(extra, thing)| {
+                let color = thing.color.map(|_| 0);
+                (
+                    *extra,
+                    Box::new(Phrase {
+                        color,
+                        ..Phrase::of(0)
+                    }),
+                )
+            }),
+            ..phrase.clone()
+        };
+        Sentence {
+            subject: blank(&sentence.subject),
+            relation: sentence
+                .relation
+                .as_ref()
+                .map(|(relation, object)| (*relation, blank(object))),
+        }
+    }
+
+    /// Nothing that is evaluated is favoured: in a million draws no caption of ToyBench comes more
+    /// often than the most frequent other caption of its shape.
     #[test]
-    fn famous_prompts_are_drawn_as_often_as_asked() {
-        let sampler = CaptionSampler::new(CaptionShares {
-            famous: 0.3,
-            ..CaptionShares::default()
-        });
+    fn no_caption_of_toybench_comes_more_often_than_the_grammar_draws_it() {
+        const DRAWS: usize = 1_000_000;
+        let sampler = CaptionSampler::new(CaptionShares::default());
+        let toybench = sentences(include_str!("../../../prompts/toybench.txt"));
+        let shapes: Vec<String> = toybench.iter().map(|s| shape(s).to_string()).collect();
+        let mut counts =
+            std::collections::HashMap::<String, std::collections::HashMap<String, usize>>::new();
         let mut rng = stream(8, Purpose::Caption, 0, 0);
-        let drawn: Vec<_> = (0..3000)
-            .map(|_| sampler.sample(&mut rng).sentence)
-            .collect();
-        for line in [
-            "a squirrel at an easel",
-            "a robot and dinosaur playing chess",
-        ] {
-            let sentence = parse(line).unwrap();
-            let share = drawn.iter().filter(|other| **other == sentence).count() as f64
-                / drawn.len() as f64;
-            assert!((0.08..0.12).contains(&share), "{line}: {share}");
+        for _ in 0..DRAWS {
+            let sentence = sampler.draw(&mut rng);
+            let shape = shape(&sentence).to_string();
+            if shapes.contains(&shape) {
+                *counts
+                    .entry(shape)
+                    .or_default()
+                    .entry(sentence.to_string())
+                    .or_default() += 1;
+            }
+        }
+        let evaluated: Vec<String> = toybench.iter().map(ToString::to_string).collect();
+        for (sentence, shape) in evaluated.iter().zip(&shapes) {
+            let of_shape = &counts[shape];
+            let others = of_shape
+                .iter()
+                .filter(|(other, _)| !evaluated.contains(other));
+            let most = *others.map(|(_, count)| count).max().unwrap();
+            let count = of_shape.get(sentence).copied().unwrap_or(0);
+            assert!(
+                count <= most,
+                "{sentence}: {count} times, another {most} times"
+            );
         }
     }
 

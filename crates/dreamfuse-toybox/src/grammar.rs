@@ -59,13 +59,6 @@ pub struct Sentence {
     pub relation: Option<(Relation, Phrase)>,
 }
 
-/// A sentence in words.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Caption {
-    pub text: String,
-    pub sentence: Sentence,
-}
-
 impl Relation {
     /// Every relation with the words that stand between subject and object; the first is canonical.
     pub const WORDS: &[(Self, &[&str])] = &[

@@ -78,7 +78,6 @@ impl TrainConfig {
             ("textureless", self.textureless),
             ("decay_part", self.decay_part),
             ("ema_decay", self.ema_decay),
-            ("captions.famous", captions.famous),
             ("captions.pairs", captions.pairs),
             ("captions.colors", captions.colors),
             ("captions.materials", captions.materials),
@@ -120,6 +119,17 @@ impl TrainConfig {
         self.cameras.check()?;
         self.lights.check()?;
         self.unet().check()
+    }
+
+    /// Reads what a training state says of its configuration. States of version 0.1 have a key for
+    /// three favoured captions, which are gone: captions come from the grammar alone.
+    pub(crate) fn of_state(text: &str) -> Result<Self, String> {
+        let message = |error: toml::de::Error| error.message().replace('\n', " ");
+        let mut keys: toml::Table = toml::from_str(text).map_err(message)?;
+        if let Some(toml::Value::Table(captions)) = keys.get_mut("captions") {
+            captions.remove("famous");
+        }
+        keys.try_into().map_err(message)
     }
 
     /// The configuration as TOML.

@@ -181,7 +181,6 @@ mod tests {
         let files = tokenizer_files(&config);
         let tokenizer = files.tokenizer().unwrap();
         let captions = CaptionSampler::new(CaptionShares {
-            famous: 0.0,
             pairs: 0.9,
             colors: 0.1,
             materials: 0.9,

@@ -7,7 +7,7 @@ use crate::denoiser::Denoiser;
 use burn::tensor::Device;
 use dreamfuse_core::Camera;
 use dreamfuse_diffusion::{NoiseSchedule, Tokenizer};
-use dreamfuse_toybox::{CaptionSampler, CaptionShares};
+use dreamfuse_toybox::CaptionSampler;
 
 /// Noise levels that are measured, of `[0, 1]`.
 pub(crate) const LEVELS: [f64; 6] = [0.1, 0.3, 0.5, 0.7, 0.85, 0.95];
@@ -31,12 +31,9 @@ pub struct HeldOut {
     pub loss_other_azimuth: f32,
 }
 
-/// The measured pictures: all with caption and camera, none of the famous prompts' own share.
+/// The measured pictures: all with caption and camera.
 pub(crate) fn batch(config: &TrainConfig, tokenizer: &Tokenizer) -> Batch {
-    let captions = CaptionSampler::new(CaptionShares {
-        famous: 0.0,
-        ..config.captions
-    });
+    let captions = CaptionSampler::new(config.captions);
     let config = TrainConfig {
         seed: SEED,
         batch: PICTURES,

@@ -166,7 +166,9 @@ impl Trainer {
     /// When the file is damaged or was written with another configuration.
     pub fn resume_from(mut self, path: &Path) -> Result<Self, TrainError> {
         let saved = state::load(path)?;
-        if saved.config != self.config.to_toml() {
+        let config = TrainConfig::of_state(&saved.config)
+            .map_err(|reason| TrainError::State(format!("{}: {reason}", path.display())))?;
+        if config != self.config {
             return Err(TrainError::State(format!(
                 "{} was written with another configuration; start from its weights with --init-from instead",
                 path.display()

@@ -192,7 +192,7 @@ fn open_or_create(
     match RunFolder::open(root) {
         Ok((folder, _)) => {
             let resumed = Run::resume(&folder, config.clone(), prior, &mut |message| {
-                eprintln!("warning: {message}")
+                eprintln!("warning: {message}");
             });
             match resumed {
                 Err(EngineError::NoCheckpoint(_)) => Ok((folder, Run::new(config, prior)?)),

@@ -1,6 +1,7 @@
 //! What can be typed.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use dreamfuse_core::Scheduled;
 use dreamfuse_diffusion::{LoraSource, Precision};
 use std::path::PathBuf;
 
@@ -92,9 +93,10 @@ pub struct RunArgs {
     /// Side of a view in pixels; as the prior's pictures, 64 at most, by default.
     #[arg(long, value_name = "N")]
     pub render_size: Option<usize>,
-    /// Strength of classifier-free guidance, in diffusers' convention [default: 5].
+    /// Strength of classifier-free guidance, in diffusers' convention; START:END moves as guidance.ramp of the
+    /// configuration says [default: 5].
     #[arg(long, value_name = "S")]
-    pub guidance_scale: Option<f64>,
+    pub guidance_scale: Option<Scheduled>,
     /// Views of a step [default: 4].
     #[arg(long, value_name = "N")]
     pub views: Option<usize>,
@@ -143,6 +145,8 @@ pub enum PriorCommand {
     Inspect(InspectArgs),
     /// Encode prompts ahead of runs, which then need no text encoder.
     Embed(EmbedArgs),
+    /// Measure what a prior knows of the toybox: its one-step estimates beside the truth.
+    Score(ScoreArgs),
     /// List the words that the built-in prior knows.
     Words,
 }
@@ -206,6 +210,18 @@ pub struct InspectArgs {
     /// The strip, a PNG.
     #[arg(short, long, value_name = "FILE", default_value = "inspect.png")]
     pub out: PathBuf,
+}
+
+#[derive(Args)]
+pub struct ScoreArgs {
+    /// A file with a sentence of the toybox on each line; the forty of validation by default.
+    #[arg(long, value_name = "FILE")]
+    pub prompts: Option<PathBuf>,
+    /// Print every prompt's figures as JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub source: PriorArgs,
 }
 
 #[derive(Args)]
@@ -299,6 +315,9 @@ pub struct ToyBenchArgs {
     /// The daily version: six prompts.
     #[arg(long)]
     pub quick: bool,
+    /// The forty prompts by which choices are made, instead of ToyBench's.
+    #[arg(long, conflicts_with = "quick")]
+    pub validation: bool,
     /// Distil from the true pictures, in albedo, instead of a prior's: what is missing then is not the prior's fault.
     #[arg(long)]
     pub truth: bool,

@@ -48,7 +48,7 @@ pub fn clip(args: &ClipArgs) -> anyhow::Result<ExitCode> {
             .expect("every prompt is in the list");
         let prior = load_prior(&config)?;
         let run = Run::resume(&folder, config, &prior, &mut |message| {
-            eprintln!("warning: {message}")
+            eprintln!("warning: {message}");
         })?;
         let (done, all) = (run.step_count(), run.config.steps);
         ensure!(

@@ -7,7 +7,7 @@ use dreamfuse_core::files::{create_folder, write_atomically};
 use dreamfuse_distill::Method;
 use dreamfuse_engine::{RunConfig, load_prior};
 use dreamfuse_eval::{
-    Bench, Controls, GroundTruthPrior, Report, Study, ablation_table, quick_prompts, table,
+    Bench, Controls, GroundTruthPrior, Report, Study, ablation_table, daily_prompts, table,
 };
 use std::path::Path;
 use std::process::ExitCode;
@@ -49,7 +49,11 @@ fn asking_the_truth(config: RunConfig) -> anyhow::Result<RunConfig> {
 
 /// `dreamfuse eval toybench`.
 pub fn toybench(args: &ToyBenchArgs) -> anyhow::Result<ExitCode> {
-    let bench = Bench::load()?;
+    let bench = if args.validation {
+        Bench::validation()?
+    } else {
+        Bench::toybench()?
+    };
     let config = configure(&args.bench)?;
     let config = if args.truth {
         asking_the_truth(config)?
@@ -57,7 +61,7 @@ pub fn toybench(args: &ToyBenchArgs) -> anyhow::Result<ExitCode> {
         config
     };
     let prompts = if args.quick {
-        quick_prompts()
+        daily_prompts()
     } else {
         bench.prompts.clone()
     };
@@ -86,7 +90,7 @@ pub fn toybench(args: &ToyBenchArgs) -> anyhow::Result<ExitCode> {
     }
     // Others may still be at work; who comes last measures what all are held against.
     if folder.is_done() && !folder.controls_path().exists() {
-        write_json(&folder.controls_path(), &Controls::measure(&bench))?;
+        write_json(&folder.controls_path(), &Controls::measure(&bench)?)?;
     }
     print!("{}", table(&bench, &folder.report(&bench)?));
     Ok(ExitCode::SUCCESS)
@@ -94,7 +98,7 @@ pub fn toybench(args: &ToyBenchArgs) -> anyhow::Result<ExitCode> {
 
 /// `dreamfuse eval ablation`.
 pub fn ablation(args: &AblationArgs) -> anyhow::Result<ExitCode> {
-    let bench = Bench::load()?;
+    let bench = Bench::toybench()?;
     let study = match args.study {
         StudyName::Paper => Study::Paper,
         StudyName::Pairs => Study::Pairs,

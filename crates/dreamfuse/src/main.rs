@@ -51,55 +51,53 @@ fn main() -> ExitCode {
 
 /// An error and its causes in one line, each told once.
 fn with_causes(error: &anyhow::Error) -> String {
-    error
-        .chain()
-        .map(ToString::to_string)
-        .fold(String::new(), |told, cause| match () {
-            () if told.is_empty() => cause,
-            () if told.contains(&cause) => told,
-            () => format!("{told}: {cause}"),
-        })
+    let mut told = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if told.is_empty() {
+            told = cause;
+        } else if !told.contains(&cause) {
+            told = format!("{told}: {cause}");
+        }
+    }
+    told
 }
 
 fn run(cli: cli::Cli) -> anyhow::Result<ExitCode> {
-    use cli::{Command, EvalCommand, PriorCommand};
+    use cli::Command;
     cli::set_threads(cli.threads)?;
     match cli.command {
         None => optimize::start(&cli.run),
         Some(Command::Plan(args)) => plan::plan(&args),
         Some(Command::Resume(args)) => optimize::resume(&args),
         Some(Command::Export(args)) => optimize::export(&args),
-        Some(Command::Prior {
-            command: PriorCommand::Train(args),
-        }) => prior::train(&args),
-        Some(Command::Prior {
-            command: PriorCommand::Sample(args),
-        }) => prior::sample(&args),
-        Some(Command::Prior {
-            command: PriorCommand::Inspect(args),
-        }) => inspect::inspect(&args),
-        Some(Command::Prior {
-            command: PriorCommand::Embed(args),
-        }) => embed::embed(&args),
-        Some(Command::Prior {
-            command: PriorCommand::Words,
-        }) => prior::words(),
-        Some(Command::Eval {
-            command: EvalCommand::Toybench(args),
-        }) => evaluate::toybench(&args),
+        Some(Command::Prior { command }) => run_prior(command),
+        Some(Command::Eval { command }) => run_eval(command),
+        Some(Command::Doctor) => doctor::report(),
+    }
+}
+
+fn run_prior(command: cli::PriorCommand) -> anyhow::Result<ExitCode> {
+    use cli::PriorCommand;
+    match command {
+        PriorCommand::Train(args) => prior::train(&args),
+        PriorCommand::Sample(args) => prior::sample(&args),
+        PriorCommand::Inspect(args) => inspect::inspect(&args),
+        PriorCommand::Embed(args) => embed::embed(&args),
+        PriorCommand::Score(args) => prior::score(&args),
+        PriorCommand::Words => prior::words(),
+    }
+}
+
+fn run_eval(command: cli::EvalCommand) -> anyhow::Result<ExitCode> {
+    use cli::EvalCommand;
+    match command {
+        EvalCommand::Toybench(args) => evaluate::toybench(&args),
+        EvalCommand::Ablation(args) => evaluate::ablation(&args),
         #[cfg(feature = "clip")]
-        Some(Command::Eval {
-            command: EvalCommand::Clip(args),
-        }) => clip::clip(&args),
+        EvalCommand::Clip(args) => clip::clip(&args),
         #[cfg(not(feature = "clip"))]
-        Some(Command::Eval {
-            command: EvalCommand::Clip(_),
-        }) => {
+        EvalCommand::Clip(_) => {
             anyhow::bail!("this binary has no CLIP in it; build it with --features clip")
         }
-        Some(Command::Eval {
-            command: EvalCommand::Ablation(args),
-        }) => evaluate::ablation(&args),
-        Some(Command::Doctor) => doctor::report(),
     }
 }

@@ -164,7 +164,7 @@ fn listen(event: &Event, bar: &ProgressBar) {
                 warn(format!(
                     "step {step}: {}{back}. What helps: {remedy}",
                     ailment.name()
-                ))
+                ));
             });
         }
         Event::Interrupted { .. } => bar.abandon(),

@@ -35,6 +35,10 @@ struct StandIn {
 }
 
 impl FrozenPrior for StandIn {
+    fn device(&self) -> Device {
+        Device::flex()
+    }
+
     fn resolution(&self) -> usize {
         self.cost.resolution
     }
@@ -87,7 +91,7 @@ fn seconds(work: Work, cost: &Cost, pictures: usize, precision: Precision) -> f6
                 settings.clone(),
             )
             .into_data(),
-        )
+        );
     };
     let tokens = Tensor::<2>::full([pictures * height * width, channels], 0.5, &device);
     let linear = Tensor::<2>::full([channels, 4 * channels], 0.5, &device);

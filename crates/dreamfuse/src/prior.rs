@@ -1,6 +1,6 @@
 //! `dreamfuse prior …`.
 
-use crate::cli::{SampleArgs, SamplerName, TrainArgs};
+use crate::cli::{SampleArgs, SamplerName, ScoreArgs, TrainArgs};
 use crate::{hub, interrupt, progress, words as prompt_words};
 use anyhow::{Context, anyhow, bail, ensure};
 use burn::tensor::Device;
@@ -9,6 +9,9 @@ use dreamfuse_core::{Camera, Picture};
 use dreamfuse_diffusion::sampler::{SampleOptions, sample as draw};
 use dreamfuse_diffusion::{FrozenPrior, Pipeline, Sampler, embedded};
 use dreamfuse_engine::device;
+use dreamfuse_eval::{
+    Closeness, LEVELS, knowledge, knowledge_table, lines, mean_knowledge, validation_prompts,
+};
 use dreamfuse_toybox::words::by_topic;
 use dreamfuse_train::{HeldOut, Progress, TrainConfig, Trainer};
 use std::fs::OpenOptions;
@@ -137,11 +140,23 @@ fn keep(args: &TrainArgs, trainer: &Trainer, now: Progress, loss: f32) -> anyhow
                 now.step, h.level
             )
         };
-        let lines: Vec<String> = trainer.held_out().iter().map(line).collect();
+        let held_out: Vec<String> = trainer.held_out().iter().map(line).collect();
         append(
             &args.out.join("held-out.csv"),
             "step,t,loss,loss with another caption,loss with another azimuth",
-            &lines,
+            &held_out,
+        )?;
+        let known = mean_knowledge(&knowledge(&prior, &validation_prompts())?);
+        let line = |(t, k): (&f64, &Closeness)| {
+            format!(
+                "{},{t},{:.3},{:.3},{:.4}",
+                now.step, k.psnr, k.psnr_own_color, k.iou
+            )
+        };
+        append(
+            &args.out.join("knowledge.csv"),
+            "step,t,PSNR,PSNR with the true mean colour,soft IoU",
+            &LEVELS.iter().zip(&known).map(line).collect::<Vec<_>>(),
         )?;
     }
     Ok(())
@@ -252,6 +267,27 @@ pub fn sample(args: &SampleArgs) -> anyhow::Result<ExitCode> {
     )?;
     write_atomically(&args.out, &picture.to_png())?;
     println!("{}", args.out.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `dreamfuse prior score`.
+pub fn score(args: &ScoreArgs) -> anyhow::Result<ExitCode> {
+    let prompts = match &args.prompts {
+        None => validation_prompts(),
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .with_context(|| format!("cannot read {}", path.display()))?;
+            lines(&text)
+        }
+    };
+    ensure!(!prompts.is_empty(), "the list of prompts is empty");
+    let prior = hub::load(&args.source.prior, &args.source.loras)?;
+    let scores = knowledge(&prior, &prompts)?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&scores)?);
+    } else {
+        print!("{}", knowledge_table(&scores));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
