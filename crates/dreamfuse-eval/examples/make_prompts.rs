@@ -4,7 +4,7 @@
 #![allow(clippy::print_stdout, reason = "an example says what it did")]
 
 use dreamfuse_core::{Purpose, stream};
-use dreamfuse_eval::{Image, apart, small_views, toybench_prompts};
+use dreamfuse_eval::{Image, apart, scene_views, toybench_prompts};
 use dreamfuse_toybox::grammar::{Extra, Phrase, Relation, Sentence, Size};
 use dreamfuse_toybox::kinds::KINDS;
 use dreamfuse_toybox::material::{COLORS, MATERIALS};
@@ -75,7 +75,7 @@ impl Chosen {
         if parse(&text).as_ref() != Ok(sentence) {
             return false;
         }
-        let views = small_views(&Scene::canonical(sentence));
+        let views = scene_views(&Scene::canonical(sentence));
         let is_new = self.views.iter().all(|other| apart(&views, other) > LEAST);
         if is_new {
             self.texts.push(text);

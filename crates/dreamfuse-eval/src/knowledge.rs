@@ -19,8 +19,9 @@ const ELEVATION: f32 = 0.35;
 /// Azimuths: two groups of four, a quarter of a turn apart as priors of several views want them.
 const VIEWS: usize = 8;
 
-/// A pixel this far from the background, in its most different channel, is fully there.
-const PRESENT: f32 = 0.1;
+/// How far a pixel is from the background, in its most different channel, before it is there at all,
+/// and when it is fully there: faint noise on an empty background is no shape.
+const PRESENT: [f32; 2] = [0.05, 0.2];
 
 /// How near estimates come to the truth at one noise level, means over images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -187,7 +188,8 @@ fn closeness(image: &Picture, truth: &View) -> Closeness {
 /// How far a pixel differs from the background, 0 to 1.
 fn presence(pixel: &[f32; 3], background: [f32; 3]) -> f32 {
     let difference = (0..3).map(|c| (pixel[c] - background[c]).abs());
-    (difference.fold(0.0, f32::max) / PRESENT).min(1.0)
+    let [none, full] = PRESENT;
+    ((difference.fold(0.0, f32::max) - none) / (full - none)).clamp(0.0, 1.0)
 }
 
 /// PSNR of a mean squared error of values in `[0, 1]`.

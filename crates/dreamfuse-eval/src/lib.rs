@@ -24,7 +24,7 @@ pub use ground_truth::GroundTruthPrior;
 pub use janus::janus;
 pub use knowledge::{Closeness, Knowledge, LEVELS, knowledge, knowledge_table, mean_knowledge};
 pub use lists::{daily_prompts, lines, toybench_prompts, validation_prompts};
-pub use pool::{Pool, apart, small_views};
+pub use pool::{Pool, apart, scene_views};
 pub use report::{Report, table};
 pub use retrieval::{distances, nearest};
 pub use toybench::{Bench, EvalError, Measured, Score};

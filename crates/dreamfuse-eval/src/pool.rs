@@ -4,16 +4,17 @@
 use crate::lists::pool_captions;
 use crate::retrieval::nearest;
 use crate::toybench::EvalError;
-use crate::views::{Image, Mode, RING, Subject, cameras, difference};
-use dreamfuse_toybox::{Scene, parse};
+use crate::views::{Image, Mode, RING, SIZE, Subject, cameras, difference};
+use dreamfuse_core::Camera;
+use dreamfuse_toybox::{Look, Scene, parse, render};
 use rayon::prelude::*;
 
-/// Pixels of a view whose mean is compared, along each side: the views are shrunk to 32 × 32.
-pub(crate) const BLOCK: usize = 2;
+/// Side of the compared views.
+const SMALL: usize = 32;
 
 /// The captions' scenes, drawn from eight sides.
 pub struct Pool {
-    /// For each caption its views in albedo, shrunk.
+    /// For each caption its views in albedo.
     views: Vec<Vec<Image>>,
 }
 
@@ -35,13 +36,14 @@ impl Pool {
             .map(scene)
             .collect::<Result<_, EvalError>>()?;
         Ok(Self {
-            views: scenes.par_iter().map(|scene| small_views(scene)).collect(),
+            views: scenes.par_iter().map(scene_views).collect(),
         })
     }
 
     /// The number of the caption that is nearest to a subject.
     pub fn nearest(&self, subject: &dyn Subject) -> usize {
-        let ours = small_views(subject);
+        let image = |camera| subject.image(&camera, Mode::Albedo).shrunk(SIZE / SMALL);
+        let ours: Vec<Image> = sides().map(image).collect();
         let distances: Vec<f64> = self
             .views
             .par_iter()
@@ -51,11 +53,18 @@ impl Pool {
     }
 }
 
-/// Views of the ring that sheets show, in albedo, shrunk.
-pub fn small_views(subject: &dyn Subject) -> Vec<Image> {
-    let ring = cameras().into_iter().skip(RING).take(RING);
-    ring.map(|camera| subject.image(&camera, Mode::Albedo).shrunk(BLOCK))
-        .collect()
+/// The ring of views that sheets show.
+fn sides() -> impl Iterator<Item = Camera> {
+    cameras().into_iter().skip(RING).take(RING)
+}
+
+/// A scene from eight sides, in albedo.
+pub fn scene_views(scene: &Scene) -> Vec<Image> {
+    let image = |camera: Camera| {
+        let view = render(scene, &camera, &Look::albedo(&camera), SMALL);
+        Image::new(&view.picture, &view.opacity)
+    };
+    sides().map(image).collect()
 }
 
 /// The mean difference of two sets of views.

@@ -40,7 +40,7 @@ pub struct Image {
 }
 
 impl Image {
-    fn new(picture: &Picture, opacity: &[f32]) -> Self {
+    pub(crate) fn new(picture: &Picture, opacity: &[f32]) -> Self {
         let pixel = |([r, g, b], a): (&[f32; 3], &f32)| {
             let behind = (1.0 - a) * BACKGROUND;
             [r - behind, g - behind, b - behind, *a]

@@ -93,8 +93,7 @@ pub struct RunArgs {
     /// Side of a view in pixels; as the prior's pictures, 64 at most, by default.
     #[arg(long, value_name = "N")]
     pub render_size: Option<usize>,
-    /// Strength of classifier-free guidance, in diffusers' convention; START:END moves as guidance.ramp of the
-    /// configuration says [default: 5].
+    /// Strength of classifier-free guidance, in diffusers' convention; START:END changes it over the run [default: 5].
     #[arg(long, value_name = "S")]
     pub guidance_scale: Option<Scheduled>,
     /// Views of a step [default: 4].
@@ -435,6 +434,7 @@ mod tests {
     #[test]
     fn the_help_tells_the_defaults() {
         let help = Cli::command().render_long_help().to_string();
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
         let default = dreamfuse_engine::RunConfig::default();
         let (steps, seed, scale, views) = (
             default.steps,
@@ -445,7 +445,7 @@ mod tests {
         for told in [
             format!("Steps of optimization [default: {steps}]"),
             format!("Same seed, same mesh, on a CPU [default: {seed}]"),
-            format!("convention [default: {scale}]"),
+            format!("over the run [default: {scale}]"),
             format!("Views of a step [default: {views}]"),
         ] {
             assert!(help.contains(&told), "{told} is not in the help");
