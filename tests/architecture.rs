@@ -37,12 +37,28 @@ fn crates() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The crates of ours that a manifest depends on.
+/// The crates of ours that a manifest depends on, however it says so.
 fn used(manifest: &str) -> Vec<String> {
-    let lines = manifest
-        .lines()
-        .filter_map(|line| line.strip_prefix("dreamfuse-")?.split_once(".workspace"));
-    lines.map(|(name, _)| name.to_owned()).collect()
+    let keys: toml::Table = toml::from_str(manifest).unwrap();
+    let mut used = Vec::new();
+    for table in ["dependencies", "dev-dependencies", "build-dependencies"] {
+        let names = keys.get(table).and_then(|table| table.as_table());
+        let names = names.into_iter().flat_map(toml::Table::keys);
+        used.extend(
+            names
+                .filter_map(|name| name.strip_prefix("dreamfuse-"))
+                .map(String::from),
+        );
+    }
+    used
+}
+
+#[test]
+fn every_way_of_naming_a_dependency_is_seen() {
+    let manifest = "[dependencies]\ndreamfuse-core.workspace = true\n\
+        dreamfuse-mesh = { workspace = true, optional = true }\n\
+        [dev-dependencies.dreamfuse-eval]\nworkspace = true\n";
+    assert_eq!(used(manifest), ["core", "mesh", "eval"]);
 }
 
 #[test]

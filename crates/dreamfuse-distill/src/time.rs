@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// t is uniform between two bounds that move linearly over the first part of a run, then stay: high
 /// noise decides the layout first, low noise the details later (annealing as in MVDream's presets). High noise goes on being
-/// asked to the end: without it things came out too dark (ARCHITECTURE.md).
+/// asked to the end: without it things came out too dark (docs/decisions/0011-high-noise-to-the-end.md).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TimeSchedule {

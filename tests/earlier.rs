@@ -1,0 +1,93 @@
+//! What earlier versions wrote still works. The fixtures are of commit 8b691c5.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod common;
+
+use common::{complaint, run, text};
+use sha2::{Digest, Sha256};
+use std::path::{Path, PathBuf};
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/8b691c5")
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+/// The instruction set that decides the last digits.
+fn instruction_set() -> String {
+    let doctor = String::from_utf8(run(&["doctor"]).stdout).unwrap();
+    let line = doctor
+        .lines()
+        .find(|line| line.starts_with("instruction set"));
+    line.unwrap().split_whitespace().last().unwrap().to_owned()
+}
+
+/// A copy of the fixture's run, with the prior where it lies here.
+fn earlier_run(set: &str, folder: &Path) -> PathBuf {
+    let out = folder.join("run");
+    copy(&fixtures().join(format!("run-{set}")), &out);
+    let prior =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../dreamfuse-diffusion/tests/reference");
+    let config = out.join("config.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let prior = format!("prior = {:?}", prior.display().to_string());
+    std::fs::write(&config, text.replace("prior = \"PRIOR\"", &prior)).unwrap();
+    out
+}
+
+#[test]
+fn a_run_of_an_earlier_version_resumes_to_the_same_bytes() {
+    let (folder, set) = (tempfile::tempdir().unwrap(), instruction_set());
+    let known = fixtures().join(format!("run-{set}"));
+    if !known.exists() {
+        // Another processor: the bytes differ, and the run says so.
+        let out = earlier_run("x86_64-V4", folder.path());
+        let output = run(&["resume", text(&out)]);
+        assert!(output.status.success(), "{}", complaint(&output));
+        assert!(
+            complaint(&output).contains("the bytes will differ"),
+            "{}",
+            complaint(&output)
+        );
+        return;
+    }
+    let out = earlier_run(&set, folder.path());
+    let output = run(&["resume", text(&out)]);
+    assert!(output.status.success(), "{}", complaint(&output));
+    let mesh = Sha256::digest(std::fs::read(out.join("mesh.glb")).unwrap());
+    let digest: String = mesh.iter().map(|byte| format!("{byte:02x}")).collect();
+    let expected = std::fs::read_to_string(known.join("mesh.sha256")).unwrap();
+    assert_eq!(digest, expected.split_whitespace().next().unwrap());
+}
+
+#[test]
+fn a_training_state_of_an_earlier_version_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("training");
+    copy(&fixtures().join("training"), &out);
+    let config = out.join("config.toml");
+    let arguments = ["prior", "train", "--resume", "--steps", "6"];
+    let paths = ["--config", text(&config), "--out", text(&out)];
+    let output = run(&[&arguments[..], &paths[..]].concat());
+    assert!(output.status.success(), "{}", complaint(&output));
+    assert!(
+        complaint(&output).contains("from step 4"),
+        "{}",
+        complaint(&output)
+    );
+    assert!(
+        out.join("weights/unet/diffusion_pytorch_model.safetensors")
+            .exists()
+    );
+}
