@@ -2,10 +2,11 @@
 
 use burn::tensor::{Device, Distribution, Tensor};
 use dreamfuse_core::{Camera, Purpose, stream};
-use dreamfuse_diffusion::unet::{ReadText, UNet, UNetConfig};
+use dreamfuse_diffusion::unet::{FrozenUNet, UNet, UNetConfig};
 use dreamfuse_diffusion::{Pipeline, embedded};
 use dreamfuse_engine::{Run, RunConfig};
 use dreamfuse_kernels::march::Occupancy;
+use dreamfuse_prior::Conditioning;
 use dreamfuse_scene::{OccupancyGrid, Renderer, SceneConfig, SceneField, ViewSettings};
 use dreamfuse_train::{TrainConfig, Trainer};
 use rand::RngExt;
@@ -93,16 +94,17 @@ pub fn small() -> TrainConfig {
 
 /// One guided evaluation: with and without the prompt, in one pass.
 pub struct Evaluation {
-    unet: UNet,
+    unet: FrozenUNet,
     sample: Tensor<4>,
-    text: ReadText,
+    text: Conditioning,
     camera: Tensor<2>,
 }
 
 impl Evaluation {
     pub fn new(config: &UNetConfig, tokens: usize) -> Self {
         let device = Device::flex();
-        let (size, unet) = (config.sample_size, UNet::new(config, &device).frozen());
+        let size = config.sample_size;
+        let unet = FrozenUNet::new(UNet::new(config, &device));
         let text = Tensor::random(
             [2, tokens, config.cross_attention_dim],
             Distribution::Default,
@@ -120,7 +122,7 @@ impl Evaluation {
         self.unet.forward(
             self.sample.clone(),
             &[500, 500],
-            self.text.clone(),
+            &self.text,
             Some(self.camera.clone()),
         )
     }

@@ -1,23 +1,23 @@
 //! Priors from the disk, which only `measure` times.
 
 use burn::tensor::{Device, Distribution, Tensor};
-use dreamfuse_diffusion::unet::ReadText;
-use dreamfuse_diffusion::{FrozenPrior, Pipeline};
+use dreamfuse_diffusion::Pipeline;
+use dreamfuse_prior::{Batch, Conditioning, Prior, Views};
 use std::path::Path;
 
 /// One guided evaluation of a prior, whatever its size.
 pub struct EvaluationOf {
     prior: Pipeline,
     sample: Tensor<4>,
-    text: ReadText,
+    text: Conditioning,
 }
 
 impl EvaluationOf {
     pub fn new(path: &Path) -> Self {
         let prior = Pipeline::load(path, &Device::flex()).unwrap_or_else(|error| panic!("{error}"));
-        let [channels, height, width] = prior.sample_shape();
+        let [channels, height, width] = prior.spec().sample_shape;
         let text = prior
-            .encode(&["a squirrel".to_owned(), String::new()])
+            .condition(&["a squirrel".to_owned(), String::new()])
             .expect("the prompt fits");
         let sample = Tensor::random(
             [2, channels, height, width],
@@ -32,7 +32,11 @@ impl EvaluationOf {
     }
 
     pub fn run(&self) -> Tensor<4> {
-        self.prior
-            .noise(self.sample.clone(), &[500, 500], self.text.clone(), None)
+        self.prior.predict(&Batch::new(
+            self.sample.clone(),
+            &[500, 500],
+            &self.text,
+            Views::Unknown,
+        ))
     }
 }

@@ -13,6 +13,7 @@ pub mod picture;
 pub mod random;
 mod scheduled;
 pub mod shading;
+mod told;
 pub mod view;
 
 pub use background::random_background;
@@ -21,6 +22,7 @@ pub use picture::Picture;
 pub use random::{Purpose, stream};
 pub use scheduled::Scheduled;
 pub use shading::{Light, LightRange, Shading};
+pub use told::Told;
 pub use view::ViewWord;
 
 /// Three-dimensional vector of the world, in f32.

@@ -11,17 +11,15 @@ use crate::checkpoint::CheckpointError;
 use crate::clip_text::ClipTextModel;
 use crate::lora::{Lora, LoraSource, Part};
 use crate::precision::Precision;
-use crate::prior::FrozenPrior;
-use crate::schedule::NoiseSchedule;
 use crate::t5::T5Encoder;
 use crate::text::{ClipPair, EncodedText, TextEncoder, TextPack};
-use crate::unet::{ReadText, UNet};
+use crate::unet::{FrozenUNet, UNet};
 use crate::vae::Vae;
-use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 pub use cost::{Cost, Work};
-use dreamfuse_core::Camera;
+use dreamfuse_core::Told;
 use dreamfuse_kernels::cpu::Workers;
+use dreamfuse_prior::{Batch, Conditioning, Encoded, NoiseSchedule, Prior, PriorSpec};
 pub use files::{Files, Folder};
 pub use plan::{Plan, TextPlan};
 pub use single_file::SingleFile;
@@ -32,7 +30,7 @@ use std::path::Path;
 /// Text encoder, U-Net, schedule and perhaps an autoencoder.
 pub struct Pipeline {
     pub text: TextEncoder,
-    pub unet: UNet,
+    pub unet: FrozenUNet,
     pub schedule: NoiseSchedule,
     /// Words that training used, if the folder says so.
     pub words: Vec<String>,
@@ -54,9 +52,7 @@ pub struct Additions<'a> {
 /// Parts of a batch on a CPU, whatever the number of threads: they decide the last digits.
 const PARTS: usize = 2;
 
-/// The largest network whose weights are prepared: in the form that convolutions multiply with, a 3 × 3 kernel has four
-/// times the numbers.
-const PREPARED_PARAMETERS: usize = 100_000_000;
+/// Values of a transformed 3 × 3 kernel for each of its own.
 const PREPARED_NUMBERS: f64 = 4.0;
 
 const UNET_STEM: &str = "unet/diffusion_pytorch_model";
@@ -153,10 +149,9 @@ impl Pipeline {
             TextPlan::Pack(pack) => TextEncoder::Pack(pack),
         };
         let unet = UNet::load(&plan.unet, adapted(Part::UNet, UNET_STEM)?, device)?;
-        let is_small = unet.num_params() <= PREPARED_PARAMETERS;
         Ok(Self {
             text,
-            unet: if is_small { unet.frozen() } else { unet },
+            unet: FrozenUNet::new(unet),
             schedule: NoiseSchedule::new(plan.schedule),
             words: plan.words,
             space,
@@ -167,53 +162,53 @@ impl Pipeline {
 
     /// With a U-Net that computes with these numbers. A CPU computes each operation in f32 and rounds what comes out.
     pub fn with_precision(mut self, precision: Precision) -> Self {
-        if precision != Precision::F32 {
-            // What was prepared of the former weights goes.
-            self.unet = precision.of(self.unet).frozen();
-        }
+        self.unet = self.unet.cast(precision);
         self
     }
 
-    /// The U-Net's output for pictures `range` of a batch, without the variances that some networks predict besides.
-    fn output(
-        &self,
-        range: Range<usize>,
-        noisy: &Tensor<4>,
-        timesteps: &[usize],
-        text: &ReadText,
-        cameras: Option<&[Camera]>,
-    ) -> Tensor<4> {
-        let (noisy, text) = (
-            noisy.clone().slice_dim(0, range.clone()),
-            text.part(range.clone()),
-        );
-        let cameras = cameras.map(|cameras| &cameras[range.clone()]);
-        let camera = self.camera_tensor(cameras, range.len());
+    /// The U-Net's output for images `range` of a batch, without the variances that some networks predict besides.
+    fn output(&self, batch: &Batch, range: Range<usize>) -> Tensor<4> {
+        let samples = batch.samples().clone().slice_dim(0, range.clone());
+        let text = batch.conditioning().slice(range.clone());
+        let timesteps = &batch.timesteps()[range.clone()];
+        let told = batch.views().told().map(|told| &told[range]);
+        let camera = self.camera_tensor(told, batch.views().per_group(), timesteps.len());
         let channels = self.unet.config().in_channels;
         self.unet
-            .forward(noisy, &timesteps[range], text, camera)
+            .forward(samples, timesteps, &text, camera)
             .narrow(1, 0, channels)
     }
 
-    /// Whether it is told where the camera stands.
+    /// Whether it is conditioned on the camera.
     pub fn takes_camera(&self) -> bool {
         self.unet.config().camera_numbers().is_some()
     }
 
-    /// What the U-Net takes for the cameras of `count` pictures. Cameras that are not known are zeros, and nothing at all for a
-    /// network of several views.
-    fn camera_tensor(&self, cameras: Option<&[Camera]>, count: usize) -> Option<Tensor<2>> {
-        let width = self.unet.config().camera_numbers()?;
-        let values = match (cameras, self.views_together()) {
-            (Some(cameras), 1) => cameras.iter().flat_map(Camera::conditioning).collect(),
-            (Some(cameras), _) => cameras.iter().flat_map(Camera::matrix).collect(),
-            (None, 1) => vec![0.0; count * width],
-            (None, _) => return None,
+    /// What the U-Net takes for the cameras of `count` images. Cameras that are not known are zeros;
+    /// a network of several views that sees single images takes none.
+    fn camera_tensor(
+        &self,
+        told: Option<&[Told]>,
+        per_group: usize,
+        count: usize,
+    ) -> Option<Tensor<2>> {
+        let config = self.unet.config();
+        let width = config.camera_numbers()?;
+        if config.num_views > 1 && per_group == 1 {
+            return None;
+        }
+        let unknown = vec![0.0; width];
+        let numbers = |told: &Told| match told.camera {
+            None => unknown.clone(),
+            Some(camera) if config.num_views > 1 => camera.matrix().to_vec(),
+            Some(camera) => camera.conditioning().to_vec(),
         };
-        Some(Tensor::from_data(
-            TensorData::new(values, [count, width]),
-            &self.device,
-        ))
+        let values = match told {
+            None => unknown.repeat(count),
+            Some(told) => told.iter().flat_map(numbers).collect(),
+        };
+        let data = TensorData::new(values, [count, width]);
+        Some(Tensor::from_data(data, &self.device))
     }
 }
 
@@ -241,25 +236,43 @@ pub fn open(path: &Path) -> Result<Box<dyn Files + '_>, CheckpointError> {
     }
 }
 
-impl FrozenPrior for Pipeline {
+impl Prior for Pipeline {
+    fn spec(&self) -> PriorSpec {
+        let config = self.unet.config();
+        PriorSpec {
+            resolution: config.sample_size * self.space.factor(),
+            sample_shape: [config.in_channels, config.sample_size, config.sample_size],
+            views_per_group: config.num_views,
+            takes_camera: self.takes_camera(),
+        }
+    }
+
     fn device(&self) -> Device {
         self.device.clone()
     }
 
-    fn resolution(&self) -> usize {
-        self.unet.config().sample_size * self.space.factor()
+    fn schedule(&self) -> &NoiseSchedule {
+        &self.schedule
     }
 
-    fn views_together(&self) -> usize {
-        self.unet.config().num_views
+    fn condition(&self, prompts: &[String]) -> Result<Conditioning, String> {
+        let EncodedText { tokens, pooled } = self.text.encode(prompts, &self.device)?;
+        let size = self.spec().resolution;
+        Ok(match pooled {
+            Some(pooled) => self.unet.read_pooled(&tokens, &pooled, size),
+            None => self.unet.read(&tokens),
+        })
     }
 
-    fn sample_shape(&self) -> [usize; 3] {
-        let config = self.unet.config();
-        [config.in_channels, config.sample_size, config.sample_size]
+    fn encode(&self, images: Tensor<4>) -> Encoded<'_> {
+        self.space.encode(images, self.spec().resolution)
     }
 
-    fn keep_clean(&self, clean: Tensor<4>) -> Tensor<4> {
+    fn decode(&self, samples: Tensor<4>) -> Tensor<4> {
+        self.space.decode(samples)
+    }
+
+    fn clamp_clean(&self, clean: Tensor<4>) -> Tensor<4> {
         match (&self.space, self.schedule.config().thresholding()) {
             (Space::Latents(_), _) => clean,
             (Space::Pixels, Some(thresholding)) => thresholding.apply(clean),
@@ -267,64 +280,32 @@ impl FrozenPrior for Pipeline {
         }
     }
 
-    fn schedule(&self) -> &NoiseSchedule {
-        &self.schedule
-    }
-
-    fn encode(&self, prompts: &[String]) -> Result<ReadText, String> {
-        let EncodedText { tokens, pooled } = self.text.encode(prompts, &self.device)?;
-        Ok(match pooled {
-            Some(pooled) => self.unet.read_pooled(&tokens, &pooled, self.resolution()),
-            None => self.unet.read(&tokens),
-        })
-    }
-
-    fn to_own_space(&self, pictures: Tensor<4>) -> Tensor<4> {
-        self.space.of_pictures(pictures, self.resolution())
-    }
-
-    fn to_pictures(&self, own: Tensor<4>) -> Tensor<4> {
-        self.space.to_pictures(own)
-    }
-
-    fn pull_back(
-        &self,
-        pictures: Tensor<4>,
-        gradient: &mut dyn FnMut(Tensor<4>) -> Tensor<4>,
-    ) -> Tensor<4> {
-        self.space.pull_back(pictures, self.resolution(), gradient)
-    }
-
-    fn noise(
-        &self,
-        noisy: Tensor<4>,
-        timesteps: &[usize],
-        text: ReadText,
-        cameras: Option<&[Camera]>,
-    ) -> Tensor<4> {
-        let (count, row) = (timesteps.len(), self.views_together());
-        // Views that make no whole row are seen one by one.
-        let cameras = cameras.filter(|cameras| cameras.len().is_multiple_of(row));
-        let at = |range| self.output(range, &noisy, timesteps, &text, cameras);
-        let row = if cameras.is_some() { row } else { 1 };
+    /// # Panics
+    /// When the views come in groups of another size than the network's.
+    fn predict(&self, batch: &Batch) -> Tensor<4> {
+        let (count, group) = (batch.count(), batch.views().per_group());
+        assert!(
+            group == 1 || group == self.unet.config().num_views,
+            "expected groups of {} views, got {group}",
+            self.unet.config().num_views
+        );
         let output = match &self.workers {
-            None => at(0..count),
-            // Pictures do not depend on each other: threads that have some to themselves wait for each other once,
+            None => self.output(batch, 0..count),
+            // Images do not depend on each other: threads that have some to themselves wait for each other once,
             // not at every operation.
             Some(workers) => {
-                let part = |index: usize| {
-                    index * (count / row) / PARTS * row..(index + 1) * (count / row) / PARTS * row
-                };
-                let parts: Vec<_> = (0..PARTS)
-                    .map(part)
+                let end = |part: usize| part * (count / group) / PARTS * group;
+                let parts: Vec<Range<usize>> = (0..PARTS)
+                    .map(|part| end(part)..end(part + 1))
                     .filter(|part| !part.is_empty())
                     .collect();
-                Tensor::cat(
-                    workers.map(parts.len(), |index| at(parts[index].clone())),
-                    0,
-                )
+                let outputs = workers.map(parts.len(), |index| {
+                    self.output(batch, parts[index].clone())
+                });
+                Tensor::cat(outputs, 0)
             }
         };
-        self.schedule.noise_of(noisy, output, timesteps)
+        self.schedule
+            .noise_of(batch.samples().clone(), output, batch.timesteps())
     }
 }

@@ -63,8 +63,8 @@ mod tests {
     fn the_way_back_is_the_transpose() {
         let device = Device::flex();
         let resize = Resize::new(5, 12, &device);
-        let small = crate::sampler::normal([2, 3, 5, 5], 1, 0, &device);
-        let large = crate::sampler::normal([2, 3, 12, 12], 2, 0, &device);
+        let small = dreamfuse_prior::sampler::normal([2, 3, 5, 5], 1, 0, &device);
+        let large = dreamfuse_prior::sampler::normal([2, 3, 12, 12], 2, 0, &device);
         let product = |a: Tensor<4>, b: Tensor<4>| (a * b).sum().into_scalar::<f32>();
         let (forth, back) = (
             product(resize.forward(small.clone()), large.clone()),

@@ -6,6 +6,7 @@ mod attention;
 mod blocks;
 mod config;
 mod embeddings;
+mod frozen;
 mod text;
 
 use crate::checkpoint::{CheckpointError, Leeway, Renaming, Weights, load_weights, save_weights};
@@ -18,10 +19,13 @@ use burn::nn::{GroupNorm, Linear, LinearConfig};
 use burn::tensor::{DType, Device, FloatDType, Tensor};
 pub(crate) use config::AttentionKind;
 pub use config::{PerLevel, UNetConfig};
+use dreamfuse_prior::Conditioning;
 use embeddings::{Addition, TimestepEmbedding};
+pub use frozen::FrozenUNet;
+pub(crate) use frozen::PREPARED_PARAMETERS;
 use std::cell::Cell;
 use std::path::Path;
-pub use text::ReadText;
+use text::TextConditioning;
 
 /// Predicts the noise (or v) in noisy pictures, given timesteps, text and perhaps a camera.
 #[derive(Module, Debug)]
@@ -117,12 +121,11 @@ impl UNet {
         load_weights(Self::new(config, device), weights, READ, leeway)
     }
 
-    /// Ready for many evaluations: what depends on the weights alone is done once. They must not change any more.
-    pub fn frozen(mut self) -> Self {
+    /// Does what depends on the weights alone once: see [`FrozenUNet`].
+    fn prepare(&mut self) {
         self.down_blocks.iter_mut().for_each(DownBlock::prepare);
         self.mid_block.prepare();
         self.up_blocks.iter_mut().for_each(UpBlock::prepare);
-        self
     }
 
     /// Writes a `diffusion_pytorch_model.safetensors`.
@@ -142,7 +145,7 @@ impl UNet {
     ///
     /// # Panics
     /// When it takes them pooled too: then [`UNet::read_pooled`] is for it.
-    pub fn read(&self, text: &Tensor<3>) -> ReadText {
+    pub fn read(&self, text: &Tensor<3>) -> Conditioning {
         let whole = text.clone().cast(self.conv_in.numbers());
         let pooled = self
             .add_embedding
@@ -153,10 +156,11 @@ impl UNet {
                     panic!("this U-Net takes pooled texts, and none were given")
                 }
             });
-        ReadText {
+        TextConditioning {
             keys_values: self.keys_values(whole),
             pooled,
         }
+        .into()
     }
 
     /// As [`UNet::read`], with the texts pooled too, `[batch, pooled_width]`, for whole pictures with sides of `size` pixels that were
@@ -164,7 +168,7 @@ impl UNet {
     ///
     /// # Panics
     /// When the network does not take pooled texts.
-    pub fn read_pooled(&self, text: &Tensor<3>, pooled: &Tensor<2>, size: usize) -> ReadText {
+    pub fn read_pooled(&self, text: &Tensor<3>, pooled: &Tensor<2>, size: usize) -> Conditioning {
         let Some(Addition::TextTime(embedding)) = &self.add_embedding else {
             panic!("this U-Net takes no pooled texts");
         };
@@ -177,10 +181,11 @@ impl UNet {
             .repeat_dim(0, batch);
         let all = Tensor::cat(vec![pooled.clone(), sizes], 1).cast(numbers);
         let pooled = embedding.forward(all, Nonlinearity::Silu);
-        ReadText {
+        TextConditioning {
             keys_values: self.keys_values(text.clone().cast(numbers)),
             pooled: Some(pooled),
         }
+        .into()
     }
 
     /// Of each cross-attention, in the order of the network.
@@ -213,9 +218,10 @@ impl UNet {
         &self,
         sample: Tensor<4>,
         timesteps: &[usize],
-        text: ReadText,
+        text: &Conditioning,
         camera: Option<Tensor<2>>,
     ) -> Tensor<4> {
+        let text = TextConditioning::from(text);
         let numbers = self.conv_in.numbers();
         let sines = embeddings::sinusoidal(
             timesteps,

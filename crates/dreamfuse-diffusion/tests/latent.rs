@@ -11,7 +11,8 @@ use common::{
 use dreamfuse_diffusion::checkpoint::read_json;
 use dreamfuse_diffusion::text::TextEncoder;
 use dreamfuse_diffusion::vae::{Vae, VaeConfig};
-use dreamfuse_diffusion::{Additions, FrozenPrior, LoraSource, Pipeline, Weights};
+use dreamfuse_diffusion::{Additions, LoraSource, Pipeline, Weights};
+use dreamfuse_prior::Prior;
 use safetensors::tensor::TensorView;
 use safetensors::{SafeTensors, serialize_to_file};
 use std::path::{Path, PathBuf};
@@ -78,7 +79,7 @@ fn the_unets_compute_what_diffusers_computes() {
         let text = pipeline.unet.read(&reference.floats("text_embeddings"));
         let ours = pipeline
             .unet
-            .forward(reference.floats("sample"), &[37, 801], text, None);
+            .forward(reference.floats("sample"), &[37, 801], &text, None);
         assert_close(ours, reference.floats("output"), "output", &folder);
     }
 }
@@ -94,12 +95,12 @@ fn halves_are_as_near_as_pytorchs() {
 fn pictures_become_latents_and_pictures_again() {
     for (folder, pipeline, reference) in models() {
         assert_eq!(
-            (pipeline.resolution(), pipeline.sample_shape()),
+            (pipeline.spec().resolution, pipeline.spec().sample_shape),
             (16, [4, 8, 8])
         );
-        let latents = pipeline.to_own_space(reference.floats("picture"));
+        let latents = pipeline.encode(reference.floats("picture")).samples;
         assert_close(latents, reference.floats("latents"), "latents", &folder);
-        let decoded = pipeline.to_pictures(reference.floats("latents"));
+        let decoded = pipeline.decode(reference.floats("latents"));
         assert_close(
             decoded,
             reference.floats("decoded"),
@@ -112,15 +113,15 @@ fn pictures_become_latents_and_pictures_again() {
 #[test]
 fn gradients_go_back_through_the_encoder() {
     for (folder, pipeline, reference) in models() {
-        let ours = pipeline.pull_back(reference.floats("picture"), &mut |latents| {
-            assert_close(
-                latents,
-                reference.floats("latents"),
-                "latents on the way",
-                &folder,
-            );
-            reference.floats("latents_gradient")
-        });
+        let encoded = pipeline.encode(reference.floats("picture"));
+        let latents = encoded.samples.clone();
+        assert_close(
+            latents,
+            reference.floats("latents"),
+            "latents on the way",
+            &folder,
+        );
+        let ours = encoded.vjp(reference.floats("latents_gradient"));
         assert_close(
             ours,
             reference.floats("picture_gradient"),
@@ -135,14 +136,14 @@ fn the_gradient_of_the_encoder_is_the_slope() {
     let (folder, _, reference) = models().into_iter().next().unwrap();
     let vae = load_vae(&folder);
     let picture = reference.floats::<4>("decoded");
-    let direction = dreamfuse_diffusion::sampler::normal([2, 3, 16, 16], 5, 0, &Device::flex());
+    let direction = dreamfuse_prior::sampler::normal([2, 3, 16, 16], 5, 0, &Device::flex());
     let of_latents = reference.floats::<4>("latents_gradient");
     let value = |step: f64| {
         let latents = vae.encode(picture.clone() + direction.clone() * step);
         f64::from((latents * of_latents.clone()).sum().into_scalar::<f32>())
     };
     let slope = (value(1e-3) - value(-1e-3)) / 2e-3;
-    let gradient = vae.pull_back(picture.clone(), &mut |_| of_latents.clone());
+    let gradient = vae.encode_with_vjp(picture.clone()).vjp(of_latents.clone());
     let ours = f64::from((gradient * direction.clone()).sum().into_scalar::<f32>());
     assert!((ours / slope - 1.0).abs() < 5e-3, "{ours} for {slope}");
 }
@@ -170,7 +171,7 @@ fn adaptations_are_merged() {
         let text = pipeline.unet.read(&reference.floats("text_embeddings"));
         let ours = pipeline
             .unet
-            .forward(reference.floats("sample"), &[37, 801], text, None);
+            .forward(reference.floats("sample"), &[37, 801], &text, None);
         assert_close(
             ours,
             reference.floats("output_lora"),

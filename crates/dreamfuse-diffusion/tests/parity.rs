@@ -5,11 +5,12 @@ mod common;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use common::{Reference, assert_close, copy_folder, folder, relative_error};
-use dreamfuse_core::Camera;
+use dreamfuse_core::{Camera, Told};
 use dreamfuse_diffusion::checkpoint::read_json;
 use dreamfuse_diffusion::clip_text::{ClipTextConfig, ClipTextModel};
 use dreamfuse_diffusion::unet::{UNet, UNetConfig};
-use dreamfuse_diffusion::{CheckpointError, FrozenPrior, Pipeline, Tokenizer, Weights};
+use dreamfuse_diffusion::{CheckpointError, Pipeline, Tokenizer, Weights};
+use dreamfuse_prior::{Batch, Prior, Views};
 use safetensors::SafeTensors;
 use serde_json::json;
 use std::path::Path;
@@ -95,7 +96,7 @@ fn unet_output(unet: &UNet, reference: &Reference) -> Tensor<4> {
     unet.forward(
         reference.floats("sample"),
         &timesteps,
-        unet.read(&reference.floats("text_embeddings")),
+        &unet.read(&reference.floats("text_embeddings")),
         Some(reference.floats("class_labels")),
     )
 }
@@ -128,12 +129,11 @@ fn parts_of_a_batch_are_put_together_in_order() {
         TensorData::new(labels, [3, Camera::CONDITIONING]),
         &Device::flex(),
     );
-    let whole = unet.forward(noisy.clone(), &timesteps, unet.read(&text), Some(labels));
+    let whole = unet.forward(noisy.clone(), &timesteps, &unet.read(&text), Some(labels));
     let right = pipeline.schedule.noise_of(noisy.clone(), whole, &timesteps);
-    let error = relative_error(
-        pipeline.noise(noisy, &timesteps, pipeline.unet.read(&text), Some(&cameras)),
-        right,
-    );
+    let (text, told) = (pipeline.unet.read(&text), cameras.map(Told::camera));
+    let batch = Batch::new(noisy, &timesteps, &text, Views::Each(&told));
+    let error = relative_error(pipeline.predict(&batch), right);
     assert!(error <= 1e-5, "relative error {error:.2e}");
 }
 

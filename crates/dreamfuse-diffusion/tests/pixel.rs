@@ -7,7 +7,8 @@ mod common;
 use burn::tensor::Device;
 use common::{Reference, assert_close, assert_halves_are_as_near_as_pytorchs, copy_folder, folder};
 use dreamfuse_diffusion::text::{TextEncoder, TextPack};
-use dreamfuse_diffusion::{Additions, FrozenPrior, Pipeline};
+use dreamfuse_diffusion::{Additions, Pipeline};
+use dreamfuse_prior::{Batch, Prior, Views};
 
 const TEXTS: [&str; 2] = ["A squirrel  at an easel, painting!", ""];
 const TRICKY: [&str; 8] = [
@@ -68,7 +69,7 @@ fn the_unet_computes_what_diffusers_computes() {
     let text = pipeline.unet.read(&reference.floats("text_embeddings"));
     let ours = pipeline
         .unet
-        .forward(reference.floats("sample"), &[37, 801], text, None);
+        .forward(reference.floats("sample"), &[37, 801], &text, None);
     assert_eq!(ours.dims(), [2, 6, 16, 16]);
     assert_close(ours, reference.floats("output"));
 }
@@ -83,11 +84,16 @@ fn halves_are_as_near_as_pytorchs() {
 fn as_a_prior_it_answers_with_the_noise() {
     let (pipeline, reference) = model();
     assert_eq!(
-        (pipeline.resolution(), pipeline.sample_shape()),
+        (pipeline.spec().resolution, pipeline.spec().sample_shape),
         (16, [3, 16, 16])
     );
-    let text = pipeline.encode(&TEXTS.map(String::from)).unwrap();
-    let ours = pipeline.noise(reference.floats("sample"), &[37, 801], text, None);
+    let text = pipeline.condition(&TEXTS.map(String::from)).unwrap();
+    let ours = pipeline.predict(&Batch::new(
+        reference.floats("sample"),
+        &[37, 801],
+        &text,
+        Views::Unknown,
+    ));
     assert_close(ours, reference.floats::<4>("output").narrow(1, 0, 3));
 }
 
@@ -95,7 +101,7 @@ fn as_a_prior_it_answers_with_the_noise() {
 fn estimates_are_thresholded_as_in_diffusers() {
     let (pipeline, reference) = model();
     assert_close(
-        pipeline.keep_clean(reference.floats("sample")),
+        pipeline.clamp_clean(reference.floats("sample")),
         reference.floats("thresholded"),
     );
 }
@@ -133,7 +139,7 @@ fn texts_that_were_encoded_before_need_no_text_encoder() {
         packed.text.encode(&texts, &Device::flex()).unwrap().tokens,
         reference.floats::<3>("text_embeddings"),
     );
-    let error = packed.encode(&["a robot".into()]).err().unwrap();
+    let error = packed.condition(&["a robot".into()]).err().unwrap();
     assert!(
         error.contains("texts.safetensors") && error.contains("\"a robot\""),
         "{error}"

@@ -16,11 +16,11 @@ use candle_transformers::models::stable_diffusion::vae::{AutoEncoderKL, AutoEnco
 use candle_transformers::models::t5;
 use common::{Reference, folder, relative_error};
 use dreamfuse_diffusion::checkpoint::save_weights;
-use dreamfuse_diffusion::sampler::normal;
 use dreamfuse_diffusion::text::TextEncoder;
 use dreamfuse_diffusion::unet::{UNet, UNetConfig};
 use dreamfuse_diffusion::vae::{Vae, VaeConfig};
 use dreamfuse_diffusion::{Pipeline, Weights};
+use dreamfuse_prior::sampler::normal;
 use serde_json::json;
 use std::collections::HashMap;
 use std::path::Path;
@@ -144,7 +144,10 @@ fn the_unets_of_stable_diffusion() {
         let right = theirs
             .forward(&to_candle(&sample), 801.0, &to_candle(&text))
             .unwrap();
-        assert_alike(ours.forward(sample, &[801], ours.read(&text), None), &right);
+        assert_alike(
+            ours.forward(sample, &[801], &ours.read(&text), None),
+            &right,
+        );
     }
 }
 

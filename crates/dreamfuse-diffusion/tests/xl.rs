@@ -10,7 +10,8 @@ use common::{
     relative_error,
 };
 use dreamfuse_diffusion::text::{TextEncoder, TextPack};
-use dreamfuse_diffusion::{Additions, CheckpointError, FrozenPrior, LoraSource, Pipeline};
+use dreamfuse_diffusion::{Additions, CheckpointError, LoraSource, Pipeline};
+use dreamfuse_prior::Prior;
 use serde_json::Value;
 use std::path::Path;
 
@@ -120,17 +121,17 @@ fn the_unet_computes_what_diffusers_computes() {
     for (pipeline, reference) in models() {
         assert_eq!(
             (
-                pipeline.resolution(),
-                pipeline.sample_shape(),
+                pipeline.spec().resolution,
+                pipeline.spec().sample_shape,
                 pipeline.takes_camera()
             ),
             (16, [4, 8, 8], false)
         );
         for (texts, name) in [(TEXTS, "output"), (["", ""], "output_empty")] {
-            let text = pipeline.encode(&texts.map(String::from)).unwrap();
+            let text = pipeline.condition(&texts.map(String::from)).unwrap();
             let ours = pipeline
                 .unet
-                .forward(reference.floats("sample"), &TIMESTEPS, text, None);
+                .forward(reference.floats("sample"), &TIMESTEPS, &text, None);
             assert_close(ours, reference.floats::<4>(name));
         }
     }
@@ -154,11 +155,11 @@ fn halves_are_as_near_as_pytorchs() {
 fn pictures_become_latents_of_the_folders_scale_and_pictures_again() {
     for (pipeline, reference) in models() {
         assert_close(
-            pipeline.to_own_space(reference.floats("picture")),
+            pipeline.encode(reference.floats("picture")).samples,
             reference.floats::<4>("latents"),
         );
         assert_close(
-            pipeline.to_pictures(reference.floats("latents")),
+            pipeline.decode(reference.floats("latents")),
             reference.floats::<4>("decoded"),
         );
     }
@@ -186,10 +187,10 @@ fn adaptations_reach_all_three_networks() {
         .unwrap();
     assert_close(ours.tokens, reference.floats::<3>("text_embeddings_lora"));
     assert_close(ours.pooled.unwrap(), reference.floats::<2>("pooled_lora"));
-    let text = pipeline.encode(&TEXTS.map(String::from)).unwrap();
+    let text = pipeline.condition(&TEXTS.map(String::from)).unwrap();
     let ours = pipeline
         .unet
-        .forward(reference.floats("sample"), &TIMESTEPS, text, None);
+        .forward(reference.floats("sample"), &TIMESTEPS, &text, None);
     assert_close(ours, reference.floats::<4>("output_lora"));
     let Err(CheckpointError::UnknownKey { key, .. }) = with(&folder().join("sd15")) else {
         panic!("sd15 has no second text encoder");

@@ -2,8 +2,8 @@
 
 use crate::interval;
 use burn::tensor::Tensor;
-use dreamfuse_core::{Camera, Scheduled};
-use dreamfuse_diffusion::{FrozenPrior, ReadText, answers};
+use dreamfuse_core::Scheduled;
+use dreamfuse_prior::{Conditioning, Prior, Views, predict_each};
 use serde::{Deserialize, Serialize};
 
 /// What is made of the answers.
@@ -114,11 +114,11 @@ impl GuidanceConfig {
 #[derive(Clone)]
 pub struct Texts {
     /// What the pictures should show.
-    pub positive: ReadText,
+    pub positive: Conditioning,
     /// What stands against it in guidance, mostly the empty text.
-    pub negative: ReadText,
+    pub negative: Conditioning,
     /// The empty text, under which interval score matching goes from the picture to its noise.
-    pub empty: ReadText,
+    pub empty: Conditioning,
     /// What they should not look like besides.
     pub against: Vec<Against>,
 }
@@ -126,13 +126,13 @@ pub struct Texts {
 /// A text a view, each with its weight, zero or less.
 #[derive(Clone)]
 pub struct Against {
-    pub text: ReadText,
+    pub text: Conditioning,
     pub weights: Vec<f32>,
 }
 
 impl Texts {
     /// Two texts a view, for guidance alone.
-    pub fn of(positive: ReadText, empty: ReadText) -> Self {
+    pub fn of(positive: Conditioning, empty: Conditioning) -> Self {
         Self {
             positive,
             negative: empty.clone(),
@@ -145,16 +145,16 @@ impl Texts {
 /// The direction that score distillation weights: what the guided answer has that the reference of the method has not, which is
 /// `noise` unless it is the prior's other answer.
 pub(crate) fn direction(
-    prior: &dyn FrozenPrior,
+    prior: &dyn Prior,
     (noisy, noise): (Tensor<4>, &Tensor<4>),
     timesteps: &[usize],
     texts: &Texts,
-    cameras: Option<&[Camera]>,
+    views: Views,
     (scale, config): (f64, &GuidanceConfig),
 ) -> Tensor<4> {
     let mut asked = vec![texts.positive.clone(), texts.negative.clone()];
     asked.extend(texts.against.iter().map(|against| against.text.clone()));
-    let mut answered = answers(prior, noisy.clone(), timesteps, &asked, cameras).into_iter();
+    let mut answered = predict_each(prior, noisy.clone(), timesteps, &asked, views).into_iter();
     let mut next = || answered.next().expect("an answer for each text");
     let (conditional, unconditional) = (next(), next());
     let own = conditional.clone() - unconditional.clone();
@@ -191,12 +191,12 @@ pub(crate) fn direction(
 
 /// The noise that is in `noisy` beside the x̂_0 that `noise` stands for, once that is kept where clean samples are.
 fn thresholded(
-    prior: &dyn FrozenPrior,
+    prior: &dyn Prior,
     noisy: &Tensor<4>,
     noise: Tensor<4>,
     timesteps: &[usize],
 ) -> Tensor<4> {
-    let clean = prior.keep_clean(prior.schedule().clean_of(noisy.clone(), noise, timesteps));
+    let clean = prior.clamp_clean(prior.schedule().clean_of(noisy.clone(), noise, timesteps));
     prior
         .schedule()
         .noise_beside(noisy.clone(), clean, timesteps)

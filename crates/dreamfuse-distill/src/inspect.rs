@@ -4,9 +4,9 @@ use crate::guidance::{GuidanceConfig, Texts};
 use crate::sds::{Ask, score_distillation};
 use crate::spectrum::power_spectrum;
 use burn::tensor::Tensor;
-use dreamfuse_core::{Camera, Picture};
-use dreamfuse_diffusion::sampler::normal;
-use dreamfuse_diffusion::{FrozenPrior, guided_noise};
+use dreamfuse_core::{Camera, Picture, Told};
+use dreamfuse_prior::sampler::normal;
+use dreamfuse_prior::{Prior, Views, guided_noise};
 
 /// What is inspected.
 pub struct Inspected<'a> {
@@ -52,28 +52,27 @@ impl Level {
 ///
 /// # Errors
 /// When the prompt is too long for the prior.
-pub fn inspect(
-    prior: &dyn FrozenPrior,
-    inspected: &Inspected,
-    ts: &[f64],
-) -> Result<Vec<Level>, String> {
-    let device = burn::tensor::Device::flex();
-    let size = prior.resolution();
+pub fn inspect(prior: &dyn Prior, inspected: &Inspected, ts: &[f64]) -> Result<Vec<Level>, String> {
+    let (spec, device) = (prior.spec(), prior.device());
+    let size = spec.resolution;
     let mut planes = Vec::new();
     inspected.picture.push_planes(&mut planes);
     let picture = Tensor::<1>::from_floats(planes.as_slice(), &device).reshape([1, 3, size, size]);
     let text = (
-        prior.encode(std::slice::from_ref(&inspected.prompt))?,
-        prior.encode(&[String::new()])?,
+        prior.condition(std::slice::from_ref(&inspected.prompt))?,
+        prior.condition(&[String::new()])?,
     );
-    let cameras = inspected.camera.map(|camera| [camera]);
-    let cameras = cameras.as_ref().map(|cameras| &cameras[..]);
-    let [channels, height, width] = prior.sample_shape();
+    let told = inspected.camera.map(|camera| [Told::camera(camera)]);
+    // One image by itself, even for a prior of several views.
+    let views = told
+        .as_ref()
+        .map_or(Views::Unknown, |told| Views::Each(told));
+    let [channels, height, width] = spec.sample_shape;
     let noise = normal([1, channels, height, width], inspected.seed, 0, &device);
     let level = |t: &f64| {
         let timesteps = [prior.schedule().timestep(*t)];
         let (signal, sigma) = prior.schedule().coefficients(&timesteps, &device);
-        let clean = prior.to_own_space(picture.clone());
+        let clean = prior.encode(picture.clone()).samples;
         let noisy = prior
             .schedule()
             .add_noise(clean.clone(), noise.clone(), &timesteps);
@@ -81,8 +80,8 @@ pub fn inspect(
             prior,
             noisy.clone(),
             &timesteps,
-            text.clone(),
-            cameras,
+            [&text.0, &text.1],
+            views,
             inspected.guidance_scale,
         );
         let estimate = prior.schedule().clean_of(noisy.clone(), guided, &timesteps);
@@ -90,7 +89,7 @@ pub fn inspect(
             timesteps: &timesteps,
             noise: noise.clone(),
             texts: Texts::of(text.0.clone(), text.1.clone()),
-            cameras,
+            views,
             guidance_scale: inspected.guidance_scale,
             clip: f64::INFINITY,
             guidance: &GuidanceConfig::default(),
@@ -125,10 +124,10 @@ fn numbers(tensor: Tensor<4>) -> Vec<f32> {
 }
 
 /// A sample of the prior's, as a picture.
-fn shown(prior: &dyn FrozenPrior, own: Tensor<4>) -> Picture {
+fn shown(prior: &dyn Prior, own: Tensor<4>) -> Picture {
     Picture::from_planes(
-        prior.resolution(),
-        &numbers(prior.to_pictures(own).clamp(0.0, 1.0)),
+        prior.spec().resolution,
+        &numbers(prior.decode(own).clamp(0.0, 1.0)),
     )
 }
 

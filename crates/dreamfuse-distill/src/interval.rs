@@ -2,22 +2,21 @@
 //! for a batch, let the interval shrink to 25, 50 or 80 of 1000, and weight by √((1 − ᾱ)/ᾱ); here all of that is as with the other methods.
 
 use burn::tensor::Tensor;
-use dreamfuse_core::Camera;
-use dreamfuse_diffusion::{FrozenPrior, ReadText};
+use dreamfuse_prior::{Batch, Conditioning, Prior, Views};
 
 /// From x_s to x_t, as a part of all timesteps.
 const INTERVAL: f64 = 0.05;
 /// The longest step on the way from the sample to x_s.
 const STRIDE: f64 = 0.2;
 
-/// x_t of a batch of clean `own` samples, and the noise that the prior saw in x_s, a little earlier on the same path: that of
+/// x_t of a batch of `clean` samples, and the noise that the prior saw in x_s, a little earlier on the same path: that of
 /// DDIM backwards (Song et al. 2021) under the `empty` text, which starts with `noise` of the first timestep.
 pub(crate) fn inverted(
-    prior: &dyn FrozenPrior,
-    (own, noise): (Tensor<4>, Tensor<4>),
+    prior: &dyn Prior,
+    (clean, noise): (Tensor<4>, Tensor<4>),
     timesteps: &[usize],
-    empty: &ReadText,
-    cameras: Option<&[Camera]>,
+    empty: &Conditioning,
+    views: Views,
 ) -> (Tensor<4>, Tensor<4>) {
     let schedule = prior.schedule();
     let steps = |part: f64| (part * schedule.steps() as f64).max(1.0) as usize;
@@ -30,15 +29,17 @@ pub(crate) fn inverted(
         .iter()
         .max()
         .map_or(0, |end| end.div_ceil(steps(STRIDE)));
+    let predict =
+        |x: &Tensor<4>, at: &[usize]| prior.predict(&Batch::new(x.clone(), at, empty, views));
     let mut at = vec![0; ends.len()];
-    let mut x = schedule.add_noise(own, noise, &at);
+    let mut x = schedule.add_noise(clean, noise, &at);
     for stride in 1..=strides {
         let next: Vec<usize> = ends.iter().map(|end| end * stride / strides).collect();
-        let seen = prior.noise(x.clone(), &at, empty.clone(), cameras);
+        let seen = predict(&x, &at);
         x = schedule.add_noise(schedule.clean_of(x, seen.clone(), &at), seen, &next);
         at = next;
     }
-    let seen = prior.noise(x.clone(), &at, empty.clone(), cameras);
+    let seen = predict(&x, &at);
     (
         schedule.add_noise(
             schedule.clean_of(x, seen.clone(), &at),
@@ -58,35 +59,28 @@ pub(crate) fn most_evaluations() -> usize {
 mod tests {
     use super::*;
     use burn::tensor::Device;
-    use dreamfuse_diffusion::{NoiseSchedule, ScheduleConfig};
-    use std::cell::RefCell;
+    use dreamfuse_prior::{NoiseSchedule, PriorSpec, ScheduleConfig};
+    use std::sync::Mutex;
 
     /// Sees no noise, and remembers when it was asked.
-    struct Asked(NoiseSchedule, RefCell<Vec<Vec<usize>>>);
+    struct Asked(NoiseSchedule, Mutex<Vec<Vec<usize>>>);
 
-    impl FrozenPrior for Asked {
+    impl Prior for Asked {
+        fn spec(&self) -> PriorSpec {
+            PriorSpec::of_images(2)
+        }
         fn device(&self) -> Device {
             Device::flex()
-        }
-
-        fn resolution(&self) -> usize {
-            2
         }
         fn schedule(&self) -> &NoiseSchedule {
             &self.0
         }
-        fn encode(&self, _: &[String]) -> Result<ReadText, String> {
-            Ok(ReadText::none())
+        fn condition(&self, _: &[String]) -> Result<Conditioning, String> {
+            Ok(Conditioning::none())
         }
-        fn noise(
-            &self,
-            noisy: Tensor<4>,
-            timesteps: &[usize],
-            _: ReadText,
-            _: Option<&[Camera]>,
-        ) -> Tensor<4> {
-            self.1.borrow_mut().push(timesteps.to_vec());
-            noisy.zeros_like()
+        fn predict(&self, batch: &Batch) -> Tensor<4> {
+            self.1.lock().unwrap().push(batch.timesteps().to_vec());
+            batch.samples().zeros_like()
         }
     }
 
@@ -95,17 +89,17 @@ mod tests {
         let asked = |timesteps: &[usize]| {
             let prior = Asked(
                 NoiseSchedule::new(ScheduleConfig::cosine_v()),
-                RefCell::default(),
+                Mutex::default(),
             );
             let own = Tensor::zeros([timesteps.len(), 3, 2, 2], &Device::flex());
             inverted(
                 &prior,
                 (own.clone(), own),
                 timesteps,
-                &ReadText::none(),
-                None,
+                &Conditioning::none(),
+                Views::Unknown,
             );
-            prior.1.into_inner()
+            prior.1.into_inner().unwrap()
         };
         assert_eq!(asked(&[30]), [[0]]);
         assert_eq!(

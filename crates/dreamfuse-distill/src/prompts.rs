@@ -2,15 +2,15 @@
 
 use crate::guidance::{Against, Texts};
 use dreamfuse_core::{Camera, ViewWord};
-use dreamfuse_diffusion::{FrozenPrior, ReadText};
+use dreamfuse_prior::{Conditioning, Prior};
 use std::f32::consts::{FRAC_PI_2, PI, TAU};
 
 /// A prompt with each view word, and what stands against it in guidance, read once a run.
 pub struct ViewPrompts {
     /// In the order of [`ViewWord::ALL`], batches of one.
-    views: Vec<ReadText>,
-    negative: ReadText,
-    empty: ReadText,
+    views: Vec<Conditioning>,
+    negative: Conditioning,
+    empty: Conditioning,
 }
 
 impl ViewPrompts {
@@ -19,16 +19,15 @@ impl ViewPrompts {
     /// # Errors
     /// When a prompt is too long for the prior.
     pub fn encode(
-        prior: &dyn FrozenPrior,
+        prior: &dyn Prior,
         [prompt, negative]: [&str; 2],
         with_words: bool,
     ) -> Result<Self, String> {
         let texts = Self::texts([prompt, negative], with_words);
         // All at once: a large text encoder is read from the disk for every batch.
-        let all = prior.encode(&texts)?;
-        let mut each: Vec<ReadText> = (0..texts.len())
-            .map(|index| all.part(index..index + 1))
-            .collect();
+        let all = prior.condition(&texts)?;
+        let mut each: Vec<Conditioning> =
+            (0..texts.len()).map(|index| all.select(&[index])).collect();
         let empty = each.pop().expect("the empty text is the last");
         let negative = each.pop().expect("the negative prompt is before it");
         Ok(Self {
@@ -47,7 +46,7 @@ impl ViewPrompts {
         views.chain([negative.to_owned(), String::new()]).collect()
     }
 
-    fn view(&self, word: ViewWord) -> &ReadText {
+    fn view(&self, word: ViewWord) -> &Conditioning {
         let index = ViewWord::ALL
             .iter()
             .position(|view| *view == word)
@@ -61,8 +60,8 @@ impl ViewPrompts {
             self.view(ViewWord::of(camera.azimuth, camera.elevation))
                 .clone()
         };
-        let positive: Vec<ReadText> = cameras.iter().map(of).collect();
-        self.against_negatives(ReadText::cat(&positive), cameras.len())
+        let positive: Vec<Conditioning> = cameras.iter().map(of).collect();
+        self.against_negatives(Conditioning::cat(&positive), cameras.len())
     }
 
     /// The same with the words of the two nearest views mixed by the azimuth, and with the words that the view must not be
@@ -71,11 +70,11 @@ impl ViewPrompts {
         let views: Vec<View> = cameras.iter().map(View::of).collect();
         let positive = views.iter().map(|view| {
             let [(first, a), (second, b)] = view.own.map(|(word, part)| (self.view(word), part));
-            ReadText::mix([(first, a), (second, b)])
+            Conditioning::blend([(first, a), (second, b)])
         });
-        let positive: Vec<ReadText> = positive.collect();
+        let positive: Vec<Conditioning> = positive.collect();
         let against = [0, 1].map(|index| Against {
-            text: ReadText::cat(
+            text: Conditioning::cat(
                 &views
                     .iter()
                     .map(|view| self.view(view.against[index].0).clone())
@@ -85,13 +84,13 @@ impl ViewPrompts {
         });
         Texts {
             against: against.into(),
-            ..self.against_negatives(ReadText::cat(&positive), cameras.len())
+            ..self.against_negatives(Conditioning::cat(&positive), cameras.len())
         }
     }
 
-    fn against_negatives(&self, positive: ReadText, count: usize) -> Texts {
+    fn against_negatives(&self, positive: Conditioning, count: usize) -> Texts {
         let [negative, empty] =
-            [&self.negative, &self.empty].map(|text| ReadText::cat(&vec![text.clone(); count]));
+            [&self.negative, &self.empty].map(|text| text.select(&vec![0; count]));
         Texts {
             positive,
             negative,

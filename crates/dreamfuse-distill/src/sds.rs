@@ -3,8 +3,7 @@
 use crate::guidance::{GuidanceConfig, Method, Texts, direction};
 use crate::interval::inverted;
 use burn::tensor::{Tensor, TensorData};
-use dreamfuse_core::Camera;
-use dreamfuse_diffusion::FrozenPrior;
+use dreamfuse_prior::{Prior, Views};
 
 /// One question to the prior about a batch of pictures.
 pub struct Ask<'a> {
@@ -13,8 +12,8 @@ pub struct Ask<'a> {
     /// ε, a batch of the prior's samples. Interval score matching starts its path with it.
     pub noise: Tensor<4>,
     pub texts: Texts,
-    /// Told to a prior that takes cameras; `None` leaves it to the view words.
-    pub cameras: Option<&'a [Camera]>,
+    /// What the prior is told of the images; unknown leaves it to the view words.
+    pub views: Views<'a>,
     /// In diffusers' convention; the paper's ω is one less.
     pub guidance_scale: f64,
     /// The most that one number of a sample is pushed, as [`GuidanceConfig::clip`] says for this step.
@@ -25,29 +24,35 @@ pub struct Ask<'a> {
 /// `w(t) (ε̂(z_t; y, t) − ε) ∂z/∂x`, a mean over the numbers of z, with w(t) = σ_t²: the gradient for display-referred
 /// `pictures` `[batch, 3, size, size]`, which are not tracked. No gradient passes through the prior's U-Net. The guidance's
 /// method may take something else than ε away, and noise the sample otherwise.
-pub fn score_distillation(prior: &dyn FrozenPrior, pictures: Tensor<4>, ask: Ask) -> Tensor<4> {
-    prior.pull_back(pictures, &mut |own| gradient_of_sample(prior, own, &ask))
+pub fn score_distillation(prior: &dyn Prior, pictures: Tensor<4>, ask: Ask) -> Tensor<4> {
+    let encoded = prior.encode(pictures);
+    let gradient = gradient_of_samples(prior, encoded.samples.clone(), &ask);
+    encoded.vjp(gradient)
 }
 
 /// The same for z itself: `w(t) (ε̂(z_t; y, t) − ε)`, a mean over its numbers.
-fn gradient_of_sample(prior: &dyn FrozenPrior, own: Tensor<4>, ask: &Ask) -> Tensor<4> {
-    let (schedule, [batch, channels, height, width]) = (prior.schedule(), own.dims());
+fn gradient_of_samples(prior: &dyn Prior, clean: Tensor<4>, ask: &Ask) -> Tensor<4> {
+    let (schedule, [batch, channels, height, width]) = (prior.schedule(), clean.dims());
     let weights: Vec<f32> = ask
         .timesteps
         .iter()
         .map(|&t| schedule.variance(t) as f32)
         .collect();
-    let weights = Tensor::<4>::from_data(TensorData::new(weights, [batch, 1, 1, 1]), &own.device());
+    let weights =
+        Tensor::<4>::from_data(TensorData::new(weights, [batch, 1, 1, 1]), &clean.device());
     let noise = ask.noise.clone();
     let (noisy, noise) = match ask.guidance.method {
         Method::Ism => inverted(
             prior,
-            (own, noise),
+            (clean, noise),
             ask.timesteps,
             &ask.texts.empty,
-            ask.cameras,
+            ask.views,
         ),
-        Method::Sds | Method::Csd => (schedule.add_noise(own, noise.clone(), ask.timesteps), noise),
+        Method::Sds | Method::Csd => (
+            schedule.add_noise(clean, noise.clone(), ask.timesteps),
+            noise,
+        ),
     };
     let guidance = (ask.guidance_scale, ask.guidance);
     let direction = direction(
@@ -55,7 +60,7 @@ fn gradient_of_sample(prior: &dyn FrozenPrior, own: Tensor<4>, ask: &Ask) -> Ten
         (noisy, &noise),
         ask.timesteps,
         &ask.texts,
-        ask.cameras,
+        ask.views,
         guidance,
     );
     let mut weighted = direction * weights;
@@ -71,7 +76,7 @@ mod tests {
     use crate::testing::Constant;
     use burn::tensor::Device;
     use dreamfuse_core::Scheduled;
-    use dreamfuse_diffusion::ReadText;
+    use dreamfuse_prior::Conditioning;
 
     const UNBOUND: GuidanceConfig = GuidanceConfig {
         method: Method::Sds,
@@ -87,13 +92,13 @@ mod tests {
         let device = Device::flex();
         let prior = Constant::new(4, known);
         let pictures = Tensor::<4>::full([2, 3, 4, 4], 0.2, &device);
-        let noise = dreamfuse_diffusion::sampler::normal([2, 3, 4, 4], 1, 0, &device);
+        let noise = dreamfuse_prior::sampler::normal([2, 3, 4, 4], 1, 0, &device);
         let timesteps = [300, 800];
         let ask = Ask {
             timesteps: &timesteps,
             noise,
-            texts: Texts::of(ReadText::none(), ReadText::none()),
-            cameras: None,
+            texts: Texts::of(Conditioning::none(), Conditioning::none()),
+            views: Views::Unknown,
             guidance_scale: 5.0,
             clip: guidance.clip.start,
             guidance,
@@ -131,9 +136,9 @@ mod tests {
         for method in [Method::Csd, Method::Ism] {
             let ask = Ask {
                 timesteps: &[300, 800],
-                noise: dreamfuse_diffusion::sampler::normal([2, 3, 4, 4], 1, 0, &device),
-                texts: Texts::of(ReadText::none(), ReadText::none()),
-                cameras: None,
+                noise: dreamfuse_prior::sampler::normal([2, 3, 4, 4], 1, 0, &device),
+                texts: Texts::of(Conditioning::none(), Conditioning::none()),
+                views: Views::Unknown,
                 guidance_scale: 5.0,
                 clip: f64::INFINITY,
                 guidance: &GuidanceConfig {

@@ -56,12 +56,8 @@ mod tests {
 
     #[test]
     fn white_noise_has_power_one_everywhere() {
-        let noise = dreamfuse_diffusion::sampler::normal(
-            [1, 3, 64, 64],
-            1,
-            0,
-            &burn::tensor::Device::flex(),
-        );
+        let noise =
+            dreamfuse_prior::sampler::normal([1, 3, 64, 64], 1, 0, &burn::tensor::Device::flex());
         let planes = noise.into_data().try_to_vec::<f32>().unwrap();
         for (k, power) in power_spectrum(&planes, 64).into_iter().enumerate().skip(2) {
             assert!((power - 1.0).abs() < 0.35, "{power} at {k}");

@@ -1,8 +1,7 @@
 //! A prior whose every answer can be said beforehand.
 
 use burn::tensor::{Device, Tensor};
-use dreamfuse_core::Camera;
-use dreamfuse_diffusion::{FrozenPrior, NoiseSchedule, ReadText, ScheduleConfig};
+use dreamfuse_prior::{Batch, Conditioning, NoiseSchedule, Prior, PriorSpec, ScheduleConfig};
 
 /// Answers that every picture is the one that has `value` everywhere, in a range of `[−1, 1]`.
 pub struct Constant {
@@ -21,28 +20,24 @@ impl Constant {
     }
 }
 
-impl FrozenPrior for Constant {
+impl Prior for Constant {
+    fn spec(&self) -> PriorSpec {
+        PriorSpec::of_images(self.side)
+    }
     fn device(&self) -> Device {
         Device::flex()
-    }
-
-    fn resolution(&self) -> usize {
-        self.side
     }
     fn schedule(&self) -> &NoiseSchedule {
         &self.schedule
     }
-    fn encode(&self, _: &[String]) -> Result<ReadText, String> {
-        Ok(ReadText::none())
+    fn condition(&self, _: &[String]) -> Result<Conditioning, String> {
+        Ok(Conditioning::none())
     }
-    fn noise(
-        &self,
-        noisy: Tensor<4>,
-        timesteps: &[usize],
-        _: ReadText,
-        _: Option<&[Camera]>,
-    ) -> Tensor<4> {
-        let (signal, sigma) = self.schedule.coefficients(timesteps, &noisy.device());
+    fn predict(&self, batch: &Batch) -> Tensor<4> {
+        let noisy = batch.samples().clone();
+        let (signal, sigma) = self
+            .schedule
+            .coefficients(batch.timesteps(), &noisy.device());
         (noisy - signal * self.value) / sigma
     }
 }

@@ -6,8 +6,9 @@ mod common;
 
 use burn::tensor::Device;
 use common::{Reference, folder, relative_error};
-use dreamfuse_diffusion::{FrozenPrior, Pipeline, ReadText};
+use dreamfuse_diffusion::Pipeline;
 use dreamfuse_distill::{Against, Ask, GuidanceConfig, Method, Texts, score_distillation};
+use dreamfuse_prior::{Conditioning, Prior, Views};
 
 #[test]
 fn the_gradients_of_small_pictures_are_pytorchs() {
@@ -64,7 +65,8 @@ fn the_gradients_of_small_pictures_are_pytorchs() {
             Pipeline::load(&folder, &Device::flex()).unwrap(),
             Reference::load(&folder),
         );
-        let twice = |text: &str| -> ReadText { prior.encode(&[text.into(), text.into()]).unwrap() };
+        let twice =
+            |text: &str| -> Conditioning { prior.condition(&[text.into(), text.into()]).unwrap() };
         let weights = reference.floats::<2>("perp_neg_weights");
         let against = others
             .into_iter()
@@ -99,7 +101,7 @@ fn the_gradients_of_small_pictures_are_pytorchs() {
                     } => held.clone(),
                     _ => texts.clone(),
                 },
-                cameras: None,
+                views: Views::Unknown,
                 guidance_scale: 7.5,
                 clip: guidance.clip.start,
                 guidance,

@@ -5,7 +5,7 @@ use crate::event::Event;
 use crate::folder::RunFolder;
 use crate::health::{Ailment, examine, is_due};
 use crate::run::Run;
-use dreamfuse_diffusion::FrozenPrior;
+use dreamfuse_prior::Prior;
 
 /// Roll-backs of a run, after which the settings are to blame.
 const MOST_ROLL_BACKS: u64 = 3;
@@ -24,7 +24,7 @@ impl Guard {
     pub fn watch(
         &mut self,
         run: &mut Run,
-        prior: &dyn FrozenPrior,
+        prior: &dyn Prior,
         folder: &RunFolder,
         emit: &mut dyn FnMut(&Event) -> Result<(), EngineError>,
     ) -> Result<bool, EngineError> {

@@ -7,7 +7,7 @@ pub use janus::Opinion;
 pub use signs::Signs;
 
 use crate::run::Run;
-use dreamfuse_diffusion::FrozenPrior;
+use dreamfuse_prior::Prior;
 use serde::Serialize;
 
 /// What is wrong with a scene.
@@ -76,7 +76,7 @@ pub(crate) fn is_due(run: &Run) -> bool {
 }
 
 /// What is wrong with the run's scene. The same for the same scene: nothing is remembered and nothing drawn at random.
-pub(crate) fn examine(run: &Run, prior: &dyn FrozenPrior) -> Vec<Ailment> {
+pub(crate) fn examine(run: &Run, prior: &dyn Prior) -> Vec<Ailment> {
     let signs = Signs::of(run);
     let is_mature = run.step_count() as f64 >= MATURE * run.config.steps as f64;
     let found = signs

@@ -7,10 +7,10 @@ use crate::event::Report;
 use crate::optimizer::Optimizer;
 use crate::regularizers::regularizers;
 use burn::tensor::{Gradients, Tensor, TensorData};
-use dreamfuse_core::{Camera, Purpose, Shading, random_background, stream};
-use dreamfuse_diffusion::FrozenPrior;
+use dreamfuse_core::{Camera, Purpose, Shading, Told, random_background, stream};
 use dreamfuse_distill::{Ask, ViewPrompts, score_distillation};
 use dreamfuse_kernels::adam::squares;
+use dreamfuse_prior::{Prior, Views};
 use dreamfuse_scene::{OccupancyGrid, Renderer, SceneField, ViewSettings};
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
@@ -36,15 +36,15 @@ impl Run {
     ///
     /// # Errors
     /// When the configuration cannot be or the prompt is too long for the prior.
-    pub fn new(config: RunConfig, prior: &dyn FrozenPrior) -> Result<Self, EngineError> {
+    pub fn new(config: RunConfig, prior: &dyn Prior) -> Result<Self, EngineError> {
         config.check()?;
-        let (wanted, most) = (config.render_size.unwrap_or(0), prior.resolution());
+        let (wanted, most) = (config.render_size.unwrap_or(0), prior.spec().resolution);
         if wanted > most {
             return Err(EngineError::Config(format!(
                 "render_size = {wanted} is more than the prior's pictures have, {most}"
             )));
         }
-        let together = prior.views_together();
+        let together = prior.spec().views_per_group;
         if config.camera_aware && !config.views.is_multiple_of(together) {
             let views = config.views;
             return Err(EngineError::Config(format!(
@@ -81,7 +81,7 @@ impl Run {
     ///
     /// # Errors
     /// When the gradient is not finite; the scene is then as before the step.
-    pub fn step(&mut self, prior: &dyn FrozenPrior) -> Result<Report, EngineError> {
+    pub fn step(&mut self, prior: &dyn Prior) -> Result<Report, EngineError> {
         if self.step.is_multiple_of(self.config.occupancy_every) {
             self.occupancy.update(
                 &self.field,
@@ -129,10 +129,10 @@ impl Run {
     }
 
     /// Side of the pictures that the prior is shown; it enlarges them to its own resolution.
-    pub(crate) fn picture_size(&self, prior: &dyn FrozenPrior) -> usize {
+    pub(crate) fn picture_size(&self, prior: &dyn Prior) -> usize {
         self.config
             .render_size
-            .unwrap_or_else(|| prior.resolution().min(LARGEST_PICTURE))
+            .unwrap_or_else(|| prior.spec().resolution.min(LARGEST_PICTURE))
     }
 
     /// The renderer of the scene as it is now.
@@ -180,9 +180,9 @@ impl Run {
     }
 
     /// Views of a row that the prior sees together.
-    fn views_together(&self, prior: &dyn FrozenPrior) -> usize {
+    fn views_together(&self, prior: &dyn Prior) -> usize {
         if self.config.camera_aware {
-            prior.views_together()
+            prior.spec().views_per_group
         } else {
             1
         }
@@ -221,12 +221,7 @@ impl Run {
     }
 
     /// The gradient of the pictures `[views, 3, size, size]`.
-    fn ask(
-        &self,
-        prior: &dyn FrozenPrior,
-        views: &[ViewSettings],
-        pictures: Tensor<4>,
-    ) -> Tensor<4> {
+    fn ask(&self, prior: &dyn Prior, views: &[ViewSettings], pictures: Tensor<4>) -> Tensor<4> {
         let [low, high] = self.config.time.bounds(self.progress());
         let mut times = self.random(Purpose::Timestep);
         let together = self.views_together(prior);
@@ -235,7 +230,7 @@ impl Run {
         let timesteps: Vec<usize> = rows
             .flat_map(|timestep| std::iter::repeat_n(timestep, together))
             .collect();
-        let [channels, height, width] = prior.sample_shape();
+        let [channels, height, width] = prior.spec().sample_shape;
         let shape = [views.len(), channels, height, width];
         let noise: Vec<f32> = self
             .random(Purpose::Noise)
@@ -243,6 +238,7 @@ impl Run {
             .take(shape.iter().product())
             .collect();
         let cameras: Vec<Camera> = views.iter().map(|view| view.camera).collect();
+        let told: Vec<Told> = views.iter().map(told).collect();
         let ramp = self.ramp();
         let ask = Ask {
             timesteps: &timesteps,
@@ -251,7 +247,11 @@ impl Run {
                 true => self.prompts.for_cameras_perp_neg(&cameras),
                 false => self.prompts.for_cameras(&cameras),
             },
-            cameras: self.config.camera_aware.then_some(&cameras),
+            views: if self.config.camera_aware {
+                Views::of(&told, together)
+            } else {
+                Views::Unknown
+            },
             guidance_scale: self.config.guidance_scale.at(ramp),
             clip: self.config.guidance.clip.at(ramp),
             guidance: &self.config.guidance,
@@ -278,5 +278,16 @@ impl Run {
     pub(crate) fn refresh_field(&mut self) {
         let values = self.optimizer.values().map(Tensor::autodiff);
         self.field = SceneField::from_parameters(&self.config.scene, values);
+    }
+}
+
+/// All that is known of a view.
+fn told(view: &ViewSettings) -> Told {
+    Told {
+        camera: Some(view.camera),
+        shading: Some(view.shading),
+        light: Some(view.light),
+        background: Some(view.background),
+        canonical: Some(true),
     }
 }

@@ -10,8 +10,9 @@ use crate::health::Ailment;
 use crate::run::Run;
 use crate::{EngineError, checkpoint};
 use burn::tensor::Device;
-use dreamfuse_diffusion::{Additions, FrozenPrior, Pipeline, embedded};
+use dreamfuse_diffusion::{Additions, Pipeline, embedded};
 use dreamfuse_mesh::Format;
+use dreamfuse_prior::Prior;
 use std::path::Path;
 use std::time::Instant;
 
@@ -63,7 +64,7 @@ impl Run {
     pub fn resume(
         folder: &RunFolder,
         config: RunConfig,
-        prior: &dyn FrozenPrior,
+        prior: &dyn Prior,
         warn: &mut dyn FnMut(String),
     ) -> Result<Self, EngineError> {
         let mut run = Self::new(config, prior)?;
@@ -112,7 +113,7 @@ impl Run {
 /// When a file cannot be written, or the scene collapses again and again.
 pub fn optimize(
     run: &mut Run,
-    prior: &dyn FrozenPrior,
+    prior: &dyn Prior,
     folder: &RunFolder,
     listener: &mut dyn FnMut(&Event),
     should_stop: &dyn Fn() -> bool,

@@ -113,6 +113,7 @@ fn pool(evaluated: &[Sentence]) -> Vec<String> {
         }
         println!("{sentence}: {}", chosen.texts[goal - each..].join(", "));
     }
+    chosen.texts.splice(..evaluated.len(), toybench_prompts());
     chosen.texts
 }
 

@@ -165,7 +165,7 @@ mod tests {
         );
         let flat = agreement(&Flat(&scene), &scene);
         assert!((flat.iou - 1.0).abs() < 1e-9, "{flat:?}");
-        assert!(flat.psnr < 25.0 && flat.ssim < 0.95, "{flat:?}");
+        assert!(flat.psnr < 28.0 && flat.ssim < 0.9, "{flat:?}");
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //! renderer, distillation and mesher are judged without any training.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use dreamfuse_core::Camera;
-use dreamfuse_diffusion::{FrozenPrior, NoiseSchedule, ReadText, ScheduleConfig};
+use dreamfuse_core::Told;
+use dreamfuse_prior::{Batch, Conditioning, NoiseSchedule, Prior, PriorSpec, ScheduleConfig};
 use dreamfuse_toybox::{Look, ParseError, Scene, parse, render};
 
 /// Sees the canonical scene of one sentence, in albedo, in every noisy picture of a known camera.
@@ -31,28 +31,25 @@ impl GroundTruthPrior {
         }
     }
 
-    /// Planes of the true picture in `[−1, 1]`, before the background that shows through the noise: the mean of
-    /// the pixels where the scene is not.
-    fn clean(&self, noisy: &[f32], signal: f32, camera: &Camera) -> Vec<f32> {
+    /// Planes of the true image in `[−1, 1]`. A background that is not known is the mean of the
+    /// noisy pixels where the scene is not.
+    fn clean(&self, noisy: &[f32], signal: f32, told: &Told) -> Vec<f32> {
+        let camera = told.camera.expect("views of a run have cameras");
+        let look = Look {
+            background: [0.0; 3],
+            ..Look::albedo(&camera)
+        };
+        let empty = render(&self.scene, &camera, &look, self.size);
         let area = self.size * self.size;
-        let look = Look::albedo(camera);
-        let empty = render(
-            &self.scene,
-            camera,
-            &Look {
-                background: [0.0; 3],
-                ..look
-            },
-            self.size,
-        );
         let seen = |channel: usize| {
             let pixels = noisy[channel * area..][..area].iter().zip(&empty.opacity);
-            let (sum, count) = pixels
-                .filter(|(_, a)| **a == 0.0)
-                .fold((0.0, 0), |(s, n), (v, _)| (s + v, n + 1));
+            let outside = pixels.filter(|(_, opacity)| **opacity == 0.0);
+            let (sum, count) = outside.fold((0.0, 0), |(sum, count), (value, _)| {
+                (sum + value, count + 1)
+            });
             (sum / signal / count.max(1) as f32 + 1.0) / 2.0
         };
-        let background = [0, 1, 2].map(seen);
+        let background = told.background.unwrap_or_else(|| [0, 1, 2].map(seen));
         let plane = |channel: usize| {
             let pixels = empty.picture.pixels.iter().zip(&empty.opacity);
             pixels.map(move |(pixel, a)| {
@@ -63,54 +60,43 @@ impl GroundTruthPrior {
     }
 }
 
-impl FrozenPrior for GroundTruthPrior {
-    fn device(&self) -> Device {
-        Device::flex()
+impl Prior for GroundTruthPrior {
+    fn spec(&self) -> PriorSpec {
+        PriorSpec {
+            takes_camera: true,
+            ..PriorSpec::of_images(self.size)
+        }
     }
 
-    fn resolution(&self) -> usize {
-        self.size
+    fn device(&self) -> Device {
+        Device::flex()
     }
 
     fn schedule(&self) -> &NoiseSchedule {
         &self.schedule
     }
 
-    fn encode(&self, _: &[String]) -> Result<ReadText, String> {
-        Ok(ReadText::none())
+    fn condition(&self, _: &[String]) -> Result<Conditioning, String> {
+        Ok(Conditioning::none())
     }
 
-    /// Where no cameras are told it has no opinion, and sees no noise.
-    fn noise(
-        &self,
-        noisy: Tensor<4>,
-        timesteps: &[usize],
-        _: ReadText,
-        cameras: Option<&[Camera]>,
-    ) -> Tensor<4> {
+    /// Where the camera is unknown it has no opinion, and sees no noise.
+    fn predict(&self, batch: &Batch) -> Tensor<4> {
+        let noisy = batch.samples().clone();
         let (shape, device) = (noisy.dims(), noisy.device());
-        let (signal, sigma) = self.schedule.coefficients(timesteps, &device);
-        let Some(cameras) = cameras else {
+        let Some(told) = batch.views().told() else {
             return noisy.zeros_like();
         };
-        let values = noisy
-            .clone()
-            .into_data()
-            .try_to_vec::<f32>()
-            .expect("pictures are f32");
-        let pictures = values.chunks_exact(3 * self.size * self.size);
-        let clean =
-            pictures
-                .zip(cameras)
-                .zip(timesteps)
-                .flat_map(|((picture, camera), timestep)| {
-                    self.clean(
-                        picture,
-                        self.schedule.alpha_cumprod(*timestep).sqrt() as f32,
-                        camera,
-                    )
-                });
-        let clean = Tensor::<4>::from_data(TensorData::new(clean.collect(), shape), &device);
+        let (signal, sigma) = self.schedule.coefficients(batch.timesteps(), &device);
+        let values = noisy.clone().into_data();
+        let values = values.try_to_vec::<f32>().expect("images are f32");
+        let images = values.chunks_exact(3 * self.size * self.size);
+        let mut clean = Vec::with_capacity(values.len());
+        for ((image, told), timestep) in images.zip(told).zip(batch.timesteps()) {
+            let signal = self.schedule.alpha_cumprod(*timestep).sqrt() as f32;
+            clean.extend(self.clean(image, signal, told));
+        }
+        let clean = Tensor::<4>::from_data(TensorData::new(clean, shape), &device);
         (noisy - signal * clean) / sigma
     }
 }

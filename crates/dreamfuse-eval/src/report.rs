@@ -234,10 +234,10 @@ mod tests {
         assert_eq!((controls.flat.len(), controls.blurred.len()), (40, 40));
         for (flat, soft) in controls.flat.iter().zip(&controls.blurred) {
             assert!(
-                (flat.iou - 1.0).abs() < 1e-9 && flat.psnr < 35.0,
+                (flat.iou - 1.0).abs() < 1e-9 && flat.psnr < 45.0,
                 "{flat:?}"
             );
-            assert!(soft.sharpness < 0.1 && soft.iou > 0.3, "{soft:?}");
+            assert!(soft.sharpness < 0.1 && soft.iou > 0.2, "{soft:?}");
         }
     }
 

@@ -2,18 +2,21 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use burn::tensor::{Device, Tensor, TensorData};
-use dreamfuse_core::{Camera, Picture, Vec3};
-use dreamfuse_diffusion::{FrozenPrior, NoiseSchedule, ReadText, ScheduleConfig, embedded};
+use dreamfuse_core::{Camera, Picture, Told, Vec3};
+use dreamfuse_diffusion::embedded;
 use dreamfuse_distill::ViewPrompts;
 use dreamfuse_engine::{
     Ailment, EngineError, Event, LossWeights, Opinion, Outcome, Run, RunConfig, RunFolder, optimize,
 };
 use dreamfuse_eval::GroundTruthPrior;
+use dreamfuse_prior::{
+    Batch, Conditioning, NoiseSchedule, Prior, PriorSpec, ScheduleConfig, Views,
+};
 use dreamfuse_toybox::scene::Part;
 use dreamfuse_toybox::solid::Solid;
 use dreamfuse_toybox::{Look, Scene, parse, render};
-use std::cell::Cell;
 use std::f32::consts::PI;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const SIZE: usize = 24;
 
@@ -34,12 +37,12 @@ fn config() -> RunConfig {
 type Found = (u64, Ailment, Option<u64>);
 
 /// Runs to the end; what was found, and how it ended.
-fn found(config: RunConfig, prior: &dyn FrozenPrior) -> (Vec<Found>, Result<Outcome, EngineError>) {
+fn found(config: RunConfig, prior: &dyn Prior) -> (Vec<Found>, Result<Outcome, EngineError>) {
     found_from(Run::new(config, prior).unwrap(), prior)
 }
 
 /// The same from where a run stands.
-fn found_from(mut run: Run, prior: &dyn FrozenPrior) -> (Vec<Found>, Result<Outcome, EngineError>) {
+fn found_from(mut run: Run, prior: &dyn Prior) -> (Vec<Found>, Result<Outcome, EngineError>) {
     let folder = tempfile::tempdir().unwrap();
     let folder = RunFolder::create(&folder.path().join("run"), &run.config).unwrap();
     let mut found = Vec::new();
@@ -109,45 +112,35 @@ fn an_empty_scene_is_taken_back_and_at_last_given_up() {
     );
 }
 
-/// What [`FrozenPrior::noise`] is given.
-type Question<'a> = (Tensor<4>, &'a [usize], ReadText, Option<&'a [Camera]>);
-
 /// Knows the truth, and answers as it likes.
 struct Liar<F>(GroundTruthPrior, F);
 
-impl<F: Fn(&GroundTruthPrior, Question) -> Tensor<4>> FrozenPrior for Liar<F> {
+impl<F: Fn(&GroundTruthPrior, &Batch) -> Tensor<4> + Send + Sync> Prior for Liar<F> {
+    fn spec(&self) -> PriorSpec {
+        self.0.spec()
+    }
     fn device(&self) -> Device {
         self.0.device()
-    }
-    fn resolution(&self) -> usize {
-        self.0.resolution()
     }
     fn schedule(&self) -> &NoiseSchedule {
         self.0.schedule()
     }
-    fn encode(&self, prompts: &[String]) -> Result<ReadText, String> {
-        self.0.encode(prompts)
+    fn condition(&self, prompts: &[String]) -> Result<Conditioning, String> {
+        self.0.condition(prompts)
     }
-    fn noise(
-        &self,
-        noisy: Tensor<4>,
-        timesteps: &[usize],
-        text: ReadText,
-        cameras: Option<&[Camera]>,
-    ) -> Tensor<4> {
-        (self.1)(&self.0, (noisy, timesteps, text, cameras))
+    fn predict(&self, batch: &Batch) -> Tensor<4> {
+        (self.1)(&self.0, batch)
     }
 }
 
 #[test]
 fn a_gradient_that_is_no_number_takes_the_run_back_to_its_last_checkpoint() {
-    let answers = Cell::new(0);
+    let answers = AtomicUsize::new(0);
     let prior = Liar(
         ball([0.3, 0.5, 0.4]),
-        |truth: &GroundTruthPrior, (noisy, timesteps, text, cameras): Question| {
-            answers.set(answers.get() + 1);
-            let answer = truth.noise(noisy, timesteps, text, cameras);
-            if answers.get() == 55 {
+        |truth: &GroundTruthPrior, batch: &Batch| {
+            let answer = truth.predict(batch);
+            if answers.fetch_add(1, Ordering::Relaxed) + 1 == 55 {
                 answer * f32::NAN
             } else {
                 answer
@@ -205,29 +198,23 @@ fn screaming_colours_are_called_saturated() {
 /// Sees a haze before every camera: a disc through which the background shows.
 struct Haze(NoiseSchedule);
 
-impl FrozenPrior for Haze {
+impl Prior for Haze {
+    fn spec(&self) -> PriorSpec {
+        PriorSpec::of_images(SIZE)
+    }
     fn device(&self) -> Device {
         Device::flex()
-    }
-
-    fn resolution(&self) -> usize {
-        SIZE
     }
     fn schedule(&self) -> &NoiseSchedule {
         &self.0
     }
-    fn encode(&self, _: &[String]) -> Result<ReadText, String> {
-        Ok(ReadText::none())
+    fn condition(&self, _: &[String]) -> Result<Conditioning, String> {
+        Ok(Conditioning::none())
     }
-    fn noise(
-        &self,
-        noisy: Tensor<4>,
-        timesteps: &[usize],
-        _: ReadText,
-        _: Option<&[Camera]>,
-    ) -> Tensor<4> {
+    fn predict(&self, batch: &Batch) -> Tensor<4> {
+        let noisy = batch.samples().clone();
         let (shape, device) = (noisy.dims(), noisy.device());
-        let (signal, sigma) = self.0.coefficients(timesteps, &device);
+        let (signal, sigma) = self.0.coefficients(batch.timesteps(), &device);
         let values = (noisy.clone() / signal.clone())
             .into_data()
             .try_to_vec::<f32>()
@@ -269,23 +256,22 @@ fn a_haze_is_called_fog() {
 fn a_second_face_is_called_janus_by_a_prior_that_knows_the_back() {
     let knowing = || GroundTruthPrior::new("a penguin", SIZE).unwrap();
     // Sees from behind what there is in front.
-    let deceived = Liar(
-        knowing(),
-        |truth: &GroundTruthPrior, (noisy, timesteps, text, cameras): Question| {
-            let turn = |camera: &Camera| {
-                if camera.azimuth.cos() > 0.0 {
-                    *camera
-                } else {
-                    Camera {
-                        azimuth: camera.azimuth + PI,
-                        ..*camera
-                    }
-                }
-            };
-            let turned = cameras.map(|cameras| cameras.iter().map(turn).collect::<Vec<_>>());
-            truth.noise(noisy, timesteps, text, turned.as_deref())
-        },
-    );
+    let deceived = Liar(knowing(), |truth: &GroundTruthPrior, batch: &Batch| {
+        let turned = |told: &Told| {
+            let camera = told.camera.filter(|camera| camera.azimuth.cos() <= 0.0);
+            camera.map_or(*told, |camera| {
+                Told::camera(Camera {
+                    azimuth: camera.azimuth + PI,
+                    ..camera
+                })
+            })
+        };
+        let told = batch.views().told().unwrap_or_default().iter().map(turned);
+        let told: Vec<Told> = told.collect();
+        let (samples, conditioning) = (batch.samples().clone(), batch.conditioning());
+        let views = Views::Each(&told);
+        truth.predict(&Batch::new(samples, batch.timesteps(), conditioning, views))
+    });
     let mut run = Run::new(
         RunConfig {
             steps: 200,
@@ -308,16 +294,20 @@ fn the_built_in_prior_takes_a_front_from_behind_for_one_and_a_back_for_a_back() 
     let scene = Scene::canonical(&parse("a penguin").unwrap());
     let view = |azimuth: f32| -> Picture {
         let camera = Camera::orbit(azimuth, 0.2);
-        render(&scene, &camera, &Look::albedo(&camera), prior.resolution()).picture
+        render(
+            &scene,
+            &camera,
+            &Look::albedo(&camera),
+            prior.spec().resolution,
+        )
+        .picture
     };
     let prompts = ViewPrompts::encode(&prior, ["a penguin", ""], true).unwrap();
     let (front, back) = (view(0.0), view(PI));
-    let device = burn::tensor::Device::flex();
     let opinion = Opinion {
         prior: &prior,
         prompts: &prompts,
         camera_aware: true,
-        device,
     };
     assert!(opinion.takes_back_for_front(&front, &front));
     assert!(!opinion.takes_back_for_front(&front, &back));

@@ -2,8 +2,8 @@
 
 use dreamfuse_core::{Camera, CameraRange, LightRange};
 use dreamfuse_diffusion::clip_text::{Activation, ClipTextConfig};
-use dreamfuse_diffusion::schedule::ScheduleConfig;
 use dreamfuse_diffusion::unet::{Nonlinearity, PerLevel, TimeScaleShift, UNetConfig};
+use dreamfuse_prior::ScheduleConfig;
 use dreamfuse_toybox::CaptionShares;
 use serde::{Deserialize, Serialize};
 

@@ -4,9 +4,9 @@ use crate::data::Batch;
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use dreamfuse_core::Camera;
-use dreamfuse_diffusion::NoiseSchedule;
 use dreamfuse_diffusion::clip_text::ClipTextModel;
 use dreamfuse_diffusion::unet::UNet;
+use dreamfuse_prior::NoiseSchedule;
 
 /// The trained networks.
 #[derive(Module, Debug)]
@@ -46,7 +46,7 @@ impl Denoiser {
         let text = self.unet.read(&self.text_encoder.forward(ids));
         let output = self
             .unet
-            .forward(noisy, &batch.timesteps, text, Some(camera));
+            .forward(noisy, &batch.timesteps, &text, Some(camera));
         (output - target).powi_scalar(2).mean()
     }
 }

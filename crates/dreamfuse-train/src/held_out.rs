@@ -6,7 +6,8 @@ use crate::data::{Batch, draw};
 use crate::denoiser::Denoiser;
 use burn::tensor::Device;
 use dreamfuse_core::Camera;
-use dreamfuse_diffusion::{NoiseSchedule, Tokenizer};
+use dreamfuse_diffusion::Tokenizer;
+use dreamfuse_prior::NoiseSchedule;
 use dreamfuse_toybox::CaptionSampler;
 
 /// Noise levels that are measured, of `[0, 1]`.

@@ -14,11 +14,10 @@ use dreamfuse_diffusion::clip_text::ClipTextModel;
 use dreamfuse_diffusion::pipeline::UNET_WEIGHTS;
 use dreamfuse_diffusion::tokenizer::TokenizerFiles;
 use dreamfuse_diffusion::unet::UNet;
-use dreamfuse_diffusion::{
-    CheckpointError, NoiseSchedule, Pipeline, Precision, Tokenizer, Weights,
-};
+use dreamfuse_diffusion::{CheckpointError, Pipeline, Precision, Tokenizer, Weights};
 use dreamfuse_kernels::adam::Adam;
 use dreamfuse_kernels::cpu::Workers;
+use dreamfuse_prior::NoiseSchedule;
 use dreamfuse_toybox::CaptionSampler;
 use std::ops::ControlFlow;
 use std::path::Path;

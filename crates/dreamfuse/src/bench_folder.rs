@@ -6,12 +6,12 @@ use crate::usage::peak_mib;
 use anyhow::Context;
 use dreamfuse_core::Picture;
 use dreamfuse_core::files::{create_folder, write_atomically};
-use dreamfuse_diffusion::FrozenPrior;
 use dreamfuse_engine::{
     EngineError, ExportOptions, Outcome, Run, RunConfig, RunFolder, export_mesh, optimize,
 };
 use dreamfuse_eval::{Bench, Measured, Report, Score, table};
 use dreamfuse_mesh::{Mesh, MeshError};
+use dreamfuse_prior::Prior;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
@@ -112,7 +112,7 @@ impl BenchFolder {
         bench: &Bench,
         entry: &Entry,
         config: &RunConfig,
-        prior: &dyn FrozenPrior,
+        prior: &dyn Prior,
     ) -> anyhow::Result<bool> {
         let config = RunConfig {
             prompt: entry.prompt.clone(),
@@ -187,7 +187,7 @@ impl BenchFolder {
 fn open_or_create(
     root: &Path,
     config: RunConfig,
-    prior: &dyn FrozenPrior,
+    prior: &dyn Prior,
 ) -> anyhow::Result<(RunFolder, Run)> {
     match RunFolder::open(root) {
         Ok((folder, _)) => {

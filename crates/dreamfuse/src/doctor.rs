@@ -1,7 +1,8 @@
 //! `dreamfuse doctor`.
 
-use dreamfuse_diffusion::{FrozenPrior, Precision, embedded};
+use dreamfuse_diffusion::{Precision, embedded};
 use dreamfuse_engine::{DEVICES, device};
+use dreamfuse_prior::Prior;
 use std::process::ExitCode;
 
 /// Says what this binary can use here.
@@ -21,7 +22,7 @@ pub fn report() -> anyhow::Result<ExitCode> {
     );
     println!(
         "built-in prior   {0} x {0} pixels, {1} words, camera-aware: {2}",
-        prior.resolution(),
+        prior.spec().resolution,
         prior.words.len(),
         if prior.takes_camera() { "yes" } else { "no" }
     );

@@ -5,12 +5,11 @@ use crate::hub;
 use crate::prior::shown;
 use crate::words::warn_unknown;
 use anyhow::{Context, ensure};
-use burn::tensor::Device;
 use dreamfuse_core::files::write_atomically;
 use dreamfuse_core::{Camera, Picture, ViewWord};
-use dreamfuse_diffusion::sampler::{SampleOptions, sample};
-use dreamfuse_diffusion::{FrozenPrior, Pipeline, Sampler};
+use dreamfuse_diffusion::Pipeline;
 use dreamfuse_distill::{Inspected, Level, inspect as look};
+use dreamfuse_prior::{Prior, SampleOptions, Sampler, sample};
 use std::process::ExitCode;
 
 /// Noise levels, one a column.
@@ -66,7 +65,7 @@ fn picture(
     prompt: &str,
     camera: Option<Camera>,
 ) -> anyhow::Result<Picture> {
-    let size = prior.resolution();
+    let size = prior.spec().resolution;
     if let Some(path) = &args.picture {
         let picture =
             Picture::load_png(path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -88,7 +87,7 @@ fn picture(
         guidance_scale: 3.0,
         seed: args.seed,
     };
-    let mut drawn = sample(prior, &options, &Device::flex()).map_err(anyhow::Error::msg)?;
+    let mut drawn = sample(prior, &options).map_err(anyhow::Error::msg)?;
     drawn.pop().context("no picture was drawn")
 }
 

@@ -4,14 +4,14 @@ use crate::cli::RunArgs;
 use crate::optimize::{configure, locate_prior};
 use crate::usage::peak_mib;
 use burn::tensor::{DType, Device, Tensor};
-use dreamfuse_core::Camera;
 use dreamfuse_diffusion::pipeline::{Cost, Work, open};
-use dreamfuse_diffusion::{
-    Additions, FrozenPrior, NoiseSchedule, Precision, ReadText, ScheduleConfig, embedded,
-};
+use dreamfuse_diffusion::{Additions, Precision, embedded};
 use dreamfuse_engine::{EMBEDDED, Run};
 use dreamfuse_kernels::conv2d;
 use dreamfuse_kernels::conv2d::Settings;
+use dreamfuse_prior::{
+    Batch, Conditioning, Encoded, NoiseSchedule, Prior, PriorSpec, ScheduleConfig,
+};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -34,35 +34,32 @@ struct StandIn {
     schedule: NoiseSchedule,
 }
 
-impl FrozenPrior for StandIn {
+impl Prior for StandIn {
+    fn spec(&self) -> PriorSpec {
+        PriorSpec {
+            resolution: self.cost.resolution,
+            sample_shape: self.cost.sample_shape,
+            views_per_group: self.cost.views_together,
+            takes_camera: false,
+        }
+    }
     fn device(&self) -> Device {
         Device::flex()
-    }
-
-    fn resolution(&self) -> usize {
-        self.cost.resolution
-    }
-    fn sample_shape(&self) -> [usize; 3] {
-        self.cost.sample_shape
-    }
-    fn views_together(&self) -> usize {
-        self.cost.views_together
     }
     fn schedule(&self) -> &NoiseSchedule {
         &self.schedule
     }
-    fn encode(&self, _: &[String]) -> Result<ReadText, String> {
-        Ok(ReadText::none())
+    fn condition(&self, _: &[String]) -> Result<Conditioning, String> {
+        Ok(Conditioning::none())
     }
-    fn pull_back(
-        &self,
-        pictures: Tensor<4>,
-        _: &mut dyn FnMut(Tensor<4>) -> Tensor<4>,
-    ) -> Tensor<4> {
-        pictures * 1e-6
+    fn encode(&self, images: Tensor<4>) -> Encoded<'_> {
+        let [count, ..] = images.dims();
+        let [channels, height, width] = self.cost.sample_shape;
+        let samples = Tensor::zeros([count, channels, height, width], &self.device());
+        Encoded::new(samples, move |_| images * 1e-6)
     }
-    fn noise(&self, noisy: Tensor<4>, _: &[usize], _: ReadText, _: Option<&[Camera]>) -> Tensor<4> {
-        noisy
+    fn predict(&self, batch: &Batch) -> Tensor<4> {
+        batch.samples().clone()
     }
 }
 

@@ -6,12 +6,12 @@ use anyhow::{Context, anyhow, bail, ensure};
 use burn::tensor::Device;
 use dreamfuse_core::files::{create_folder, write_atomically};
 use dreamfuse_core::{Camera, Picture};
-use dreamfuse_diffusion::sampler::{SampleOptions, sample as draw};
-use dreamfuse_diffusion::{FrozenPrior, Pipeline, Sampler, embedded};
+use dreamfuse_diffusion::{Pipeline, embedded};
 use dreamfuse_engine::device;
 use dreamfuse_eval::{
     Closeness, LEVELS, knowledge, knowledge_table, lines, mean_knowledge, validation_prompts,
 };
+use dreamfuse_prior::{Prior, SampleOptions, Sampler, sample as draw};
 use dreamfuse_toybox::words::by_topic;
 use dreamfuse_train::{HeldOut, Progress, TrainConfig, Trainer};
 use std::fs::OpenOptions;
@@ -205,7 +205,7 @@ fn sheet(prior: &Pipeline, prompts: &[String], options: &SheetOptions) -> anyhow
         options.guidance_scale.is_finite(),
         "--guidance-scale has to be a number"
     );
-    let together = prior.views_together();
+    let together = prior.spec().views_per_group;
     if let Some(views) = options
         .views
         .filter(|views| !views.is_multiple_of(together))
@@ -231,7 +231,7 @@ fn sheet(prior: &Pipeline, prompts: &[String], options: &SheetOptions) -> anyhow
         guidance_scale: options.guidance_scale,
         seed: options.seed,
     };
-    let pictures = draw(prior, &settings, &Device::flex()).map_err(anyhow::Error::msg)?;
+    let pictures = draw(prior, &settings).map_err(anyhow::Error::msg)?;
     let enlarged: Vec<Picture> = pictures.iter().map(shown).collect();
     Ok(Picture::sheet(&enlarged, columns))
 }

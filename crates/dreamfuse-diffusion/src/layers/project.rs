@@ -65,7 +65,7 @@ mod tests {
                     .map(|bias| burn::module::Param::from_tensor(bias.cast(numbers).detach())),
             }
         };
-        let x = crate::sampler::normal([1, 1, 1, 1280], 3, 0, &device).reshape([1, 1280]);
+        let x = dreamfuse_prior::sampler::normal([1, 1, 1, 1280], 3, 0, &device).reshape([1, 1280]);
         layer = narrow(&layer, half);
         let right = narrow(&layer, FloatDType::F32).forward(rounded(x.clone()));
         let ours = linear(&layer, x.cast(half));

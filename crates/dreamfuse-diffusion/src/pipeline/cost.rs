@@ -2,12 +2,10 @@
 
 use super::files::Files;
 use super::plan::{Plan, TextPlan};
-use super::{
-    Additions, PREPARED_NUMBERS, PREPARED_PARAMETERS, SECOND_TEXT_STEM, TEXT_STEM, UNET_STEM,
-    VAE_STEM,
-};
+use super::{Additions, PREPARED_NUMBERS, SECOND_TEXT_STEM, TEXT_STEM, UNET_STEM, VAE_STEM};
 use crate::checkpoint::{CheckpointError, Weights};
 use crate::text::TextPack;
+use crate::unet::PREPARED_PARAMETERS;
 use crate::unet::{AttentionKind, UNetConfig};
 use crate::vae::VaeConfig;
 

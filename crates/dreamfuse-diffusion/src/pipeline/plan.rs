@@ -5,13 +5,13 @@ use super::files::Files;
 use crate::checkpoint::{CheckpointError, parse_json};
 use crate::clip_text::ClipTextConfig;
 use crate::defaults;
-use crate::schedule::ScheduleConfig;
 use crate::t5::T5Config;
 use crate::text::TextPack;
 use crate::tokenizer::{T5Tokenizer, Tokenizer, TokenizerTexts};
 use crate::unet::UNetConfig;
 use crate::vae::VaeConfig;
 use dreamfuse_core::Camera;
+use dreamfuse_prior::ScheduleConfig;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 

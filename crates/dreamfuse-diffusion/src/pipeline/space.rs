@@ -3,6 +3,7 @@
 use crate::resize::Resize;
 use crate::vae::Vae;
 use burn::tensor::Tensor;
+use dreamfuse_prior::Encoded;
 
 /// The space of a model's samples.
 pub(super) enum Space {
@@ -19,56 +20,37 @@ impl Space {
         }
     }
 
-    /// Samples of display-referred `pictures` of `[0, 1]` and any size, which are brought to `size`.
-    pub(super) fn of_pictures(&self, pictures: Tensor<4>, size: usize) -> Tensor<4> {
-        let pictures =
-            fit(&pictures, size).map_or(pictures.clone(), |resize| resize.forward(pictures)) * 2.0
-                - 1.0;
-        match self {
-            Self::Pixels => pictures,
-            Self::Latents(vae) => vae.encode(pictures),
-        }
-    }
-
-    /// See [`crate::FrozenPrior::pull_back`].
-    pub(super) fn pull_back(
-        &self,
-        pictures: Tensor<4>,
-        size: usize,
-        gradient: &mut dyn FnMut(Tensor<4>) -> Tensor<4>,
-    ) -> Tensor<4> {
-        let resize = fit(&pictures, size);
-        let pictures = resize
-            .as_ref()
-            .map_or(pictures.clone(), |resize| resize.forward(pictures))
-            * 2.0
-            - 1.0;
-        let of_pictures = match self {
-            Self::Pixels => gradient(pictures),
-            Self::Latents(vae) => vae.pull_back(pictures, gradient),
+    /// Samples of display-referred images of `[0, 1]` and any size, which are resized to `size`.
+    pub(super) fn encode(&self, images: Tensor<4>, size: usize) -> Encoded<'_> {
+        let resize = fit(&images, size);
+        let images = match &resize {
+            Some(resize) => resize.forward(images),
+            None => images,
         };
-        let of_pictures = of_pictures * 2.0;
-        match resize {
-            Some(resize) => resize.backward(of_pictures),
-            None => of_pictures,
-        }
+        let encoded = match self {
+            Self::Pixels => Encoded::new(images * 2.0 - 1.0, |gradient| gradient),
+            Self::Latents(vae) => vae.encode_with_vjp(images * 2.0 - 1.0),
+        };
+        encoded.after(move |gradient| {
+            let gradient = gradient * 2.0;
+            match resize {
+                Some(resize) => resize.backward(gradient),
+                None => gradient,
+            }
+        })
     }
 
-    /// Display-referred pictures of samples.
-    pub(super) fn to_pictures(&self, samples: Tensor<4>) -> Tensor<4> {
-        let pictures = match self {
+    /// Display-referred images of samples.
+    pub(super) fn decode(&self, samples: Tensor<4>) -> Tensor<4> {
+        let images = match self {
             Self::Pixels => samples,
-            // One by one: a large picture's activations take a gigabyte.
-            Self::Latents(vae) => Tensor::cat(
-                samples
-                    .split(1, 0)
-                    .into_iter()
-                    .map(|one| vae.decode(one))
-                    .collect(),
-                0,
-            ),
+            // One by one: a large image's activations take a gigabyte.
+            Self::Latents(vae) => {
+                let each = samples.split(1, 0).into_iter();
+                Tensor::cat(each.map(|one| vae.decode(one)).collect(), 0)
+            }
         };
-        (pictures + 1.0) * 0.5
+        (images + 1.0) * 0.5
     }
 }
 

@@ -1,7 +1,7 @@
 //! Spatial transformers: pixels attend to each other and to the text.
 
 use super::config::UNetConfig;
-use super::text::ReadText;
+use super::text::TextConditioning;
 use crate::layers::{Convolution, Norms, normalize, normalize_tokens, project};
 use burn::module::Module;
 use burn::nn::{GroupNorm, LayerNorm, LayerNormConfig, Linear, LinearConfig};
@@ -13,7 +13,7 @@ use std::cell::Cell;
 pub(super) struct Attend {
     /// `[batch, time_embed_dim]`, after the nonlinearity.
     pub time: Tensor<2>,
-    pub text: ReadText,
+    pub text: TextConditioning,
     /// Pictures in a row that attend to each other.
     pub views: usize,
     /// Cross-attentions that have had their keys and values.

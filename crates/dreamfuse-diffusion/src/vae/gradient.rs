@@ -2,30 +2,24 @@
 
 use super::Vae;
 use burn::tensor::Tensor;
+use dreamfuse_prior::Encoded;
 
 impl Vae {
-    /// The gradient of `pictures` `[batch, 3, size, size]` in `[−1, 1]` when that of their scaled latents
-    /// ([`Vae::encode`]) is what `gradient` says of them.
+    /// Scaled latents of `images` `[batch, 3, size, size]` in `[−1, 1]` ([`Vae::encode`]), with the
+    /// vector-Jacobian product.
     ///
-    /// Pictures go one by one, there and, once more, back: what lies between two stages is kept for one picture at a time, and
+    /// Images go one by one, there and, once more, back: what lies between two stages is kept for one image at a time, and
     /// a stage's own activations are made again on the way back and dropped before the next (gradient checkpointing, Chen et
     /// al. 2016).
-    pub fn pull_back(
-        &self,
-        pictures: Tensor<4>,
-        gradient: &mut dyn FnMut(Tensor<4>) -> Tensor<4>,
-    ) -> Tensor<4> {
-        let pictures = pictures.split(1, 0);
-        let latents = pictures
-            .iter()
-            .map(|picture| self.encode(picture.clone()))
-            .collect();
-        let of_latents = gradient(Tensor::cat(latents, 0)).split(1, 0);
-        let of_pictures = pictures
-            .into_iter()
-            .zip(of_latents)
-            .map(|(picture, of)| self.pull_back_one(picture, of));
-        Tensor::cat(of_pictures.collect(), 0)
+    pub fn encode_with_vjp(&self, images: Tensor<4>) -> Encoded<'_> {
+        let images = images.split(1, 0);
+        let latents = images.iter().map(|image| self.encode(image.clone()));
+        let latents = Tensor::cat(latents.collect(), 0);
+        Encoded::new(latents, move |gradient| {
+            let gradients = images.into_iter().zip(gradient.split(1, 0));
+            let gradients = gradients.map(|(image, of)| self.pull_back_one(image, of));
+            Tensor::cat(gradients.collect(), 0)
+        })
     }
 
     fn pull_back_one(&self, picture: Tensor<4>, of_latents: Tensor<4>) -> Tensor<4> {

@@ -90,7 +90,7 @@ pub fn assert_halves_are_as_near_as_pytorchs(name: &str) {
             ),
             None => unet.read(&reference.floats("text_embeddings")),
         };
-        let ours = unet.forward(reference.floats("sample"), &[37, 801], text, None);
+        let ours = unet.forward(reference.floats("sample"), &[37, 801], &text, None);
         let error = relative_error(ours, reference.floats::<4>("output"));
         let of_pytorch = relative_error(
             reference.floats(&format!("output_{precision}")),

@@ -3,11 +3,11 @@
 
 use crate::export::picture_and_opacity;
 use crate::run::Run;
-use burn::tensor::{Device, Tensor};
-use dreamfuse_core::{Camera, Picture};
-use dreamfuse_diffusion::FrozenPrior;
-use dreamfuse_diffusion::sampler::normal;
+use burn::tensor::Tensor;
+use dreamfuse_core::{Camera, Picture, Told};
 use dreamfuse_distill::ViewPrompts;
+use dreamfuse_prior::sampler::normal;
+use dreamfuse_prior::{Batch, Prior, Views};
 use dreamfuse_scene::ViewSettings;
 use std::f32::consts::PI;
 
@@ -21,15 +21,13 @@ const MARGIN: f64 = 0.01;
 const ELEVATION: f32 = 0.2;
 
 /// Whether the prior calls the scene's back a front.
-pub(super) fn is_seen(run: &Run, prior: &dyn FrozenPrior) -> bool {
+pub(super) fn is_seen(run: &Run, prior: &dyn Prior) -> bool {
     let view =
         |camera| picture_and_opacity(run, &ViewSettings::albedo(camera), run.picture_size(prior)).0;
-    let device = run.field().table.clone().without_autodiff().device();
     let opinion = Opinion {
         prior,
         prompts: run.prompts(),
         camera_aware: run.config.camera_aware,
-        device,
     };
     opinion.takes_back_for_front(&view(front()), &view(back()))
 }
@@ -44,12 +42,10 @@ fn back() -> Camera {
 
 /// A prior that is asked what it sees.
 pub struct Opinion<'a> {
-    pub prior: &'a dyn FrozenPrior,
+    pub prior: &'a dyn Prior,
     pub prompts: &'a ViewPrompts,
     /// Say where the camera would stand, too.
     pub camera_aware: bool,
-    /// The prior's.
-    pub device: Device,
 }
 
 impl Opinion<'_> {
@@ -65,31 +61,30 @@ impl Opinion<'_> {
 
     /// Mean squared error of the predicted noise, were the picture from this camera.
     fn error(&self, picture: &Picture, camera: Camera) -> f64 {
-        let (device, count, [channels, height, width]) =
-            (&self.device, LEVELS.len(), self.prior.sample_shape());
+        let (spec, device, count) = (self.prior.spec(), self.prior.device(), LEVELS.len());
         let mut planes = Vec::new();
         picture.push_planes(&mut planes);
-        let pixels = Tensor::<1>::from_floats(planes.as_slice(), device).reshape([
-            1,
-            3,
-            picture.height,
-            picture.width,
-        ]);
+        let shape = [1, 3, picture.height, picture.width];
+        let pixels = Tensor::<1>::from_floats(planes.as_slice(), &device).reshape(shape);
         let timesteps = LEVELS.map(|t| self.prior.schedule().timestep(t));
-        let noise = normal([count, channels, height, width], 0, 0, device);
-        let clean = self.prior.to_own_space(pixels).repeat_dim(0, count);
+        let [channels, height, width] = spec.sample_shape;
+        let noise = normal([count, channels, height, width], 0, 0, &device);
+        let clean = self.prior.encode(pixels).samples.repeat_dim(0, count);
         let noisy = self
             .prior
             .schedule()
             .add_noise(clean, noise.clone(), &timesteps);
-        let cameras = [camera; LEVELS.len()];
-        let text = self.prompts.for_cameras(&cameras).positive;
-        let answer = self.prior.noise(
-            noisy,
-            &timesteps,
-            text,
-            self.camera_aware.then_some(&cameras),
-        );
+        let text = self.prompts.for_cameras(&[camera; LEVELS.len()]).positive;
+        // Each by itself: in a group of views the least noisy one would tell the others the answer.
+        let told = [Told::camera(camera); LEVELS.len()];
+        let views = if self.camera_aware {
+            Views::Each(&told)
+        } else {
+            Views::Unknown
+        };
+        let answer = self
+            .prior
+            .predict(&Batch::new(noisy, &timesteps, &text, views));
         f64::from((answer - noise).powi_scalar(2).mean().into_scalar::<f32>())
     }
 }

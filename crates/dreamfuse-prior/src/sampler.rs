@@ -1,8 +1,8 @@
 //! Drawing pictures from a prior.
 
-use crate::prior::{FrozenPrior, guided_noise};
+use crate::{Prior, Views, guided_noise};
 use burn::tensor::{Device, Tensor, TensorData};
-use dreamfuse_core::{Camera, Picture, Purpose, stream};
+use dreamfuse_core::{Camera, Picture, Purpose, Told, stream};
 use rand::RngExt;
 use rand_distr::StandardNormal;
 
@@ -30,38 +30,42 @@ pub struct SampleOptions<'a> {
 ///
 /// # Errors
 /// When a prompt is too long.
-pub fn sample(
-    prior: &dyn FrozenPrior,
-    options: &SampleOptions,
-    device: &Device,
-) -> Result<Vec<Picture>, String> {
+pub fn sample(prior: &dyn Prior, options: &SampleOptions) -> Result<Vec<Picture>, String> {
+    let (spec, device) = (prior.spec(), prior.device());
     let count = options.prompts.len();
-    let text = prior.encode(options.prompts)?;
-    let empty = prior.encode(&vec![String::new(); count])?;
-    let [channels, height, width] = prior.sample_shape();
+    let text = prior.condition(options.prompts)?;
+    let empty = prior.condition(&vec![String::new(); count])?;
+    let told: Option<Vec<Told>> = options
+        .cameras
+        .map(|cameras| cameras.iter().copied().map(Told::camera).collect());
+    let views = match &told {
+        None => Views::Unknown,
+        Some(told) => Views::of(told, spec.views_per_group),
+    };
+    let [channels, height, width] = spec.sample_shape;
     let shape = [count, channels, height, width];
-    let mut x = normal(shape, options.seed, 0, device);
+    let mut x = normal(shape, options.seed, 0, &device);
     let timesteps = spaced(prior.schedule().steps(), options.steps);
     for (i, &t) in timesteps.iter().enumerate() {
         let noise = guided_noise(
             prior,
             x.clone(),
             &vec![t; count],
-            (text.clone(), empty.clone()),
-            options.cameras,
+            [&text, &empty],
+            views,
             options.guidance_scale,
         );
         let alpha = prior.schedule().alpha_cumprod(t);
         let alpha_next = timesteps
             .get(i + 1)
             .map_or(1.0, |&next| prior.schedule().alpha_cumprod(next));
-        let z = normal(shape, options.seed, i as u64 + 1, device);
-        let clean = prior.keep_clean(prior.schedule().clean_of(x.clone(), noise, &vec![t; count]));
+        let z = normal(shape, options.seed, i as u64 + 1, &device);
+        let clean = prior.clamp_clean(prior.schedule().clean_of(x.clone(), noise, &vec![t; count]));
         x = step(options.sampler, x, clean, [alpha, alpha_next], z);
     }
-    let size = prior.resolution();
+    let size = spec.resolution;
     let planes = prior
-        .to_pictures(x)
+        .decode(x)
         .clamp(0.0, 1.0)
         .into_data()
         .try_to_vec::<f32>()
@@ -116,8 +120,7 @@ pub fn normal(shape: [usize; 4], seed: u64, index: u64, device: &Device) -> Tens
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schedule::{NoiseSchedule, ScheduleConfig};
-    use crate::unet::ReadText;
+    use crate::{Batch, Conditioning, NoiseSchedule, PriorSpec, ScheduleConfig};
 
     #[test]
     fn timesteps_go_from_the_last_to_near_the_first() {
@@ -129,28 +132,22 @@ mod tests {
     /// A prior that knows the exact score of pictures of one grey value each.
     struct Grey(NoiseSchedule, f64);
 
-    impl FrozenPrior for Grey {
+    impl Prior for Grey {
+        fn spec(&self) -> PriorSpec {
+            PriorSpec::of_images(4)
+        }
         fn device(&self) -> Device {
             Device::flex()
-        }
-
-        fn resolution(&self) -> usize {
-            4
         }
         fn schedule(&self) -> &NoiseSchedule {
             &self.0
         }
-        fn encode(&self, _: &[String]) -> Result<ReadText, String> {
-            Ok(ReadText::none())
+        fn condition(&self, _: &[String]) -> Result<Conditioning, String> {
+            Ok(Conditioning::none())
         }
-        fn noise(
-            &self,
-            noisy: Tensor<4>,
-            timesteps: &[usize],
-            _: ReadText,
-            _: Option<&[Camera]>,
-        ) -> Tensor<4> {
-            let (signal, sigma) = self.0.coefficients(timesteps, &noisy.device());
+        fn predict(&self, batch: &Batch) -> Tensor<4> {
+            let noisy = batch.samples().clone();
+            let (signal, sigma) = self.0.coefficients(batch.timesteps(), &noisy.device());
             (noisy - signal * self.1) / sigma
         }
     }
@@ -168,7 +165,7 @@ mod tests {
                 guidance_scale: 3.0,
                 seed: 1,
             };
-            for picture in sample(&prior, &options, &Device::flex()).unwrap() {
+            for picture in sample(&prior, &options).unwrap() {
                 assert!(
                     picture
                         .pixels

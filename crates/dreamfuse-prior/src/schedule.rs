@@ -261,8 +261,10 @@ mod tests {
     #[test]
     fn schedules_agree_with_diffusers() {
         // Made by tests/make_reference.py with DDPMScheduler.
-        let reference: std::collections::HashMap<String, [f64; 3]> =
-            serde_json::from_str(include_str!("../tests/reference/schedules.json")).unwrap();
+        let reference: std::collections::HashMap<String, [f64; 3]> = serde_json::from_str(
+            include_str!("../../dreamfuse-diffusion/tests/reference/schedules.json"),
+        )
+        .unwrap();
         assert_eq!(reference.len(), 3);
         for (name, right) in reference {
             let beta_schedule: BetaSchedule = serde_json::from_value(name.clone().into()).unwrap();

@@ -1,0 +1,160 @@
+//! One evaluation of a prior.
+
+use crate::Conditioning;
+use burn::tensor::Tensor;
+use dreamfuse_core::Told;
+
+/// What is known of the images of a batch, beside their texts.
+#[derive(Clone, Copy, Debug)]
+pub enum Views<'a> {
+    /// Nothing.
+    Unknown,
+    /// Something of each image, which is seen by itself.
+    Each(&'a [Told]),
+    /// The same, of images that are denoised together, `per_group` after one another.
+    Groups { told: &'a [Told], per_group: usize },
+}
+
+impl<'a> Views<'a> {
+    /// Views for a prior that denoises `per_group` images together.
+    pub fn of(told: &'a [Told], per_group: usize) -> Self {
+        if per_group > 1 {
+            Self::Groups { told, per_group }
+        } else {
+            Self::Each(told)
+        }
+    }
+
+    /// What is known of each image; nothing where that is unknown.
+    pub fn told(self) -> Option<&'a [Told]> {
+        match self {
+            Self::Unknown => None,
+            Self::Each(told) | Self::Groups { told, .. } => Some(told),
+        }
+    }
+
+    /// Images that are denoised together.
+    pub fn per_group(self) -> usize {
+        match self {
+            Self::Unknown | Self::Each(_) => 1,
+            Self::Groups { per_group, .. } => per_group,
+        }
+    }
+}
+
+/// Noisy samples with their noise levels and what they are conditioned on.
+#[derive(Clone, Debug)]
+pub struct Batch<'a> {
+    samples: Tensor<4>,
+    timesteps: &'a [usize],
+    conditioning: &'a Conditioning,
+    views: Views<'a>,
+}
+
+impl<'a> Batch<'a> {
+    /// # Shapes
+    /// - `samples`: `[batch, channels, height, width]`
+    /// - `timesteps`: one an image
+    /// - `conditioning`: a row an image
+    /// - `views`: unknown, or an entry an image
+    ///
+    /// # Panics
+    /// When there are not as many of each; when the batch is no whole number of groups; when the
+    /// images of a group have different timesteps: they attend to each other, and the one with the
+    /// least noise would tell the others the answer.
+    pub fn new(
+        samples: Tensor<4>,
+        timesteps: &'a [usize],
+        conditioning: &'a Conditioning,
+        views: Views<'a>,
+    ) -> Self {
+        let [count, ..] = samples.dims();
+        assert_eq!(timesteps.len(), count, "expected a timestep for each image");
+        let rows = conditioning.rows();
+        assert!(
+            rows.is_none_or(|rows| rows == count),
+            "expected {count} rows of conditioning, got {rows:?}"
+        );
+        if let Some(told) = views.told() {
+            assert_eq!(told.len(), count, "expected a view for each image");
+        }
+        let per_group = views.per_group();
+        assert!(
+            count.is_multiple_of(per_group),
+            "expected whole groups of {per_group} views, got {count} images"
+        );
+        let mut groups = timesteps.chunks_exact(per_group);
+        assert!(
+            groups.all(|group| group.iter().all(|timestep| *timestep == group[0])),
+            "the views of a group have one noise level"
+        );
+        Self {
+            samples,
+            timesteps,
+            conditioning,
+            views,
+        }
+    }
+
+    /// Images.
+    pub fn count(&self) -> usize {
+        self.timesteps.len()
+    }
+
+    /// `[batch, channels, height, width]`.
+    pub fn samples(&self) -> &Tensor<4> {
+        &self.samples
+    }
+
+    /// One an image.
+    pub fn timesteps(&self) -> &'a [usize] {
+        self.timesteps
+    }
+
+    /// A row an image.
+    pub fn conditioning(&self) -> &'a Conditioning {
+        self.conditioning
+    }
+
+    /// What is known of the images.
+    pub fn views(&self) -> Views<'a> {
+        self.views
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+    use dreamfuse_core::Camera;
+
+    fn made(count: usize, timesteps: &[usize], told: usize) {
+        let samples = Tensor::zeros([count, 3, 2, 2], &Device::flex());
+        let told = vec![Told::camera(Camera::orbit(0.0, 0.0)); told];
+        let views = Views::of(&told, 4);
+        Batch::new(samples, timesteps, &Conditioning::none(), views);
+    }
+
+    #[test]
+    fn whole_groups_of_one_noise_level_are_taken() {
+        made(8, &[9, 9, 9, 9, 3, 3, 3, 3], 8);
+    }
+
+    #[test]
+    #[should_panic(expected = "one noise level")]
+    fn the_views_of_a_group_cannot_have_several_noise_levels() {
+        made(4, &[1, 2, 3, 4], 4);
+    }
+
+    #[test]
+    #[should_panic(expected = "whole groups of 4")]
+    fn a_part_of_a_group_is_refused() {
+        made(3, &[1, 1, 1], 3);
+    }
+
+    #[test]
+    #[should_panic(expected = "a view for each image")]
+    fn views_are_not_dropped() {
+        made(4, &[1, 1, 1, 1], 3);
+    }
+}
