@@ -15,7 +15,7 @@ use dreamfuse_kernels::{
 use dreamfuse_scene::SceneConfig;
 use work::{DefaultRun, Evaluation, Render, Training, large, small};
 
-/// Pictures of a shard of training.
+/// Images of a shard of training.
 const BATCH: usize = 8;
 
 fn random<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {

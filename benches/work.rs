@@ -60,7 +60,7 @@ impl Render {
         }
     }
 
-    /// Picture and gradients of all parameters; returns the number of samples.
+    /// Image and gradients of all parameters; returns the number of samples.
     pub fn step(&self) -> usize {
         let renderer = Renderer {
             field: &self.field,
@@ -128,7 +128,7 @@ impl Evaluation {
     }
 }
 
-/// Steps of training, pictures drawn and weights averaged.
+/// Steps of training, images drawn and weights averaged.
 pub struct Training(Trainer);
 
 impl Training {

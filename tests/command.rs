@@ -22,7 +22,7 @@ fn error_of(output: &Output) -> String {
 }
 
 #[test]
-fn a_run_leaves_meshes_pictures_events_and_its_configuration() {
+fn a_run_leaves_meshes_images_events_and_its_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let (config, out) = (small_config(folder.path()), folder.path().join("run"));
     let output = run(&[
@@ -175,7 +175,7 @@ fn mistakes_in_the_arguments_get_one_line() {
             "cannot write",
         ),
         (
-            vec!["prior", "inspect", "a car", "--picture", "missing.png"],
+            vec!["prior", "inspect", "a car", "--image", "missing.png"],
             "cannot read missing.png",
         ),
         (

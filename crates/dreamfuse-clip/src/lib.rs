@@ -1,4 +1,4 @@
-//! CLIP (Radford et al. 2021) from a user's folder, as a judge of pictures: candle-transformers runs it. A room of its own,
+//! CLIP (Radford et al. 2021) from a user's folder, as a judge of images: candle-transformers runs it. A room of its own,
 //! for nothing else here needs candle.
 
 mod config;
@@ -10,7 +10,7 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::clip::ClipModel;
 use config::Config;
-use dreamfuse_core::Picture;
+use dreamfuse_core::Image;
 use std::path::{Path, PathBuf};
 use tokenizers::Tokenizer;
 
@@ -39,7 +39,7 @@ pub enum ClipError {
 const MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
 const DEVIATION: [f32; 3] = [0.268_629_54, 0.261_302_6, 0.275_777_1];
 
-/// Pictures at a time.
+/// Images at a time.
 const BATCH: usize = 8;
 
 /// A text and an image encoder with a common space.
@@ -78,8 +78,8 @@ impl Clip {
         })
     }
 
-    /// Side of the pictures that it sees.
-    pub fn picture_size(&self) -> usize {
+    /// Side of the images that it sees.
+    pub fn image_size(&self) -> usize {
         self.config.vision_config.image_size
     }
 
@@ -114,31 +114,27 @@ impl Clip {
         texts.iter().map(one).collect()
     }
 
-    /// A unit vector for each picture, which has to be [`Clip::picture_size`] wide and high.
+    /// A unit vector for each image, which has to be [`Clip::image_size`] wide and high.
     ///
     /// # Errors
-    /// When a picture has another size.
-    pub fn embed_pictures(&self, pictures: &[Picture]) -> Result<Vec<Vec<f32>>, ClipError> {
-        let size = self.picture_size();
-        let batch = |pictures: &[Picture]| {
+    /// When an image has another size.
+    pub fn embed_images(&self, images: &[Image]) -> Result<Vec<Vec<f32>>, ClipError> {
+        let size = self.image_size();
+        let batch = |images: &[Image]| {
             let mut planes = Vec::new();
-            pictures
+            images
                 .iter()
-                .for_each(|picture| picture.push_planes(&mut planes));
+                .for_each(|image| image.push_planes(&mut planes));
             let area = size * size;
             let scaled = planes.iter().enumerate().map(|(i, value)| {
                 let channel = i / area % 3;
                 (value - MEAN[channel]) / DEVIATION[channel]
             });
-            let pixels = Tensor::from_iter(scaled, &Device::Cpu)?.reshape((
-                pictures.len(),
-                3,
-                size,
-                size,
-            ))?;
+            let pixels =
+                Tensor::from_iter(scaled, &Device::Cpu)?.reshape((images.len(), 3, size, size))?;
             Ok(unit_rows(&self.model.get_image_features(&pixels)?)?)
         };
-        let rows = pictures
+        let rows = images
             .chunks(BATCH)
             .map(batch)
             .collect::<Result<Vec<_>, ClipError>>()?;

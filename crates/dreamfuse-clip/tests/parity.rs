@@ -4,7 +4,7 @@
 
 use candle_core::{Device, safetensors::load};
 use dreamfuse_clip::Clip;
-use dreamfuse_core::Picture;
+use dreamfuse_core::Image;
 use std::path::{Path, PathBuf};
 
 fn folder() -> PathBuf {
@@ -21,7 +21,7 @@ fn relative_error(ours: &[Vec<f32>], right: &[Vec<f32>]) -> f32 {
 }
 
 #[test]
-fn texts_and_pictures_embed_as_in_transformers() {
+fn texts_and_images_embed_as_in_transformers() {
     let clip = Clip::load(&folder()).unwrap();
     let reference = load(folder().join("reference.safetensors"), &Device::Cpu).unwrap();
     let rows = |name: &str| reference[name].to_vec2::<f32>().unwrap();
@@ -34,16 +34,13 @@ fn texts_and_pictures_embed_as_in_transformers() {
         .unwrap()
         .to_vec1::<f32>()
         .unwrap();
-    let size = clip.picture_size();
-    let pictures: Vec<Picture> = planes
+    let size = clip.image_size();
+    let images: Vec<Image> = planes
         .chunks_exact(3 * size * size)
-        .map(|planes| Picture::from_planes(size, planes))
+        .map(|planes| Image::from_planes(size, planes))
         .collect();
-    let error = relative_error(
-        &clip.embed_pictures(&pictures).unwrap(),
-        &rows("image_embeds"),
-    );
-    assert!(error < 1e-5, "pictures: {error}");
+    let error = relative_error(&clip.embed_images(&images).unwrap(), &rows("image_embeds"));
+    assert!(error < 1e-5, "images: {error}");
 }
 
 #[test]

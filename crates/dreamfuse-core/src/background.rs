@@ -3,7 +3,7 @@
 use rand::{Rng, RngExt};
 
 /// A random background: a grey of medium brightness with a slight tint. Saturated ones would be the larger part of
-/// what a picture's noise hides, and a prior would spend its training on them instead of on the thing.
+/// what an image's noise hides, and a prior would spend its training on them instead of on the thing.
 pub fn random_background(rng: &mut impl Rng) -> [f32; 3] {
     let grey: f32 = rng.random_range(0.3..0.9);
     std::array::from_fn(|_| grey + rng.random_range(-0.08..0.08))

@@ -13,7 +13,7 @@ pub struct Ray {
     pub direction: Vec3,
 }
 
-/// The part of the image plane that a picture shows: a square window in units in which the whole
+/// The part of the image plane that an image shows: a square window in units in which the whole
 /// view is `[-1, 1]²`, x to the right and y down.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Crop {
@@ -104,7 +104,7 @@ impl Camera {
         [cos * level - sin * up, cos * up + sin * level, forward]
     }
 
-    /// The ray through the point `(x, y)` of a picture, both in `[0, 1]`, y downwards.
+    /// The ray through the point `(x, y)` of an image, both in `[0, 1]`, y downwards.
     pub fn ray(&self, x: f32, y: f32) -> Ray {
         let [right, up, forward] = self.axes();
         let half = (0.5 * self.fov).tan();
@@ -117,7 +117,7 @@ impl Camera {
         }
     }
 
-    /// The rays through the pixel centres of a square picture, row by row from the top left.
+    /// The rays through the pixel centres of a square image, row by row from the top left.
     pub fn rays(&self, size: usize) -> Vec<Ray> {
         let at = |i: usize| (i as f32 + 0.5) / size as f32;
         (0..size * size)
@@ -186,7 +186,7 @@ pub struct CameraRange {
     /// no caption tells where a photographer aimed.
     pub look_at: f32,
     pub roll: f32,
-    /// Share of the pictures that are zoomed crops.
+    /// Share of the images that are zoomed crops.
     pub crops: f32,
     /// Half-side of a crop, of the whole view.
     pub crop_scale: [f32; 2],

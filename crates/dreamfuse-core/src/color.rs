@@ -1,4 +1,4 @@
-//! Colour spaces. Pictures are display-referred sRGB in `[0, 1]`; vertex colours in GLB are linear.
+//! Colour spaces. Images are display-referred sRGB in `[0, 1]`; vertex colours in GLB are linear.
 
 /// The sRGB transfer function's inverse (IEC 61966-2-1).
 pub fn srgb_to_linear(value: f32) -> f32 {

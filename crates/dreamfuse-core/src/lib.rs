@@ -1,5 +1,5 @@
 //! What every room of dreamfuse has to agree on: cameras, view words, the shading formula, colour
-//! spaces, random streams, files that are never half written, and sheets of pictures.
+//! spaces, random streams, files that are never half written, and sheets of images.
 //!
 //! Conventions: right-handed world, Z up, the scene inside `[-1, 1]³`. Azimuth 0 is the front: the
 //! camera stands at −Y and looks along +Y; azimuth grows towards +X. Elevation is positive above
@@ -9,8 +9,8 @@ pub mod background;
 mod camera;
 pub mod color;
 pub mod files;
-pub mod picture;
 pub mod random;
+pub mod raster;
 mod scheduled;
 pub mod shading;
 mod told;
@@ -18,8 +18,8 @@ pub mod view;
 
 pub use background::random_background;
 pub use camera::{Camera, CameraRange, Crop, Ray};
-pub use picture::Picture;
 pub use random::{Purpose, stream};
+pub use raster::Image;
 pub use scheduled::Scheduled;
 pub use shading::{Light, LightRange, Shading};
 pub use told::Told;

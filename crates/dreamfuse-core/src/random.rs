@@ -25,13 +25,13 @@ pub enum Purpose {
     Evaluation = 14,
 }
 
-/// The stream `(seed, purpose, salt, index)`: usually the retry and the step. ChaCha with 8 rounds,
+/// The stream `(seed, purpose, attempt, index)`: usually the retry and the step. ChaCha with 8 rounds,
 /// keyed by all four numbers.
-pub fn stream(seed: u64, purpose: Purpose, salt: u64, index: u64) -> ChaCha8Rng {
+pub fn stream(seed: u64, purpose: Purpose, attempt: u64, index: u64) -> ChaCha8Rng {
     let mut key = [0u8; 32];
     for (slot, word) in key
         .chunks_exact_mut(8)
-        .zip([seed, purpose as u64, salt, index])
+        .zip([seed, purpose as u64, attempt, index])
     {
         slot.copy_from_slice(&word.to_le_bytes());
     }
@@ -45,7 +45,8 @@ mod tests {
 
     #[test]
     fn streams_repeat_and_differ_by_each_of_their_names() {
-        let first = |seed, purpose, salt, index| stream(seed, purpose, salt, index).random::<u64>();
+        let first =
+            |seed, purpose, attempt, index| stream(seed, purpose, attempt, index).random::<u64>();
         let base = first(1, Purpose::Noise, 0, 7);
         assert_eq!(base, first(1, Purpose::Noise, 0, 7));
         let others = [

@@ -1,4 +1,4 @@
-//! The shading formula that the toybox draws with and the scene renders with, so that a picture of
+//! The shading formula that the toybox draws with and the scene renders with, so that an image of
 //! the one is in the distribution of the other.
 
 use crate::camera::check_range;

@@ -69,7 +69,7 @@ pub fn parse_json<T: DeserializeOwned>(path: &Path, text: &[u8]) -> Result<T, Ch
 
 /// Where a file of weights and a module may differ.
 #[derive(Clone, Copy, Default)]
-pub struct Leeway<'a> {
+pub struct KeyTolerance<'a> {
     /// Parts of keys that the file may have and the module does not.
     pub ignored: &'a [&'a str],
     /// Parts of keys that the file may lack; the module's own values stay.
@@ -77,7 +77,7 @@ pub struct Leeway<'a> {
 }
 
 /// Fills `module` with the tensors of a safetensors file, widened to f32. Every parameter has to be there, and nothing
-/// else, but for the `leeway`.
+/// else, but for the `tolerance`.
 ///
 /// # Errors
 /// When a key is missing or unknown, a shape is wrong, or the file cannot be read.
@@ -85,7 +85,7 @@ pub fn load_weights<M: Module + ModuleSnapshot>(
     mut module: M,
     weights: Weights,
     renamings: &[Renaming],
-    leeway: Leeway<'_>,
+    tolerance: KeyTolerance<'_>,
 ) -> Result<M, CheckpointError> {
     let path = weights.path().to_owned();
     let adapter = PointwiseShapes
@@ -107,14 +107,18 @@ pub fn load_weights<M: Module + ModuleSnapshot>(
     if let Some((key, _)) = result
         .missing
         .iter()
-        .find(|(key, _)| !among(leeway.optional, key))
+        .find(|(key, _)| !among(tolerance.optional, key))
     {
         return Err(CheckpointError::MissingKey {
             path,
             key: in_files(key),
         });
     }
-    match result.unused.iter().find(|key| !among(leeway.ignored, key)) {
+    match result
+        .unused
+        .iter()
+        .find(|key| !among(tolerance.ignored, key))
+    {
         Some(key) => Err(CheckpointError::UnknownKey {
             path,
             key: key.clone(),

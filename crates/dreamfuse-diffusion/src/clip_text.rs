@@ -1,6 +1,8 @@
 //! CLIP's text encoder (Radford et al. 2021) with the names of transformers' `CLIPTextModel`.
 
-use crate::checkpoint::{CheckpointError, Leeway, Renaming, Weights, load_weights, save_weights};
+use crate::checkpoint::{
+    CheckpointError, KeyTolerance, Renaming, Weights, load_weights, save_weights,
+};
 use crate::layers::project;
 use burn::module::{Module, Param};
 use burn::nn::{Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
@@ -90,7 +92,7 @@ struct FeedForward {
 
 /// Files of transformers before 5 have the prefix, later ones do not.
 const READ: &[Renaming] = &[(r"^text_model\.", "")];
-const LEEWAY: Leeway = Leeway {
+const LEEWAY: KeyTolerance = KeyTolerance {
     ignored: &["position_ids"],
     optional: &[],
 };

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-/// Resizes square pictures as PyTorch's `interpolate(mode="bilinear", align_corners=False)` does: rows and columns are
+/// Resizes square images as PyTorch's `interpolate(mode="bilinear", align_corners=False)` does: rows and columns are
 /// each multiplied with one matrix, so the way back is with its transpose.
 pub(crate) struct Resize {
     /// `[to, from]`.
@@ -25,12 +25,12 @@ impl Resize {
     }
 
     /// `[batch, channels, from, from]` to `[batch, channels, to, to]`.
-    pub(crate) fn forward(&self, pictures: Tensor<4>) -> Tensor<4> {
+    pub(crate) fn forward(&self, images: Tensor<4>) -> Tensor<4> {
         let rows: Tensor<4> = self.matrix.clone().unsqueeze();
-        rows.clone().matmul(pictures).matmul(rows.transpose())
+        rows.clone().matmul(images).matmul(rows.transpose())
     }
 
-    /// The gradient of the smaller pictures from that of the larger ones.
+    /// The gradient of the smaller images from that of the larger ones.
     pub(crate) fn backward(&self, gradient: Tensor<4>) -> Tensor<4> {
         let rows: Tensor<4> = self.matrix.clone().unsqueeze();
         rows.clone().transpose().matmul(gradient).matmul(rows)

@@ -9,7 +9,9 @@ mod embeddings;
 mod frozen;
 mod text;
 
-use crate::checkpoint::{CheckpointError, Leeway, Renaming, Weights, load_weights, save_weights};
+use crate::checkpoint::{
+    CheckpointError, KeyTolerance, Renaming, Weights, load_weights, save_weights,
+};
 use crate::layers::{Convolution, normalize, project};
 pub use crate::layers::{Nonlinearity, TimeScaleShift};
 use attention::Attend;
@@ -27,7 +29,7 @@ use std::cell::Cell;
 use std::path::Path;
 use text::TextConditioning;
 
-/// Predicts the noise (or v) in noisy pictures, given timesteps, text and perhaps a camera.
+/// Predicts the noise (or v) in noisy images, given timesteps, text and perhaps a camera.
 #[derive(Module, Debug)]
 pub struct UNet {
     conv_in: Convolution,
@@ -101,7 +103,12 @@ impl UNet {
         weights: Weights,
         device: &Device,
     ) -> Result<Self, CheckpointError> {
-        load_weights(Self::new(config, device), weights, READ, Leeway::default())
+        load_weights(
+            Self::new(config, device),
+            weights,
+            READ,
+            KeyTolerance::default(),
+        )
     }
 
     /// As [`UNet::load`], from a network that may have attention at fewer levels: the new blocks change nothing
@@ -114,11 +121,11 @@ impl UNet {
         weights: Weights,
         device: &Device,
     ) -> Result<Self, CheckpointError> {
-        let leeway = Leeway {
+        let tolerance = KeyTolerance {
             optional: &["attentions"],
-            ..Leeway::default()
+            ..KeyTolerance::default()
         };
-        load_weights(Self::new(config, device), weights, READ, leeway)
+        load_weights(Self::new(config, device), weights, READ, tolerance)
     }
 
     /// Does what depends on the weights alone once: see [`FrozenUNet`].
@@ -146,7 +153,7 @@ impl UNet {
     /// # Panics
     /// When it takes them pooled too: then [`UNet::read_pooled`] is for it.
     pub fn read(&self, text: &Tensor<3>) -> Conditioning {
-        let whole = text.clone().cast(self.conv_in.numbers());
+        let whole = text.clone().cast(self.conv_in.dtype());
         let pooled = self
             .add_embedding
             .as_ref()
@@ -163,7 +170,7 @@ impl UNet {
         .into()
     }
 
-    /// As [`UNet::read`], with the texts pooled too, `[batch, pooled_width]`, for whole pictures with sides of `size` pixels that were
+    /// As [`UNet::read`], with the texts pooled too, `[batch, pooled_width]`, for whole images with sides of `size` pixels that were
     /// as large before.
     ///
     /// # Panics
@@ -172,17 +179,17 @@ impl UNet {
         let Some(Addition::TextTime(embedding)) = &self.add_embedding else {
             panic!("this U-Net takes no pooled texts");
         };
-        let (numbers, [batch, _]) = (self.conv_in.numbers(), pooled.dims());
+        let (dtype, [batch, _]) = (self.conv_in.dtype(), pooled.dims());
         let width = self.config.addition_time_embed_dim.unwrap_or_default();
         let sizes =
             embeddings::sinusoidal(&[size, size, 0, 0, size, size], width, &pooled.device());
         let sizes = sizes
             .reshape([1, config::SIZES * width])
             .repeat_dim(0, batch);
-        let all = Tensor::cat(vec![pooled.clone(), sizes], 1).cast(numbers);
+        let all = Tensor::cat(vec![pooled.clone(), sizes], 1).cast(dtype);
         let pooled = embedding.forward(all, Nonlinearity::Silu);
         TextConditioning {
-            keys_values: self.keys_values(text.clone().cast(numbers)),
+            keys_values: self.keys_values(text.clone().cast(dtype)),
             pooled: Some(pooled),
         }
         .into()
@@ -206,10 +213,10 @@ impl UNet {
 
     /// # Shapes
     /// - `sample`: `[batch, in_channels, size, size]`
-    /// - `timesteps`: one for each picture, in `0..1000`
+    /// - `timesteps`: one for each image, in `0..1000`
     /// - `text`: a batch of texts that this network has read
     /// - `camera`: `[batch, camera_numbers]`, if the network takes one; a network of several views takes
-    ///   them in rows of `num_views`, and without cameras each picture by itself
+    ///   them in rows of `num_views`, and without cameras each image by itself
     /// - output: `[batch, out_channels, size, size]`, in f32 whatever the network computes with
     ///
     /// # Panics
@@ -222,7 +229,7 @@ impl UNet {
         camera: Option<Tensor<2>>,
     ) -> Tensor<4> {
         let text = TextConditioning::from(text);
-        let numbers = self.conv_in.numbers();
+        let dtype = self.conv_in.dtype();
         let sines = embeddings::sinusoidal(
             timesteps,
             self.config.block_out_channels[0],
@@ -230,7 +237,7 @@ impl UNet {
         );
         let mut time = self
             .time_embedding
-            .forward(sines.cast(numbers), self.config.act_fn);
+            .forward(sines.cast(dtype), self.config.act_fn);
         let views = if camera.is_some() {
             self.config.num_views
         } else {
@@ -238,7 +245,7 @@ impl UNet {
         };
         match (&self.class_embedding, camera) {
             (Some(embedding), Some(camera)) => {
-                time = time + embedding.forward(camera.cast(numbers), Nonlinearity::Silu);
+                time = time + embedding.forward(camera.cast(dtype), Nonlinearity::Silu);
             }
             (None, None) => {}
             (Some(_), None) if self.config.num_views > 1 => {}
@@ -254,7 +261,7 @@ impl UNet {
             views,
             used: Cell::new(0),
         };
-        let mut x = self.conv_in.forward(sample.cast(numbers));
+        let mut x = self.conv_in.forward(sample.cast(dtype));
         let mut skips = vec![x.clone()];
         for block in &self.down_blocks {
             x = block.forward(x, &context, &mut skips);

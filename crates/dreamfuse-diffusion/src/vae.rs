@@ -1,4 +1,4 @@
-//! The variational autoencoder between pictures and the latents that latent diffusion works on (Rombach et al. 2022),
+//! The variational autoencoder between images and the latents that latent diffusion works on (Rombach et al. 2022),
 //! with the names of diffusers' `AutoencoderKL`.
 
 mod attention;
@@ -65,23 +65,21 @@ impl Vae {
         &self.config
     }
 
-    /// Mean and logarithm of the variance of the latents of `pictures` `[batch, 3, size, size]` in `[−1, 1]`:
+    /// Mean and logarithm of the variance of the latents of `images` `[batch, 3, size, size]` in `[−1, 1]`:
     /// `[batch, 2 · latent_channels, size / factor, …]`, not scaled.
-    pub fn moments(&self, pictures: Tensor<4>) -> Tensor<4> {
-        self.stages()
-            .into_iter()
-            .fold(pictures, |x, stage| stage(x))
+    pub fn moments(&self, images: Tensor<4>) -> Tensor<4> {
+        self.stages().into_iter().fold(images, |x, stage| stage(x))
     }
 
-    /// Scaled latents `[batch, latent_channels, size / factor, …]` of `pictures` `[batch, 3, size, size]` in `[−1, 1]`:
+    /// Scaled latents `[batch, latent_channels, size / factor, …]` of `images` `[batch, 3, size, size]` in `[−1, 1]`:
     /// the mean of their distribution, whose deviation is far below the noise that diffusion adds.
-    pub fn encode(&self, pictures: Tensor<4>) -> Tensor<4> {
-        self.moments(pictures)
+    pub fn encode(&self, images: Tensor<4>) -> Tensor<4> {
+        self.moments(images)
             .narrow(1, 0, self.config.latent_channels)
             * self.config.scaling_factor
     }
 
-    /// Pictures in about `[−1, 1]` from scaled latents.
+    /// Images in about `[−1, 1]` from scaled latents.
     pub fn decode(&self, latents: Tensor<4>) -> Tensor<4> {
         let latents = latents / self.config.scaling_factor;
         let latents = match &self.post_quant_conv {
@@ -91,7 +89,7 @@ impl Vae {
         self.decoder.forward(latents)
     }
 
-    /// The way from pictures to moments, in pieces: what lies between two of them is all that has to be kept.
+    /// The way from images to moments, in pieces: what lies between two of them is all that has to be kept.
     fn stages(&self) -> Vec<Box<dyn Fn(Tensor<4>) -> Tensor<4> + '_>> {
         let mut stages = self.encoder.stages();
         if let Some(layer) = &self.quant_conv {

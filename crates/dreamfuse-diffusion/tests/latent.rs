@@ -92,7 +92,7 @@ fn halves_are_as_near_as_pytorchs() {
 }
 
 #[test]
-fn pictures_become_latents_and_pictures_again() {
+fn images_become_latents_and_images_again() {
     for (folder, pipeline, reference) in models() {
         assert_eq!(
             (pipeline.spec().resolution, pipeline.spec().sample_shape),
@@ -104,7 +104,7 @@ fn pictures_become_latents_and_pictures_again() {
         assert_close(
             decoded,
             reference.floats("decoded"),
-            "decoded pictures",
+            "decoded images",
             &folder,
         );
     }
@@ -135,15 +135,15 @@ fn gradients_go_back_through_the_encoder() {
 fn the_gradient_of_the_encoder_is_the_slope() {
     let (folder, _, reference) = models().into_iter().next().unwrap();
     let vae = load_vae(&folder);
-    let picture = reference.floats::<4>("decoded");
+    let image = reference.floats::<4>("decoded");
     let direction = dreamfuse_prior::sampler::normal([2, 3, 16, 16], 5, 0, &Device::flex());
     let of_latents = reference.floats::<4>("latents_gradient");
     let value = |step: f64| {
-        let latents = vae.encode(picture.clone() + direction.clone() * step);
+        let latents = vae.encode(image.clone() + direction.clone() * step);
         f64::from((latents * of_latents.clone()).sum().into_scalar::<f32>())
     };
     let slope = (value(1e-3) - value(-1e-3)) / 2e-3;
-    let gradient = vae.encode_with_vjp(picture.clone()).vjp(of_latents.clone());
+    let gradient = vae.encode_with_vjp(image.clone()).vjp(of_latents.clone());
     let ours = f64::from((gradient * direction.clone()).sum().into_scalar::<f32>());
     assert!((ours / slope - 1.0).abs() < 5e-3, "{ours} for {slope}");
 }
@@ -242,9 +242,9 @@ fn older_names_of_attention_are_read() {
         4
     );
     serialize_to_file(old, None, &path).unwrap();
-    let picture = Reference::load(&folder).floats("decoded");
+    let image = Reference::load(&folder).floats("decoded");
     let (old, new) = (
-        load_vae(copy.path()).encode(picture),
+        load_vae(copy.path()).encode(image),
         load_vae(&folder).encode(Reference::load(&folder).floats("decoded")),
     );
     assert!(relative_error(old, new) == 0.0);

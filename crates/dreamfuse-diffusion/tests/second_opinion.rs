@@ -184,13 +184,13 @@ fn the_autoencoder() {
         ..Default::default()
     };
     let theirs = AutoEncoderKL::new(weights(tensors), 3, 3, shape).unwrap();
-    let pictures = normal([1, 3, 16, 16], 1, 0, &device);
+    let images = normal([1, 3, 16, 16], 1, 0, &device);
     let latents = theirs
-        .encode(&to_candle(&pictures))
+        .encode(&to_candle(&images))
         .unwrap()
         .sample()
         .unwrap();
-    assert_alike(ours.moments(pictures).narrow(1, 0, 4), &latents);
+    assert_alike(ours.moments(images).narrow(1, 0, 4), &latents);
     let right = theirs.decode(&latents).unwrap();
     let latents = Ours::from_data(
         TensorData::new(

@@ -115,7 +115,7 @@ fn the_empty_text_is_zeros_unless_the_index_says_otherwise() {
     assert!(tokens > 0.1 && pooled > 0.1, "{tokens} {pooled}");
 }
 
-/// By way of the prior's own reading of texts: with the sizes that diffusers tells a whole picture.
+/// By way of the prior's own reading of texts: with the sizes that diffusers tells a whole image.
 #[test]
 fn the_unet_computes_what_diffusers_computes() {
     for (pipeline, reference) in models() {
@@ -152,7 +152,7 @@ fn halves_are_as_near_as_pytorchs() {
 }
 
 #[test]
-fn pictures_become_latents_of_the_folders_scale_and_pictures_again() {
+fn images_become_latents_of_the_folders_scale_and_images_again() {
     for (pipeline, reference) in models() {
         assert_close(
             pipeline.encode(reference.floats("picture")).samples,

@@ -15,13 +15,13 @@ pub enum Method {
     Sds,
     /// Classifier score distillation (Yu et al. 2023): `ε̂ − ε̂_uncond`, from the same evaluation.
     Csd,
-    /// Interval score matching (Liang et al. 2023): `ε̂(x_t) − ε̂_empty(x_s)` for an x_t that DDIM reaches from the picture by
+    /// Interval score matching (Liang et al. 2023): `ε̂(x_t) − ε̂_empty(x_s)` for an x_t that DDIM reaches from the image by
     /// way of x_s; up to six more evaluations, of one text each.
     Ism,
 }
 
 impl Method {
-    /// Evaluations for each picture besides those of guidance, at most.
+    /// Evaluations for each image besides those of guidance, at most.
     pub fn evaluations_besides(self) -> usize {
         match self {
             Self::Sds | Self::Csd => 0,
@@ -35,8 +35,8 @@ impl Method {
 #[serde(deny_unknown_fields, default)]
 pub struct GuidanceConfig {
     pub method: Method,
-    /// Keep the guided x̂_0 of a prior of pictures where pictures are, as its sampler does (Imagen, Saharia et al. 2022, section
-    /// 2.3): otherwise strong guidance asks for colours that no picture has. Latents have no such bounds, and the
+    /// Keep the guided x̂_0 of a prior of images where images are, as its sampler does (Imagen, Saharia et al. 2022, section
+    /// 2.3): otherwise strong guidance asks for colours that no image has. Latents have no such bounds, and the
     /// difference of two answers that classifier score distillation takes is left as it is.
     pub threshold: bool,
     /// How far the guided output of the network is brought back to the deviation of the conditional one (Lin et al. 2023,
@@ -112,32 +112,32 @@ impl GuidanceConfig {
 
 /// The texts of a batch of views.
 #[derive(Clone)]
-pub struct Texts {
-    /// What the pictures should show.
+pub struct ViewConditioning {
+    /// What the images should show.
     pub positive: Conditioning,
     /// What stands against it in guidance, mostly the empty text.
     pub negative: Conditioning,
-    /// The empty text, under which interval score matching goes from the picture to its noise.
+    /// The empty text, under which interval score matching goes from the image to its noise.
     pub empty: Conditioning,
     /// What they should not look like besides.
-    pub against: Vec<Against>,
+    pub negative_terms: Vec<NegativeTerm>,
 }
 
 /// A text a view, each with its weight, zero or less.
 #[derive(Clone)]
-pub struct Against {
+pub struct NegativeTerm {
     pub text: Conditioning,
     pub weights: Vec<f32>,
 }
 
-impl Texts {
+impl ViewConditioning {
     /// Two texts a view, for guidance alone.
     pub fn of(positive: Conditioning, empty: Conditioning) -> Self {
         Self {
             positive,
             negative: empty.clone(),
             empty,
-            against: Vec::new(),
+            negative_terms: Vec::new(),
         }
     }
 }
@@ -148,20 +148,20 @@ pub(crate) fn direction(
     prior: &dyn Prior,
     (noisy, noise): (Tensor<4>, &Tensor<4>),
     timesteps: &[usize],
-    texts: &Texts,
+    texts: &ViewConditioning,
     views: Views,
     (scale, config): (f64, &GuidanceConfig),
 ) -> Tensor<4> {
     let mut asked = vec![texts.positive.clone(), texts.negative.clone()];
-    asked.extend(texts.against.iter().map(|against| against.text.clone()));
+    asked.extend(texts.negative_terms.iter().map(|term| term.text.clone()));
     let mut answered = predict_each(prior, noisy.clone(), timesteps, &asked, views).into_iter();
     let mut next = || answered.next().expect("an answer for each text");
     let (conditional, unconditional) = (next(), next());
     let own = conditional.clone() - unconditional.clone();
     let mut wanted = own.clone();
-    for against in &texts.against {
+    for term in &texts.negative_terms {
         let [batch, ..] = own.dims();
-        let weights = Tensor::<1>::from_floats(against.weights.as_slice(), &own.device())
+        let weights = Tensor::<1>::from_floats(term.weights.as_slice(), &own.device())
             .reshape([batch, 1, 1, 1]);
         wanted = wanted + perpendicular(next() - unconditional.clone(), &own) * weights;
     }
@@ -180,7 +180,7 @@ pub(crate) fn direction(
         Method::Sds if config.threshold => {
             thresholded(prior, &noisy, guided, timesteps) - noise.clone()
         }
-        // Here the noise too is the prior's, and stands for an x̂_0 that may not be where pictures are.
+        // Here the noise too is the prior's, and stands for an x̂_0 that may not be where images are.
         Method::Ism if config.threshold => {
             let kept = |noise: Tensor<4>| thresholded(prior, &noisy, noise, timesteps);
             kept(guided) - kept(noise.clone())

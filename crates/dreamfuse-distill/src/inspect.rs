@@ -1,17 +1,17 @@
-//! Why score distillation works, seen: what noise leaves of a picture, what the prior makes of that, and where it pushes.
+//! Why score distillation works, seen: what noise leaves of an image, what the prior makes of that, and where it pushes.
 
-use crate::guidance::{GuidanceConfig, Texts};
-use crate::sds::{Ask, score_distillation};
+use crate::guidance::{GuidanceConfig, ViewConditioning};
+use crate::sds::{SdsRequest, score_distillation};
 use crate::spectrum::power_spectrum;
 use burn::tensor::Tensor;
-use dreamfuse_core::{Camera, Picture, Told};
+use dreamfuse_core::{Camera, Image, Told};
 use dreamfuse_prior::sampler::normal;
 use dreamfuse_prior::{Prior, Views, guided_noise};
 
 /// What is inspected.
 pub struct Inspected<'a> {
-    /// As large as the prior's pictures.
-    pub picture: &'a Picture,
+    /// As large as the prior's images.
+    pub image: &'a Image,
     /// With its view word.
     pub prompt: String,
     pub camera: Option<Camera>,
@@ -26,20 +26,20 @@ pub struct Level {
     /// In `[0, 1]`.
     pub t: f64,
     /// x_t.
-    pub noisy: Picture,
-    /// x̂_0, the picture that the guided answer stands for.
-    pub estimate: Picture,
-    /// Where a step of gradient descent moves the picture, scaled to its own largest value around grey.
-    pub push: Picture,
+    pub noisy: Image,
+    /// x̂_0, the image that the guided answer stands for.
+    pub estimate: Image,
+    /// Where a step of gradient descent moves the image, scaled to its own largest value around grey.
+    pub push: Image,
     /// Root mean square of the gradient.
     pub gradient: f64,
-    /// Power by frequency of √ᾱ x_0 and of σ ε, in waves a picture, over the prior's own channels.
+    /// Power by frequency of √ᾱ x_0 and of σ ε, in waves an image, over the prior's own channels.
     pub signal: Vec<f64>,
     pub noise: Vec<f64>,
 }
 
 impl Level {
-    /// The lowest frequency at which the noise is stronger than the picture; one past the last if there is none.
+    /// The lowest frequency at which the noise is stronger than the image; one past the last if there is none.
     pub fn drowned_from(&self) -> usize {
         let drowned = |k: &usize| self.noise[*k] > self.signal[*k];
         (1..self.signal.len())
@@ -48,7 +48,7 @@ impl Level {
     }
 }
 
-/// Looks at a picture through the prior at each of the noise levels `ts`.
+/// Looks at an image through the prior at each of the noise levels `ts`.
 ///
 /// # Errors
 /// When the prompt is too long for the prior.
@@ -56,8 +56,8 @@ pub fn inspect(prior: &dyn Prior, inspected: &Inspected, ts: &[f64]) -> Result<V
     let (spec, device) = (prior.spec(), prior.device());
     let size = spec.resolution;
     let mut planes = Vec::new();
-    inspected.picture.push_planes(&mut planes);
-    let picture = Tensor::<1>::from_floats(planes.as_slice(), &device).reshape([1, 3, size, size]);
+    inspected.image.push_planes(&mut planes);
+    let image = Tensor::<1>::from_floats(planes.as_slice(), &device).reshape([1, 3, size, size]);
     let text = (
         prior.condition(std::slice::from_ref(&inspected.prompt))?,
         prior.condition(&[String::new()])?,
@@ -72,7 +72,7 @@ pub fn inspect(prior: &dyn Prior, inspected: &Inspected, ts: &[f64]) -> Result<V
     let level = |t: &f64| {
         let timesteps = [prior.schedule().timestep(*t)];
         let (signal, sigma) = prior.schedule().coefficients(&timesteps, &device);
-        let clean = prior.encode(picture.clone()).samples;
+        let clean = prior.encode(image.clone()).samples;
         let noisy = prior
             .schedule()
             .add_noise(clean.clone(), noise.clone(), &timesteps);
@@ -85,16 +85,16 @@ pub fn inspect(prior: &dyn Prior, inspected: &Inspected, ts: &[f64]) -> Result<V
             inspected.guidance_scale,
         );
         let estimate = prior.schedule().clean_of(noisy.clone(), guided, &timesteps);
-        let ask = Ask {
+        let request = SdsRequest {
             timesteps: &timesteps,
             noise: noise.clone(),
-            texts: Texts::of(text.0.clone(), text.1.clone()),
+            texts: ViewConditioning::of(text.0.clone(), text.1.clone()),
             views,
             guidance_scale: inspected.guidance_scale,
             clip: f64::INFINITY,
             guidance: &GuidanceConfig::default(),
         };
-        let gradient = numbers(score_distillation(prior, picture.clone(), ask));
+        let gradient = values(score_distillation(prior, image.clone(), request));
         let largest = gradient
             .iter()
             .fold(f32::MIN_POSITIVE, |most, value| most.max(value.abs()));
@@ -107,27 +107,27 @@ pub fn inspect(prior: &dyn Prior, inspected: &Inspected, ts: &[f64]) -> Result<V
             t: *t,
             noisy: shown(prior, noisy),
             estimate: shown(prior, estimate),
-            push: Picture::from_planes(size, &push),
+            push: Image::from_planes(size, &push),
             gradient: (squares / gradient.len() as f64).sqrt(),
-            signal: power_spectrum(&numbers(signal * clean), width),
-            noise: power_spectrum(&numbers(sigma * noise.clone()), width),
+            signal: power_spectrum(&values(signal * clean), width),
+            noise: power_spectrum(&values(sigma * noise.clone()), width),
         }
     };
     Ok(ts.iter().map(level).collect())
 }
 
-fn numbers(tensor: Tensor<4>) -> Vec<f32> {
+fn values(tensor: Tensor<4>) -> Vec<f32> {
     tensor
         .into_data()
         .try_to_vec::<f32>()
-        .expect("pictures are f32")
+        .expect("images are f32")
 }
 
-/// A sample of the prior's, as a picture.
-fn shown(prior: &dyn Prior, own: Tensor<4>) -> Picture {
-    Picture::from_planes(
+/// A sample of the prior's, as an image.
+fn shown(prior: &dyn Prior, own: Tensor<4>) -> Image {
+    Image::from_planes(
         prior.spec().resolution,
-        &numbers(prior.decode(own).clamp(0.0, 1.0)),
+        &values(prior.decode(own).clamp(0.0, 1.0)),
     )
 }
 
@@ -139,10 +139,10 @@ mod tests {
     #[test]
     fn the_estimate_is_the_priors_and_the_push_goes_there_and_high_frequencies_drown_first() {
         let prior = Constant::new(16, 0.5);
-        let mut picture = Picture::filled(16, 16, [0.25; 3]);
-        picture.pixels[16 * 6 + 4..16 * 6 + 11].fill([0.9; 3]);
+        let mut image = Image::filled(16, 16, [0.25; 3]);
+        image.pixels[16 * 6 + 4..16 * 6 + 11].fill([0.9; 3]);
         let inspected = Inspected {
-            picture: &picture,
+            image: &image,
             prompt: String::new(),
             camera: None,
             guidance_scale: 1.0,
@@ -159,7 +159,7 @@ mod tests {
                 "at {}",
                 level.t
             );
-            // Up where the picture is darker than the answer, down where it is brighter.
+            // Up where the image is darker than the answer, down where it is brighter.
             assert!(level.push.pixels[0][0] > 0.6 && level.push.pixels[16 * 6 + 6][0] < 0.5);
             assert!(level.gradient > 0.0);
         }

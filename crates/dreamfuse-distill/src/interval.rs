@@ -50,7 +50,7 @@ pub(crate) fn inverted(
     )
 }
 
-/// Evaluations of one text that [`inverted`] asks for at most, for each picture of the batch.
+/// Evaluations of one text that [`inverted`] asks for at most, for each image of the batch.
 pub(crate) fn most_evaluations() -> usize {
     ((1.0 - INTERVAL) / STRIDE).ceil() as usize + 1
 }

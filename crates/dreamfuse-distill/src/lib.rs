@@ -1,4 +1,4 @@
-//! Distillation of a frozen prior: (picture, prior, prompt) → gradient of the picture. Nothing here
+//! Distillation of a frozen prior: (image, prior, prompt) → gradient of the image. Nothing here
 //! knows the scene.
 
 mod guidance;
@@ -11,9 +11,9 @@ mod spectrum;
 mod testing;
 mod time;
 
-pub use guidance::{Against, GuidanceConfig, Method, Texts};
+pub use guidance::{GuidanceConfig, Method, NegativeTerm, ViewConditioning};
 pub use inspect::{Inspected, Level, inspect};
 pub use prompts::ViewPrompts;
-pub use sds::{Ask, score_distillation};
+pub use sds::{SdsRequest, score_distillation};
 pub use spectrum::power_spectrum;
 pub use time::TimeSchedule;

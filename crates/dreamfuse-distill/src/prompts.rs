@@ -1,6 +1,6 @@
 //! View-dependent prompts (DreamFusion, section 3.2).
 
-use crate::guidance::{Against, Texts};
+use crate::guidance::{NegativeTerm, ViewConditioning};
 use dreamfuse_core::{Camera, ViewWord};
 use dreamfuse_prior::{Conditioning, Prior};
 use std::f32::consts::{FRAC_PI_2, PI, TAU};
@@ -55,7 +55,7 @@ impl ViewPrompts {
     }
 
     /// The prompt for views from the cameras, and the negative one as many times.
-    pub fn for_cameras(&self, cameras: &[Camera]) -> Texts {
+    pub fn for_cameras(&self, cameras: &[Camera]) -> ViewConditioning {
         let of = |camera: &Camera| {
             self.view(ViewWord::of(camera.azimuth, camera.elevation))
                 .clone()
@@ -66,14 +66,14 @@ impl ViewPrompts {
 
     /// The same with the words of the two nearest views mixed by the azimuth, and with the words that the view must not be
     /// taken for (Perp-Neg, Armandpour et al. 2023; threestudio's `prompt_processors/base.py`).
-    pub fn for_cameras_perp_neg(&self, cameras: &[Camera]) -> Texts {
+    pub fn for_cameras_perp_neg(&self, cameras: &[Camera]) -> ViewConditioning {
         let views: Vec<View> = cameras.iter().map(View::of).collect();
         let positive = views.iter().map(|view| {
             let [(first, a), (second, b)] = view.own.map(|(word, part)| (self.view(word), part));
             Conditioning::blend([(first, a), (second, b)])
         });
         let positive: Vec<Conditioning> = positive.collect();
-        let against = [0, 1].map(|index| Against {
+        let negative_terms = [0, 1].map(|index| NegativeTerm {
             text: Conditioning::cat(
                 &views
                     .iter()
@@ -82,20 +82,20 @@ impl ViewPrompts {
             ),
             weights: views.iter().map(|view| view.against[index].1).collect(),
         });
-        Texts {
-            against: against.into(),
+        ViewConditioning {
+            negative_terms: negative_terms.into(),
             ..self.against_negatives(Conditioning::cat(&positive), cameras.len())
         }
     }
 
-    fn against_negatives(&self, positive: Conditioning, count: usize) -> Texts {
+    fn against_negatives(&self, positive: Conditioning, count: usize) -> ViewConditioning {
         let [negative, empty] =
             [&self.negative, &self.empty].map(|text| text.select(&vec![0; count]));
-        Texts {
+        ViewConditioning {
             positive,
             negative,
             empty,
-            against: Vec::new(),
+            negative_terms: Vec::new(),
         }
     }
 }

@@ -1,17 +1,17 @@
 //! Score distillation sampling (Poole et al. 2022, equation 3).
 
-use crate::guidance::{GuidanceConfig, Method, Texts, direction};
+use crate::guidance::{GuidanceConfig, Method, ViewConditioning, direction};
 use crate::interval::inverted;
 use burn::tensor::{Tensor, TensorData};
 use dreamfuse_prior::{Prior, Views};
 
-/// One question to the prior about a batch of pictures.
-pub struct Ask<'a> {
-    /// One a picture.
+/// One question to the prior about a batch of images.
+pub struct SdsRequest<'a> {
+    /// One an image.
     pub timesteps: &'a [usize],
     /// ε, a batch of the prior's samples. Interval score matching starts its path with it.
     pub noise: Tensor<4>,
-    pub texts: Texts,
+    pub texts: ViewConditioning,
     /// What the prior is told of the images; unknown leaves it to the view words.
     pub views: Views<'a>,
     /// In diffusers' convention; the paper's ω is one less.
@@ -22,50 +22,50 @@ pub struct Ask<'a> {
 }
 
 /// `w(t) (ε̂(z_t; y, t) − ε) ∂z/∂x`, a mean over the numbers of z, with w(t) = σ_t²: the gradient for display-referred
-/// `pictures` `[batch, 3, size, size]`, which are not tracked. No gradient passes through the prior's U-Net. The guidance's
+/// `images` `[batch, 3, size, size]`, which are not tracked. No gradient passes through the prior's U-Net. The guidance's
 /// method may take something else than ε away, and noise the sample otherwise.
-pub fn score_distillation(prior: &dyn Prior, pictures: Tensor<4>, ask: Ask) -> Tensor<4> {
-    let encoded = prior.encode(pictures);
-    let gradient = gradient_of_samples(prior, encoded.samples.clone(), &ask);
+pub fn score_distillation(prior: &dyn Prior, images: Tensor<4>, request: SdsRequest) -> Tensor<4> {
+    let encoded = prior.encode(images);
+    let gradient = gradient_of_samples(prior, encoded.samples.clone(), &request);
     encoded.vjp(gradient)
 }
 
 /// The same for z itself: `w(t) (ε̂(z_t; y, t) − ε)`, a mean over its numbers.
-fn gradient_of_samples(prior: &dyn Prior, clean: Tensor<4>, ask: &Ask) -> Tensor<4> {
+fn gradient_of_samples(prior: &dyn Prior, clean: Tensor<4>, request: &SdsRequest) -> Tensor<4> {
     let (schedule, [batch, channels, height, width]) = (prior.schedule(), clean.dims());
-    let weights: Vec<f32> = ask
+    let weights: Vec<f32> = request
         .timesteps
         .iter()
         .map(|&t| schedule.variance(t) as f32)
         .collect();
     let weights =
         Tensor::<4>::from_data(TensorData::new(weights, [batch, 1, 1, 1]), &clean.device());
-    let noise = ask.noise.clone();
-    let (noisy, noise) = match ask.guidance.method {
+    let noise = request.noise.clone();
+    let (noisy, noise) = match request.guidance.method {
         Method::Ism => inverted(
             prior,
             (clean, noise),
-            ask.timesteps,
-            &ask.texts.empty,
-            ask.views,
+            request.timesteps,
+            &request.texts.empty,
+            request.views,
         ),
         Method::Sds | Method::Csd => (
-            schedule.add_noise(clean, noise.clone(), ask.timesteps),
+            schedule.add_noise(clean, noise.clone(), request.timesteps),
             noise,
         ),
     };
-    let guidance = (ask.guidance_scale, ask.guidance);
+    let guidance = (request.guidance_scale, request.guidance);
     let direction = direction(
         prior,
         (noisy, &noise),
-        ask.timesteps,
-        &ask.texts,
-        ask.views,
+        request.timesteps,
+        &request.texts,
+        request.views,
         guidance,
     );
     let mut weighted = direction * weights;
-    if ask.clip.is_finite() {
-        weighted = weighted.clamp(-ask.clip, ask.clip);
+    if request.clip.is_finite() {
+        weighted = weighted.clamp(-request.clip, request.clip);
     }
     weighted / (batch * channels * height * width) as f32
 }
@@ -87,23 +87,23 @@ mod tests {
         ramp: [0.0, 1.0],
     };
 
-    /// The gradient of two pictures of the value 0.2 under a prior of the value `known`, beside the formula with `kept` in its place.
+    /// The gradient of two images of the value 0.2 under a prior of the value `known`, beside the formula with `kept` in its place.
     fn assert_formula(known: f32, kept: f64, guidance: &GuidanceConfig) {
         let device = Device::flex();
         let prior = Constant::new(4, known);
-        let pictures = Tensor::<4>::full([2, 3, 4, 4], 0.2, &device);
+        let images = Tensor::<4>::full([2, 3, 4, 4], 0.2, &device);
         let noise = dreamfuse_prior::sampler::normal([2, 3, 4, 4], 1, 0, &device);
         let timesteps = [300, 800];
-        let ask = Ask {
+        let request = SdsRequest {
             timesteps: &timesteps,
             noise,
-            texts: Texts::of(Conditioning::none(), Conditioning::none()),
+            texts: ViewConditioning::of(Conditioning::none(), Conditioning::none()),
             views: Views::Unknown,
             guidance_scale: 5.0,
             clip: guidance.clip.start,
             guidance,
         };
-        let gradient = score_distillation(&prior, pictures, ask)
+        let gradient = score_distillation(&prior, images, request)
             .into_data()
             .try_to_vec::<f32>()
             .unwrap();
@@ -128,16 +128,16 @@ mod tests {
         assert_formula(0.5, 0.5, &UNBOUND);
     }
 
-    /// All its answers are the same, threshold or not: a prior that knows one picture does not hear the text, and its paths are straight.
+    /// All its answers are the same, threshold or not: a prior that knows one image does not hear the text, and its paths are straight.
     #[test]
     fn methods_that_subtract_an_answer_ask_for_nothing_where_all_answers_agree() {
         let device = Device::flex();
         let prior = Constant::new(4, 3.0);
         for method in [Method::Csd, Method::Ism] {
-            let ask = Ask {
+            let request = SdsRequest {
                 timesteps: &[300, 800],
                 noise: dreamfuse_prior::sampler::normal([2, 3, 4, 4], 1, 0, &device),
-                texts: Texts::of(Conditioning::none(), Conditioning::none()),
+                texts: ViewConditioning::of(Conditioning::none(), Conditioning::none()),
                 views: Views::Unknown,
                 guidance_scale: 5.0,
                 clip: f64::INFINITY,
@@ -147,14 +147,14 @@ mod tests {
                 },
             };
             let gradient =
-                score_distillation(&prior, Tensor::full([2, 3, 4, 4], 0.2, &device), ask);
+                score_distillation(&prior, Tensor::full([2, 3, 4, 4], 0.2, &device), request);
             let largest = gradient.abs().max().into_scalar::<f32>();
             assert!(largest < 1e-6, "{method:?}: {largest}");
         }
     }
 
     #[test]
-    fn a_picture_beyond_the_range_is_asked_for_only_without_a_threshold() {
+    fn a_image_beyond_the_range_is_asked_for_only_without_a_threshold() {
         assert_formula(3.0, 1.0, &UNBOUND);
         assert_formula(
             3.0,

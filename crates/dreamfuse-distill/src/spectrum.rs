@@ -1,9 +1,9 @@
-//! Power spectra of pictures.
+//! Power spectra of images.
 
 use rustfft::FftPlanner;
 use rustfft::num_complex::Complex;
 
-/// Mean power of planes `[channels, size, size]` by frequency: entry `k` is that of waves of `k` a picture in any direction
+/// Mean power of planes `[channels, size, size]` by frequency: entry `k` is that of waves of `k` an image in any direction
 /// (rounded), up to `size / 2`. White noise of variance one has power one at each.
 pub fn power_spectrum(planes: &[f32], size: usize) -> Vec<f64> {
     let forward = FftPlanner::new().plan_fft_forward(size);

@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor};
 use dreamfuse_prior::{Batch, Conditioning, NoiseSchedule, Prior, PriorSpec, ScheduleConfig};
 
-/// Answers that every picture is the one that has `value` everywhere, in a range of `[−1, 1]`.
+/// Answers that every image is the one that has `value` everywhere, in a range of `[−1, 1]`.
 pub struct Constant {
     schedule: NoiseSchedule,
     side: usize,

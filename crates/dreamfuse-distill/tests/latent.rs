@@ -7,11 +7,13 @@ mod common;
 use burn::tensor::Device;
 use common::{Reference, folder, relative_error};
 use dreamfuse_diffusion::Pipeline;
-use dreamfuse_distill::{Against, Ask, GuidanceConfig, Method, Texts, score_distillation};
+use dreamfuse_distill::{
+    GuidanceConfig, Method, NegativeTerm, SdsRequest, ViewConditioning, score_distillation,
+};
 use dreamfuse_prior::{Conditioning, Prior, Views};
 
 #[test]
-fn the_gradients_of_small_pictures_are_pytorchs() {
+fn the_gradients_of_small_images_are_pytorchs() {
     let plain = GuidanceConfig {
         clip: f64::INFINITY.into(),
         ..GuidanceConfig::default()
@@ -71,7 +73,7 @@ fn the_gradients_of_small_pictures_are_pytorchs() {
         let against = others
             .into_iter()
             .enumerate()
-            .map(|(column, text)| Against {
+            .map(|(column, text)| NegativeTerm {
                 text: twice(text),
                 weights: weights
                     .clone()
@@ -80,17 +82,17 @@ fn the_gradients_of_small_pictures_are_pytorchs() {
                     .try_to_vec()
                     .unwrap(),
             });
-        let texts = Texts::of(twice("a squirrel at an easel!"), twice(""));
-        let held = Texts {
+        let texts = ViewConditioning::of(twice("a squirrel at an easel!"), twice(""));
+        let held = ViewConditioning {
             negative: twice(others[0]),
             ..texts.clone()
         };
-        let away = Texts {
-            against: against.collect(),
+        let away = ViewConditioning {
+            negative_terms: against.collect(),
             ..texts.clone()
         };
         for (gradient, guidance) in &cases {
-            let ask = Ask {
+            let request = SdsRequest {
                 timesteps: &[37, 801],
                 noise: reference.floats("noise"),
                 texts: match guidance {
@@ -106,7 +108,7 @@ fn the_gradients_of_small_pictures_are_pytorchs() {
                 clip: guidance.clip.start,
                 guidance,
             };
-            let ours = score_distillation(&prior, reference.floats("picture"), ask);
+            let ours = score_distillation(&prior, reference.floats("picture"), request);
             let error = relative_error(ours, reference.floats(gradient));
             assert!(
                 error <= 1e-4,

@@ -58,7 +58,7 @@ pub(crate) fn save(run: &Run, path: &Path) -> Result<(), EngineError> {
         OCCUPIED,
         TensorView::new(Dtype::U8, vec![occupied.len()], &occupied).map_err(bad)?,
     ));
-    let counters = [run.step, run.salt].map(u64::to_le_bytes);
+    let counters = [run.step, run.attempt].map(u64::to_le_bytes);
     for (name, bytes) in COUNTERS.iter().zip(&counters) {
         views.push((
             *name,
@@ -133,8 +133,8 @@ pub(crate) fn restore(run: &mut Run, path: &Path) -> Result<Option<String>, Engi
             .map_err(|_| bad(format!("{name} is no number")))?;
         Ok(u64::from_le_bytes(bytes))
     };
-    let [step, salt] = COUNTERS;
-    (run.step, run.salt) = (number(step)?, number(salt)?);
+    let [step, attempt] = COUNTERS;
+    (run.step, run.attempt) = (number(step)?, number(attempt)?);
     let state = run
         .optimizer
         .parameters

@@ -31,7 +31,7 @@ pub struct RunConfig {
     pub texts: Option<PathBuf>,
     /// Views of a step.
     pub views: usize,
-    /// Side of a view in pixels; as the prior's pictures, 64 at most, if it is not said.
+    /// Side of a view in pixels; as the prior's images, 64 at most, if it is not said.
     pub render_size: Option<usize>,
     /// In diffusers' convention; the paper's ω is one less. `[start, end]` moves as `guidance.ramp` says.
     pub guidance_scale: Scheduled,
@@ -98,7 +98,7 @@ impl Default for RunConfig {
 }
 
 /// Side of the smallest view that is worth anything.
-const LEAST_PICTURE: usize = 8;
+const LEAST_IMAGE: usize = 8;
 
 /// The name of the prior that is built into the binary.
 pub const EMBEDDED: &str = "embedded";
@@ -159,8 +159,8 @@ impl RunConfig {
             ("mesh_cells", self.mesh_cells as u64, 8..=512),
             (
                 "render_size",
-                self.render_size.unwrap_or(LEAST_PICTURE) as u64,
-                LEAST_PICTURE as u64..=1024,
+                self.render_size.unwrap_or(LEAST_IMAGE) as u64,
+                LEAST_IMAGE as u64..=1024,
             ),
         ];
         if let Some((key, value, range)) = counts

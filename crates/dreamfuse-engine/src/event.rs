@@ -1,6 +1,6 @@
 //! What a run tells its listeners.
 
-use crate::health::Ailment;
+use crate::health::Diagnosis;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -43,8 +43,8 @@ pub enum Event {
     /// Something is wrong with the scene.
     Health {
         step: u64,
-        ailment: Ailment,
-        remedy: String,
+        diagnosis: Diagnosis,
+        hint: String,
         rolled_back_to: Option<u64>,
     },
     Mesh {
@@ -65,11 +65,11 @@ pub enum Event {
 
 impl Event {
     /// What was found after a step, and where the run went back to, if it did.
-    pub(crate) fn health(step: u64, ailment: Ailment, rolled_back_to: Option<u64>) -> Self {
+    pub(crate) fn health(step: u64, diagnosis: Diagnosis, rolled_back_to: Option<u64>) -> Self {
         Self::Health {
             step,
-            ailment,
-            remedy: ailment.remedy().into(),
+            diagnosis,
+            hint: diagnosis.hint().into(),
             rolled_back_to,
         }
     }

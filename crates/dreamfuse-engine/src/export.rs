@@ -1,10 +1,10 @@
-//! What a run leaves: pictures and meshes.
+//! What a run leaves: images and meshes.
 
 use crate::EngineError;
 use crate::config::RunConfig;
 use crate::run::Run;
 use burn::tensor::Tensor;
-use dreamfuse_core::{Camera, Crop, Picture, Vec3, picture};
+use dreamfuse_core::{Camera, Crop, Image, Vec3, raster};
 use dreamfuse_mesh::{
     DensityGrid, Mesh, Silhouette, choose_iso, draw, extract, keep_largest, smoothed,
 };
@@ -41,7 +41,7 @@ impl ExportOptions {
 /// Elevation of the views that are shown and compared, in radians.
 const ELEVATION: f32 = 0.3;
 
-/// How much larger a picture of a mesh is than the mesh in it.
+/// How much larger an image of a mesh is than the mesh in it.
 const MARGIN: f32 = 1.08;
 
 /// Cuts the mesh at the threshold whose silhouettes agree best with the volume's, and smooths it; returns the mesh,
@@ -75,7 +75,7 @@ fn silhouettes(run: &Run) -> Vec<Silhouette> {
         .chain(Camera::ring(2, -0.1));
     cameras
         .map(|camera| {
-            let opacity = numbers(views(run, &[ViewSettings::preview(camera)], SIZE).opacity);
+            let opacity = values(views(run, &[ViewSettings::preview(camera)], SIZE).opacity);
             Silhouette {
                 camera,
                 size: SIZE,
@@ -94,51 +94,51 @@ fn views(run: &Run, settings: &[ViewSettings], size: usize) -> Rendered {
     .render(settings, size, None)
 }
 
-fn numbers(tensor: Tensor<4>) -> Vec<f32> {
+fn values(tensor: Tensor<4>) -> Vec<f32> {
     tensor
         .into_data()
         .try_to_vec::<f32>()
-        .expect("pictures are f32")
+        .expect("images are f32")
 }
 
-/// Renders one view: its picture, and how opaque the scene is at each pixel.
-pub fn picture_and_opacity(run: &Run, settings: &ViewSettings, size: usize) -> (Picture, Vec<f32>) {
+/// Renders one view: its image, and how opaque the scene is at each pixel.
+pub fn image_and_opacity(run: &Run, settings: &ViewSettings, size: usize) -> (Image, Vec<f32>) {
     let rendered = views(run, std::slice::from_ref(settings), size);
     (
-        Picture::from_planes(size, &numbers(rendered.color)),
-        numbers(rendered.opacity),
+        Image::from_planes(size, &values(rendered.color)),
+        values(rendered.opacity),
     )
 }
 
-/// Renders one picture a view, one after the other.
-pub fn pictures(run: &Run, settings: &[ViewSettings], size: usize) -> Vec<Picture> {
+/// Renders one image a view, one after the other.
+pub fn images(run: &Run, settings: &[ViewSettings], size: usize) -> Vec<Image> {
     settings
         .iter()
-        .map(|settings| picture_and_opacity(run, settings, size).0)
+        .map(|settings| image_and_opacity(run, settings, size).0)
         .collect()
 }
 
 /// Four small views in a row.
-pub fn preview_sheet(run: &Run) -> Picture {
+pub fn preview_sheet(run: &Run) -> Image {
     let views: Vec<_> = Camera::ring(4, ELEVATION)
         .into_iter()
         .map(ViewSettings::preview)
         .collect();
-    Picture::sheet(&pictures(run, &views, 64), 4)
+    Image::sheet(&images(run, &views, 64), 4)
 }
 
 /// Writes `views.png`, a contact sheet of eight views of the mesh, and `turntable.gif`.
 ///
 /// # Errors
 /// When a file cannot be written.
-pub fn save_pictures(mesh: &Mesh, folder: &Path) -> Result<(), EngineError> {
-    Picture::sheet(&around(mesh, 8, 160), 4).save_png(&folder.join("views.png"))?;
-    picture::save_gif(&around(mesh, 24, 128), 12, &folder.join("turntable.gif"))?;
+pub fn save_images(mesh: &Mesh, folder: &Path) -> Result<(), EngineError> {
+    Image::sheet(&around(mesh, 8, 160), 4).save_png(&folder.join("views.png"))?;
+    raster::save_gif(&around(mesh, 24, 128), 12, &folder.join("turntable.gif"))?;
     Ok(())
 }
 
 /// The mesh from `count` sides, all at one scale.
-fn around(mesh: &Mesh, count: usize, size: usize) -> Vec<Picture> {
+fn around(mesh: &Mesh, count: usize, size: usize) -> Vec<Image> {
     let cameras = Camera::ring(count, ELEVATION);
     let crop = framing(mesh, &cameras);
     let drawn = cameras.into_par_iter().map(|camera| {
@@ -201,14 +201,14 @@ mod tests {
     }
 
     #[test]
-    fn pictures_hold_the_mesh_with_a_margin_and_not_much_more() {
+    fn images_hold_the_mesh_with_a_margin_and_not_much_more() {
         const SIZE: usize = 64;
         let background = ViewSettings::preview(Camera::orbit(0.0, 0.0)).background;
-        let is_seen = |picture: &Picture, i: usize| picture.pixels[i] != background;
-        let pictures = around(&aside(), 8, SIZE);
+        let is_seen = |image: &Image, i: usize| image.pixels[i] != background;
+        let images = around(&aside(), 8, SIZE);
         let mut nearest = SIZE;
-        for picture in &pictures {
-            for i in (0..SIZE * SIZE).filter(|i| is_seen(picture, *i)) {
+        for image in &images {
+            for i in (0..SIZE * SIZE).filter(|i| is_seen(image, *i)) {
                 let (x, y) = (i % SIZE, i / SIZE);
                 nearest = nearest.min(x).min(y).min(SIZE - 1 - x).min(SIZE - 1 - y);
             }

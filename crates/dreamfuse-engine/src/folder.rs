@@ -1,4 +1,4 @@
-//! A run's folder: configuration, events, checkpoints, pictures, meshes.
+//! A run's folder: configuration, events, checkpoints, images, meshes.
 
 use crate::EngineError;
 use crate::config::RunConfig;

@@ -3,7 +3,7 @@
 use crate::EngineError;
 use crate::event::Event;
 use crate::folder::RunFolder;
-use crate::health::{Ailment, examine, is_due};
+use crate::health::{Diagnosis, examine, is_due};
 use crate::run::Run;
 use dreamfuse_prior::Prior;
 
@@ -13,7 +13,7 @@ const MOST_ROLL_BACKS: u64 = 3;
 /// What a session has told so far.
 #[derive(Default)]
 pub(crate) struct Guard {
-    told: Vec<Ailment>,
+    told: Vec<Diagnosis>,
 }
 
 impl Guard {
@@ -33,39 +33,39 @@ impl Guard {
         } else {
             Vec::new()
         };
-        for ailment in found {
-            if ailment.is_fatal() {
-                return roll_back(run, ailment, folder, emit).map(|()| true);
+        for diagnosis in found {
+            if diagnosis.is_fatal() {
+                return roll_back(run, diagnosis, folder, emit).map(|()| true);
             }
-            if !self.told.contains(&ailment) {
-                self.told.push(ailment);
-                emit(&Event::health(run.step_count(), ailment, None))?;
+            if !self.told.contains(&diagnosis) {
+                self.told.push(diagnosis);
+                emit(&Event::health(run.step_count(), diagnosis, None))?;
             }
         }
         Ok(false)
     }
 }
 
-/// Takes the run back to its last good checkpoint, or its start, with fresh random streams. The salt of the streams counts
+/// Takes the run back to its last good checkpoint, or its start, with fresh random streams. The attempt of the streams counts
 /// the roll-backs: it is in the checkpoints, so that a resumed run gives up where an uninterrupted one would.
 ///
 /// # Errors
 /// When it went back too often.
 pub(crate) fn roll_back(
     run: &mut Run,
-    ailment: Ailment,
+    diagnosis: Diagnosis,
     folder: &RunFolder,
     emit: &mut dyn FnMut(&Event) -> Result<(), EngineError>,
 ) -> Result<(), EngineError> {
     let step = run.step_count();
-    if run.salt >= MOST_ROLL_BACKS {
-        emit(&Event::health(step, ailment, None))?;
+    if run.attempt >= MOST_ROLL_BACKS {
+        emit(&Event::health(step, diagnosis, None))?;
         return Err(EngineError::Unhealthy {
             step,
-            ailment,
-            roll_backs: run.salt,
+            diagnosis,
+            roll_backs: run.attempt,
         });
     }
     run.roll_back(folder);
-    emit(&Event::health(step, ailment, Some(run.step_count())))
+    emit(&Event::health(step, diagnosis, Some(run.step_count())))
 }

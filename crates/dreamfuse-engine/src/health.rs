@@ -1,10 +1,10 @@
 //! What can go wrong with a scene while it is optimized, how it shows, and what helps.
 
 mod janus;
-mod signs;
+mod stats;
 
-pub use janus::Opinion;
-pub use signs::Signs;
+pub use janus::ViewClassifier;
+pub use stats::SceneStats;
 
 use crate::run::Run;
 use dreamfuse_prior::Prior;
@@ -13,12 +13,12 @@ use serde::Serialize;
 /// What is wrong with a scene.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Ailment {
+pub enum Diagnosis {
     /// Nothing is left to be seen.
     Empty,
     /// A haze without a surface.
     Fog,
-    /// A picture on a board: thick from one side and thin from the other.
+    /// An image on a board: thick from one side and thin from the other.
     Billboard,
     /// Pure, screaming colours, as too strong guidance makes them.
     Saturation,
@@ -28,13 +28,13 @@ pub enum Ailment {
     Janus,
 }
 
-impl Ailment {
+impl Diagnosis {
     /// What it is called.
     pub fn name(self) -> &'static str {
         match self {
             Self::Empty => "the scene is empty",
             Self::Fog => "the scene is fog without a surface",
-            Self::Billboard => "the scene is flat like a picture on a board",
+            Self::Billboard => "the scene is flat like an image on a board",
             Self::Saturation => "the colours are saturated",
             Self::NotFinite => "the gradient is not finite",
             Self::Janus => "the prior takes the back for a front (the Janus problem)",
@@ -42,7 +42,7 @@ impl Ailment {
     }
 
     /// What a user can do about it.
-    pub fn remedy(self) -> &'static str {
+    pub fn hint(self) -> &'static str {
         match self {
             Self::Empty => "lower losses.opacity or the rates, or try another --seed",
             Self::Fog => "raise losses.binary or --guidance-scale, or take more --steps",
@@ -76,20 +76,20 @@ pub(crate) fn is_due(run: &Run) -> bool {
 }
 
 /// What is wrong with the run's scene. The same for the same scene: nothing is remembered and nothing drawn at random.
-pub(crate) fn examine(run: &Run, prior: &dyn Prior) -> Vec<Ailment> {
-    let signs = Signs::of(run);
+pub(crate) fn examine(run: &Run, prior: &dyn Prior) -> Vec<Diagnosis> {
+    let signs = SceneStats::of(run);
     let is_mature = run.step_count() as f64 >= MATURE * run.config.steps as f64;
     let found = signs
-        .ailments()
+        .diagnoses()
         .into_iter()
-        .filter(|ailment| ailment.is_fatal() || is_mature);
-    let mut found: Vec<Ailment> = found.collect();
+        .filter(|diagnosis| diagnosis.is_fatal() || is_mature);
+    let mut found: Vec<Diagnosis> = found.collect();
     // Asking the prior costs as much as some steps.
     let is_asked = is_mature
         && (run.step_count().is_multiple_of(run.config.checkpoint_every)
             || run.step_count() == run.config.steps);
-    if is_asked && !found.contains(&Ailment::Empty) && janus::is_seen(run, prior) {
-        found.push(Ailment::Janus);
+    if is_asked && !found.contains(&Diagnosis::Empty) && janus::is_seen(run, prior) {
+        found.push(Diagnosis::Janus);
     }
     found
 }

@@ -19,10 +19,10 @@ pub use config::{EMBEDDED, RunConfig};
 pub use device::{DEVICES, device};
 pub use event::{Event, Report};
 pub use export::{
-    ExportOptions, export_mesh, picture_and_opacity, pictures, preview_sheet, save_pictures,
+    ExportOptions, export_mesh, image_and_opacity, images, preview_sheet, save_images,
 };
 pub use folder::RunFolder;
-pub use health::{Ailment, Opinion, Signs};
+pub use health::{Diagnosis, SceneStats, ViewClassifier};
 pub use regularizers::LossWeights;
 pub use run::Run;
 pub use session::{Outcome, export, load_prior, named_prior, optimize};
@@ -56,12 +56,12 @@ pub enum EngineError {
     )]
     NotFinite(u64),
     #[error(
-        "{name} at step {step}, {roll_backs} roll-backs with other random numbers did not help: {remedy}",
-        name = .ailment.name(), remedy = .ailment.remedy()
+        "{name} at step {step}, {roll_backs} roll-backs with other random numbers did not help: {hint}",
+        name = .diagnosis.name(), hint = .diagnosis.hint()
     )]
     Unhealthy {
         step: u64,
-        ailment: Ailment,
+        diagnosis: Diagnosis,
         roll_backs: u64,
     },
     #[error("device {0:?} is not in this binary; it has: {list}", list = DEVICES.join(", "))]

@@ -105,7 +105,7 @@ mod tests {
                 ),
                 (10_000, guidance, elevation)
             );
-            // threestudio keeps nothing where pictures are; for latents it makes no difference.
+            // threestudio keeps nothing where images are; for latents it makes no difference.
             assert_eq!(preset.guidance.threshold, name == "dreamfusion-sd");
             assert!(preset.guidance.clip.all(f64::is_infinite));
             RunConfig {

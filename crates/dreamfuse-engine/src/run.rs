@@ -8,7 +8,7 @@ use crate::optimizer::Optimizer;
 use crate::regularizers::regularizers;
 use burn::tensor::{Gradients, Tensor, TensorData};
 use dreamfuse_core::{Camera, Purpose, Shading, Told, random_background, stream};
-use dreamfuse_distill::{Ask, ViewPrompts, score_distillation};
+use dreamfuse_distill::{SdsRequest, ViewPrompts, score_distillation};
 use dreamfuse_kernels::adam::squares;
 use dreamfuse_prior::{Prior, Views};
 use dreamfuse_scene::{OccupancyGrid, Renderer, SceneField, ViewSettings};
@@ -16,15 +16,15 @@ use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
-/// Side of the pictures that are rendered for priors of larger ones, as the paper and threestudio do.
-const LARGEST_PICTURE: usize = 64;
+/// Side of the images that are rendered for priors of larger ones, as the paper and threestudio do.
+const LARGEST_IMAGE: usize = 64;
 
 /// A scene that is being optimized.
 pub struct Run {
     pub config: RunConfig,
     pub(crate) step: u64,
     /// Counts roll-backs: they draw other random numbers than the steps that they replace.
-    pub(crate) salt: u64,
+    pub(crate) attempt: u64,
     pub(crate) optimizer: Optimizer,
     pub(crate) field: SceneField,
     pub(crate) occupancy: OccupancyGrid,
@@ -41,7 +41,7 @@ impl Run {
         let (wanted, most) = (config.render_size.unwrap_or(0), prior.spec().resolution);
         if wanted > most {
             return Err(EngineError::Config(format!(
-                "render_size = {wanted} is more than the prior's pictures have, {most}"
+                "render_size = {wanted} is more than the prior's images have, {most}"
             )));
         }
         let together = prior.spec().views_per_group;
@@ -63,7 +63,7 @@ impl Run {
         Ok(Self {
             optimizer: Optimizer::new(field.parameters()),
             step: 0,
-            salt: 0,
+            attempt: 0,
             field,
             occupancy,
             prompts,
@@ -87,17 +87,18 @@ impl Run {
                 &self.field,
                 &self.config.scene,
                 self.config.seed,
-                self.salt,
+                self.attempt,
                 self.step,
             );
         }
         let views = self.draw_views(self.views_together(prior));
         let rendered = self.renderer().render(
             &views,
-            self.picture_size(prior),
+            self.image_size(prior),
             Some(&mut self.random(Purpose::Jitter)),
         );
-        let gradient = self.ask(prior, &views, rendered.color.clone().without_autodiff());
+        let gradient =
+            self.image_gradient(prior, &views, rendered.color.clone().without_autodiff());
         let opacity = rendered.opacity.clone().mean();
         // The gradient enters as a constant: the derivative of the sum is its product with ∂x/∂θ.
         let loss = (rendered.color.clone() * gradient).sum().reshape([1])
@@ -128,11 +129,11 @@ impl Run {
         })
     }
 
-    /// Side of the pictures that the prior is shown; it enlarges them to its own resolution.
-    pub(crate) fn picture_size(&self, prior: &dyn Prior) -> usize {
+    /// Side of the images that the prior is shown; it enlarges them to its own resolution.
+    pub(crate) fn image_size(&self, prior: &dyn Prior) -> usize {
         self.config
             .render_size
-            .unwrap_or_else(|| prior.spec().resolution.min(LARGEST_PICTURE))
+            .unwrap_or_else(|| prior.spec().resolution.min(LARGEST_IMAGE))
     }
 
     /// The renderer of the scene as it is now.
@@ -166,7 +167,7 @@ impl Run {
     }
 
     fn random(&self, purpose: Purpose) -> ChaCha8Rng {
-        stream(self.config.seed, purpose, self.salt, self.step)
+        stream(self.config.seed, purpose, self.attempt, self.step)
     }
 
     /// Part of the run that is done.
@@ -220,8 +221,13 @@ impl Run {
         }
     }
 
-    /// The gradient of the pictures `[views, 3, size, size]`.
-    fn ask(&self, prior: &dyn Prior, views: &[ViewSettings], pictures: Tensor<4>) -> Tensor<4> {
+    /// The gradient of the images `[views, 3, size, size]`.
+    fn image_gradient(
+        &self,
+        prior: &dyn Prior,
+        views: &[ViewSettings],
+        images: Tensor<4>,
+    ) -> Tensor<4> {
         let [low, high] = self.config.time.bounds(self.progress());
         let mut times = self.random(Purpose::Timestep);
         let together = self.views_together(prior);
@@ -240,9 +246,9 @@ impl Run {
         let cameras: Vec<Camera> = views.iter().map(|view| view.camera).collect();
         let told: Vec<Told> = views.iter().map(told).collect();
         let ramp = self.ramp();
-        let ask = Ask {
+        let request = SdsRequest {
             timesteps: &timesteps,
-            noise: Tensor::from_data(TensorData::new(noise, shape), &pictures.device()),
+            noise: Tensor::from_data(TensorData::new(noise, shape), &images.device()),
             texts: match self.config.guidance.perp_neg {
                 true => self.prompts.for_cameras_perp_neg(&cameras),
                 false => self.prompts.for_cameras(&cameras),
@@ -256,7 +262,7 @@ impl Run {
             clip: self.config.guidance.clip.at(ramp),
             guidance: &self.config.guidance,
         };
-        score_distillation(prior, pictures, ask)
+        score_distillation(prior, images, request)
     }
 
     /// Gradients of table and network; zeros where no ray met the scene.

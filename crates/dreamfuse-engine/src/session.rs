@@ -3,10 +3,10 @@
 use crate::config::{EMBEDDED, RunConfig};
 use crate::device::device;
 use crate::event::{Event, Report};
-use crate::export::{ExportOptions, export_mesh, preview_sheet, save_pictures};
+use crate::export::{ExportOptions, export_mesh, preview_sheet, save_images};
 use crate::folder::RunFolder;
 use crate::guard::{Guard, roll_back};
-use crate::health::Ailment;
+use crate::health::Diagnosis;
 use crate::run::Run;
 use crate::{EngineError, checkpoint};
 use burn::tensor::Device;
@@ -94,7 +94,7 @@ impl Run {
     /// Goes back to the newest whole checkpoint of the regular ones, or to the start, to draw other random numbers from
     /// there. Where a run was interrupted it must not matter, and what was kept then was not examined.
     pub(crate) fn roll_back(&mut self, folder: &RunFolder) {
-        let salt = self.salt + 1;
+        let attempt = self.attempt + 1;
         let regular = folder.regular_checkpoints(self.config.checkpoint_every);
         if !regular
             .iter()
@@ -102,7 +102,7 @@ impl Run {
         {
             self.start_over();
         }
-        self.salt = salt;
+        self.attempt = attempt;
     }
 }
 
@@ -142,7 +142,7 @@ pub fn optimize(
     while run.step_count() < to_step {
         let report = match run.step(prior) {
             Err(EngineError::NotFinite(_)) => {
-                roll_back(run, Ailment::NotFinite, folder, &mut emit)?;
+                roll_back(run, Diagnosis::NotFinite, folder, &mut emit)?;
                 continue;
             }
             other => other?,
@@ -203,7 +203,7 @@ fn save_checkpoint(run: &Run, folder: &RunFolder, emit: &mut Emit) -> Result<(),
     Ok(())
 }
 
-/// Cuts the mesh and writes it in each format, and pictures of it.
+/// Cuts the mesh and writes it in each format, and images of it.
 ///
 /// # Errors
 /// When the scene is empty or a file cannot be written.
@@ -229,5 +229,5 @@ pub fn export(
             silhouette_agreement,
         })?;
     }
-    save_pictures(&mesh, folder.root())
+    save_images(&mesh, folder.root())
 }

@@ -4,7 +4,7 @@
 #![allow(clippy::print_stdout, reason = "an example says what it did")]
 
 use dreamfuse_core::{Purpose, stream};
-use dreamfuse_eval::{Image, apart, scene_views, toybench_prompts};
+use dreamfuse_eval::{Premultiplied, apart, scene_views, toybench_prompts};
 use dreamfuse_toybox::grammar::{Extra, Phrase, Relation, Sentence, Size};
 use dreamfuse_toybox::kinds::KINDS;
 use dreamfuse_toybox::material::{COLORS, MATERIALS};
@@ -65,7 +65,7 @@ fn validation(evaluated: &[Sentence]) -> Vec<String> {
 /// The captions of the pool with their views, so that none is taken twice in other words.
 struct Chosen {
     texts: Vec<String>,
-    views: Vec<Vec<Image>>,
+    views: Vec<Vec<Premultiplied>>,
 }
 
 impl Chosen {

@@ -2,8 +2,8 @@
 //! an alignment.
 
 use crate::knowledge::decibels;
-use crate::views::{Image, Mode, SIZE, Subject, cameras, is_covered};
-use dreamfuse_core::Picture;
+use crate::views::{Mode, Premultiplied, SIZE, Subject, cameras, is_covered};
+use dreamfuse_core::Image;
 use dreamfuse_distill::power_spectrum;
 use serde::{Deserialize, Serialize};
 
@@ -43,8 +43,8 @@ pub fn agreement(ours: &dyn Subject, truth: &dyn Subject) -> Agreement {
 }
 
 /// Intersection over union of the silhouettes, and the PSNR in dB inside the union.
-pub fn silhouette_and_color(ours: &Image, truth: &Image) -> (f64, f64) {
-    let (ours_seen, truth_seen) = (ours.picture(), truth.picture());
+pub fn silhouette_and_color(ours: &Premultiplied, truth: &Premultiplied) -> (f64, f64) {
+    let (ours_seen, truth_seen) = (ours.image(), truth.image());
     let pixels = ours
         .pixels
         .iter()
@@ -65,13 +65,13 @@ pub fn silhouette_and_color(ours: &Image, truth: &Image) -> (f64, f64) {
 }
 
 /// Luminance by Rec. 709's weights.
-fn luminance(picture: &Picture) -> Vec<f32> {
+fn luminance(image: &Image) -> Vec<f32> {
     let weigh = |[r, g, b]: &[f32; 3]| 0.2126 * r + 0.7152 * g + 0.0722 * b;
-    picture.pixels.iter().map(weigh).collect()
+    image.pixels.iter().map(weigh).collect()
 }
 
-fn fine_power(image: &Image) -> f64 {
-    let spectrum = power_spectrum(&luminance(&image.picture()), SIZE);
+fn fine_power(image: &Premultiplied) -> f64 {
+    let spectrum = power_spectrum(&luminance(&image.image()), SIZE);
     // A ring of frequencies has as many waves as it is long.
     let rings = spectrum.iter().enumerate().skip(FINE + 1);
     rings.map(|(k, power)| k as f64 * power).sum()
@@ -82,9 +82,9 @@ const WINDOW: (f64, usize) = (1.5, 5);
 /// The constants of SSIM for values in `[0, 1]`: (0.01)² and (0.03)².
 const STABLE: [f64; 2] = [1e-4, 9e-4];
 
-fn ssim(ours: &Image, truth: &Image) -> f64 {
+fn ssim(ours: &Premultiplied, truth: &Premultiplied) -> f64 {
     let [x, y] = [ours, truth].map(|image| -> Vec<f64> {
-        luminance(&image.picture())
+        luminance(&image.image())
             .into_iter()
             .map(f64::from)
             .collect()

@@ -25,7 +25,7 @@ pub fn surface(scene: &Scene) -> Result<Mesh, MeshError> {
 }
 
 /// Points spread evenly over a surface; the origin if it is empty.
-fn points(mesh: &Mesh, salt: u64) -> Vec<Vec3> {
+fn points(mesh: &Mesh, attempt: u64) -> Vec<Vec3> {
     let corners = |triangle: &[u32; 3]| triangle.map(|i| Vec3::from(mesh.positions[i as usize]));
     let mut total = 0.0;
     let sums: Vec<f64> = mesh
@@ -40,7 +40,7 @@ fn points(mesh: &Mesh, salt: u64) -> Vec<Vec3> {
     if total <= 0.0 {
         return vec![Vec3::zeros()];
     }
-    let mut rng = stream(0, Purpose::Evaluation, salt, 0);
+    let mut rng = stream(0, Purpose::Evaluation, attempt, 0);
     let point = |_| {
         let chosen = rng.random::<f64>() * total;
         let index = sums

@@ -5,7 +5,7 @@ use crate::agreement::{Agreement, agreement, blurred};
 use crate::pool::Pool;
 use crate::retrieval::distances;
 use crate::toybench::{Bench, EvalError};
-use crate::views::{Image, Mode, SIZE, Subject, is_covered};
+use crate::views::{Mode, Premultiplied, SIZE, Subject, is_covered};
 use dreamfuse_core::Camera;
 use dreamfuse_toybox::Scene;
 use rayon::prelude::*;
@@ -70,7 +70,7 @@ impl Controls {
 pub struct Flat<'a>(pub &'a Scene);
 
 impl Subject for Flat<'_> {
-    fn image(&self, camera: &Camera, mode: Mode) -> Image {
+    fn image(&self, camera: &Camera, mode: Mode) -> Premultiplied {
         let mut image = self.0.image(camera, mode);
         let covered = image.pixels.iter().filter(|pixel| is_covered(pixel));
         let (sum, opacity) = covered.fold(([0.0; 3], 0.0), |(sum, opacity), [r, g, b, a]| {
@@ -91,14 +91,14 @@ pub struct Blurred<'a> {
 }
 
 impl Subject for Blurred<'_> {
-    fn image(&self, camera: &Camera, mode: Mode) -> Image {
+    fn image(&self, camera: &Camera, mode: Mode) -> Premultiplied {
         let image = self.scene.image(camera, mode);
         let reach = (3.0 * self.deviation).ceil() as usize;
         let channels: [Vec<f64>; 4] = std::array::from_fn(|c| {
             let values: Vec<f64> = image.pixels.iter().map(|p| f64::from(p[c])).collect();
             blurred(&values, SIZE, self.deviation, reach)
         });
-        Image {
+        Premultiplied {
             pixels: (0..image.pixels.len())
                 .map(|i| std::array::from_fn(|c| channels[c][i] as f32))
                 .collect(),

@@ -6,7 +6,7 @@ use dreamfuse_core::Told;
 use dreamfuse_prior::{Batch, Conditioning, NoiseSchedule, Prior, PriorSpec, ScheduleConfig};
 use dreamfuse_toybox::{Look, ParseError, Scene, parse, render};
 
-/// Sees the canonical scene of one sentence, in albedo, in every noisy picture of a known camera.
+/// Sees the canonical scene of one sentence, in albedo, in every noisy image of a known camera.
 pub struct GroundTruthPrior {
     scene: Scene,
     size: usize,
@@ -14,7 +14,7 @@ pub struct GroundTruthPrior {
 }
 
 impl GroundTruthPrior {
-    /// The prior of a sentence of the toybox, for pictures of `size × size`.
+    /// The prior of a sentence of the toybox, for images of `size × size`.
     ///
     /// # Errors
     /// When the prompt is no such sentence.
@@ -51,7 +51,7 @@ impl GroundTruthPrior {
         };
         let background = told.background.unwrap_or_else(|| [0, 1, 2].map(seen));
         let plane = |channel: usize| {
-            let pixels = empty.picture.pixels.iter().zip(&empty.opacity);
+            let pixels = empty.image.pixels.iter().zip(&empty.opacity);
             pixels.map(move |(pixel, a)| {
                 2.0 * (pixel[channel] + (1.0 - a) * background[channel]) - 1.0
             })

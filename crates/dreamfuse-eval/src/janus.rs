@@ -1,6 +1,6 @@
 //! The Janus problem, measured: does the back look more like the front than the true back does?
 
-use crate::views::{Image, Mode, RING, Subject, cameras, difference};
+use crate::views::{Mode, Premultiplied, RING, Subject, cameras, difference};
 
 /// Views of the level ring that are each other's mirror image for a thing with two fronts: at azimuths a and 180° − a.
 const PAIRS: [[usize; 2]; 3] = [[0, RING / 2], [1, RING / 2 - 1], [RING - 1, RING / 2 + 1]];
@@ -9,7 +9,7 @@ const PAIRS: [[usize; 2]; 3] = [[0, RING / 2], [1, RING / 2 - 1], [RING - 1, RIN
 const LEAST: f64 = 2e-3;
 
 /// How far the views from behind, mirrored, are from those in front.
-fn front_to_back(level: &[Image]) -> f64 {
+fn front_to_back(level: &[Premultiplied]) -> f64 {
     let of = |[front, back]: [usize; 2]| difference(&level[front], &level[back].mirrored());
     PAIRS.iter().map(|pair| of(*pair)).sum::<f64>() / PAIRS.len() as f64
 }
@@ -17,7 +17,7 @@ fn front_to_back(level: &[Image]) -> f64 {
 /// 1 when front and back are alike that should not be, 0 when they differ as much as the truth's or more. Nothing where
 /// the truth is alike from both sides.
 pub fn janus(ours: &dyn Subject, truth: &dyn Subject) -> Option<f64> {
-    let level = |subject: &dyn Subject| -> Vec<Image> {
+    let level = |subject: &dyn Subject| -> Vec<Premultiplied> {
         cameras()[..RING]
             .iter()
             .map(|camera| subject.image(camera, Mode::Albedo))

@@ -4,7 +4,7 @@
 
 use crate::toybench::EvalError;
 use burn::tensor::{Tensor, TensorData};
-use dreamfuse_core::{Camera, Picture, Purpose, Told, ViewWord, stream};
+use dreamfuse_core::{Camera, Image, Purpose, Told, ViewWord, stream};
 use dreamfuse_prior::{Batch, Prior, Views};
 use dreamfuse_toybox::{Look, Scene, View, parse, render};
 use rand::RngExt;
@@ -142,14 +142,14 @@ fn noise(sample: [usize; 3], index: u64) -> Vec<f32> {
 fn stacked(views: &[View], prior: &dyn Prior) -> Tensor<4> {
     let mut planes = Vec::new();
     for view in views {
-        view.picture.push_planes(&mut planes);
+        view.image.push_planes(&mut planes);
     }
     let size = prior.spec().resolution;
     let shape = [views.len(), 3, size, size];
     Tensor::from_data(TensorData::new(planes, shape), &prior.device())
 }
 
-fn images(prior: &dyn Prior, samples: Tensor<4>) -> Vec<Picture> {
+fn images(prior: &dyn Prior, samples: Tensor<4>) -> Vec<Image> {
     let size = prior.spec().resolution;
     let planes = prior
         .decode(samples)
@@ -159,16 +159,16 @@ fn images(prior: &dyn Prior, samples: Tensor<4>) -> Vec<Picture> {
         .expect("images are f32");
     planes
         .chunks_exact(3 * size * size)
-        .map(|planes| Picture::from_planes(size, planes))
+        .map(|planes| Image::from_planes(size, planes))
         .collect()
 }
 
-fn closeness(image: &Picture, truth: &View) -> Closeness {
+fn closeness(image: &Image, truth: &View) -> Closeness {
     let background = Look::albedo(&Camera::orbit(0.0, 0.0)).background;
     let inside: Vec<[f64; 3]> = image
         .pixels
         .iter()
-        .zip(&truth.picture.pixels)
+        .zip(&truth.image.pixels)
         .zip(&truth.opacity)
         .filter(|(_, opacity)| **opacity > 0.0)
         .map(|((ours, truth), _)| std::array::from_fn(|c| f64::from(ours[c] - truth[c])))
@@ -183,7 +183,7 @@ fn closeness(image: &Picture, truth: &View) -> Closeness {
         decibels(squares.sum::<f64>() / (3.0 * count))
     };
     let (mut both, mut either) = (0.0, 0.0);
-    for (ours, truth) in image.pixels.iter().zip(&truth.picture.pixels) {
+    for (ours, truth) in image.pixels.iter().zip(&truth.image.pixels) {
         let [ours, truth] = [ours, truth].map(|pixel| presence(pixel, background));
         both += f64::from(ours.min(truth));
         either += f64::from(ours.max(truth));
@@ -238,7 +238,7 @@ pub fn knowledge_table(scores: &[Knowledge]) -> String {
 mod tests {
     use super::*;
     use crate::GroundTruthPrior;
-    use dreamfuse_core::Picture;
+    use dreamfuse_core::Image;
 
     #[test]
     fn a_prior_that_knows_the_truth_scores_high_and_one_of_another_scene_low() {
@@ -267,19 +267,19 @@ mod tests {
         let scene = Scene::canonical(&parse("a red car").unwrap());
         let camera = Camera::orbit(0.3, ELEVATION);
         let truth = render(&scene, &camera, &Look::albedo(&camera), 32);
-        let shifted = Picture {
+        let shifted = Image {
             pixels: truth
-                .picture
+                .image
                 .pixels
                 .iter()
                 .map(|pixel| pixel.map(|value| value + 0.1))
                 .collect(),
-            ..truth.picture.clone()
+            ..truth.image.clone()
         };
         let score = closeness(&shifted, &truth);
         assert!((score.psnr - 20.0).abs() < 1e-3, "{score:?}");
         assert!(score.psnr_own_color > 60.0, "{score:?}");
-        let exact = closeness(&truth.picture, &truth);
+        let exact = closeness(&truth.image, &truth);
         assert!(exact.psnr > 90.0 && (exact.iou - 1.0).abs() < 1e-9);
     }
 

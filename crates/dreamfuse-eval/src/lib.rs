@@ -28,4 +28,4 @@ pub use pool::{Pool, apart, scene_views};
 pub use report::{Report, table};
 pub use retrieval::{distances, nearest};
 pub use toybench::{Bench, EvalError, Measured, Score};
-pub use views::{Image, Mode, Subject, VIEWS, cameras};
+pub use views::{Mode, Premultiplied, Subject, VIEWS, cameras};

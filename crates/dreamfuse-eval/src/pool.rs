@@ -4,7 +4,7 @@
 use crate::lists::pool_captions;
 use crate::retrieval::nearest;
 use crate::toybench::EvalError;
-use crate::views::{Image, Mode, RING, SIZE, Subject, cameras, difference};
+use crate::views::{Mode, Premultiplied, RING, SIZE, Subject, cameras, difference};
 use dreamfuse_core::Camera;
 use dreamfuse_toybox::{Look, Scene, parse, render};
 use rayon::prelude::*;
@@ -15,7 +15,7 @@ const SMALL: usize = 32;
 /// The captions' scenes, drawn from eight sides.
 pub struct Pool {
     /// For each caption its views in albedo.
-    views: Vec<Vec<Image>>,
+    views: Vec<Vec<Premultiplied>>,
 }
 
 impl Pool {
@@ -43,7 +43,7 @@ impl Pool {
     /// The number of the caption that is nearest to a subject.
     pub fn nearest(&self, subject: &dyn Subject) -> usize {
         let image = |camera| subject.image(&camera, Mode::Albedo).shrunk(SIZE / SMALL);
-        let ours: Vec<Image> = sides().map(image).collect();
+        let ours: Vec<Premultiplied> = sides().map(image).collect();
         let distances: Vec<f64> = self
             .views
             .par_iter()
@@ -59,16 +59,16 @@ fn sides() -> impl Iterator<Item = Camera> {
 }
 
 /// A scene from eight sides, in albedo.
-pub fn scene_views(scene: &Scene) -> Vec<Image> {
+pub fn scene_views(scene: &Scene) -> Vec<Premultiplied> {
     let image = |camera: Camera| {
         let view = render(scene, &camera, &Look::albedo(&camera), SMALL);
-        Image::new(&view.picture, &view.opacity)
+        Premultiplied::new(&view.image, &view.opacity)
     };
     sides().map(image).collect()
 }
 
 /// The mean difference of two sets of views.
-pub fn apart(ours: &[Image], others: &[Image]) -> f64 {
+pub fn apart(ours: &[Premultiplied], others: &[Premultiplied]) -> f64 {
     let all = ours.iter().zip(others).map(|(a, b)| difference(a, b));
     all.sum::<f64>() / ours.len() as f64
 }

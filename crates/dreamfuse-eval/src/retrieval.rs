@@ -1,7 +1,7 @@
-//! R-Precision with the truth for a judge: is the right one of the captions the nearest to the pictures? DreamFusion's
+//! R-Precision with the truth for a judge: is the right one of the captions the nearest to the images? DreamFusion's
 //! Table 1 asks CLIP; here the distance is the mean squared difference to each caption's own scene.
 
-use crate::views::{Image, Mode, Subject, VIEWS, cameras, difference};
+use crate::views::{Mode, Premultiplied, Subject, VIEWS, cameras, difference};
 use dreamfuse_toybox::Scene;
 use rayon::prelude::*;
 
@@ -9,7 +9,7 @@ use rayon::prelude::*;
 pub fn distances(subjects: &[&dyn Subject], scenes: &[Scene], mode: Mode) -> Vec<Vec<f64>> {
     let zeros = vec![vec![0.0; scenes.len()]; subjects.len()];
     cameras().iter().fold(zeros, |mut sums, camera| {
-        let truths: Vec<Image> = scenes
+        let truths: Vec<Premultiplied> = scenes
             .par_iter()
             .map(|scene| scene.image(camera, mode))
             .collect();

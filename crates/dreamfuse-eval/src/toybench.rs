@@ -7,7 +7,7 @@ use crate::lists::{toybench_prompts, validation_prompts};
 use crate::pool::Pool;
 use crate::retrieval::{distances, nearest};
 use crate::views::{Mode, RING, Subject, cameras};
-use dreamfuse_core::Picture;
+use dreamfuse_core::Image;
 use dreamfuse_mesh::{Mesh, MeshError};
 use dreamfuse_toybox::{CaptionSampler, CaptionShares, ParseError, Scene, Sentence, parse};
 use serde::{Deserialize, Serialize};
@@ -169,13 +169,13 @@ impl Bench {
     ///
     /// # Errors
     /// When the prompt is not in the list.
-    pub fn sheet_row(&self, prompt: &str, run: &dyn Subject) -> Result<Vec<Picture>, EvalError> {
+    pub fn sheet_row(&self, prompt: &str, run: &dyn Subject) -> Result<Vec<Image>, EvalError> {
         let truth = &self.scenes[self.index_of(prompt)?];
         let shown = cameras().into_iter().skip(RING).step_by(2).take(RING / 2);
-        let views = |subject: &dyn Subject| -> Vec<Picture> {
+        let views = |subject: &dyn Subject| -> Vec<Image> {
             shown
                 .clone()
-                .map(|camera| subject.image(&camera, Mode::Albedo).picture())
+                .map(|camera| subject.image(&camera, Mode::Albedo).image())
                 .collect()
         };
         Ok([views(run), views(truth)].concat())

@@ -1,6 +1,6 @@
 //! What is compared: the same views of a run and of the truth.
 
-use dreamfuse_core::{Camera, Light, Picture, Shading};
+use dreamfuse_core::{Camera, Image, Light, Shading};
 use dreamfuse_engine::Run;
 use dreamfuse_mesh::{Mesh, MeshLook, draw_with_opacity};
 use dreamfuse_scene::ViewSettings;
@@ -12,7 +12,7 @@ pub const VIEWS: usize = RING * ELEVATIONS.len();
 pub(crate) const RING: usize = 8;
 /// Elevations of the rings; the first is level, the second is what sheets show.
 const ELEVATIONS: [f32; 3] = [0.0, 0.35, 0.8];
-/// Side of the pictures.
+/// Side of the images.
 pub(crate) const SIZE: usize = 64;
 const BACKGROUND: f32 = 0.5;
 
@@ -33,20 +33,20 @@ impl Mode {
     }
 }
 
-/// A picture with its opacity: `[red · opacity, green · opacity, blue · opacity, opacity]` a pixel.
+/// An image with its opacity: `[red · opacity, green · opacity, blue · opacity, opacity]` a pixel.
 #[derive(Clone)]
-pub struct Image {
+pub struct Premultiplied {
     pub pixels: Vec<[f32; 4]>,
 }
 
-impl Image {
-    pub(crate) fn new(picture: &Picture, opacity: &[f32]) -> Self {
+impl Premultiplied {
+    pub(crate) fn new(image: &Image, opacity: &[f32]) -> Self {
         let pixel = |([r, g, b], a): (&[f32; 3], &f32)| {
             let behind = (1.0 - a) * BACKGROUND;
             [r - behind, g - behind, b - behind, *a]
         };
         Self {
-            pixels: picture.pixels.iter().zip(opacity).map(pixel).collect(),
+            pixels: image.pixels.iter().zip(opacity).map(pixel).collect(),
         }
     }
 
@@ -78,12 +78,12 @@ impl Image {
     }
 
     /// On neutral grey.
-    pub(crate) fn picture(&self) -> Picture {
-        let mut picture = Picture::filled(SIZE, SIZE, [BACKGROUND; 3]);
-        for (pixel, [r, g, b, a]) in picture.pixels.iter_mut().zip(&self.pixels) {
+    pub(crate) fn image(&self) -> Image {
+        let mut image = Image::filled(SIZE, SIZE, [BACKGROUND; 3]);
+        for (pixel, [r, g, b, a]) in image.pixels.iter_mut().zip(&self.pixels) {
             *pixel = [r, g, b].map(|value| value + (1.0 - a) * BACKGROUND);
         }
-        picture
+        image
     }
 }
 
@@ -92,8 +92,8 @@ pub(crate) fn is_covered(pixel: &[f32; 4]) -> bool {
     pixel[3] > 0.5
 }
 
-/// Mean squared difference of colour and opacity where either picture shows something.
-pub(crate) fn difference(one: &Image, other: &Image) -> f64 {
+/// Mean squared difference of colour and opacity where either image shows something.
+pub(crate) fn difference(one: &Premultiplied, other: &Premultiplied) -> f64 {
     let either = one
         .pixels
         .iter()
@@ -116,42 +116,42 @@ pub fn cameras() -> Vec<Camera> {
 
 /// Something that cameras can see.
 pub trait Subject {
-    fn image(&self, camera: &Camera, mode: Mode) -> Image;
+    fn image(&self, camera: &Camera, mode: Mode) -> Premultiplied;
 }
 
 impl Subject for Scene {
-    fn image(&self, camera: &Camera, mode: Mode) -> Image {
+    fn image(&self, camera: &Camera, mode: Mode) -> Premultiplied {
         let look = Look {
             shading: mode.shading(),
             background: [BACKGROUND; 3],
             ..Look::albedo(camera)
         };
         let view = render(self, camera, &look, SIZE);
-        Image::new(&view.picture, &view.opacity)
+        Premultiplied::new(&view.image, &view.opacity)
     }
 }
 
 impl Subject for Mesh {
-    fn image(&self, camera: &Camera, mode: Mode) -> Image {
+    fn image(&self, camera: &Camera, mode: Mode) -> Premultiplied {
         let look = MeshLook {
             shading: mode.shading(),
             light: Light::headlight(camera),
             background: [BACKGROUND; 3],
         };
-        let (picture, opacity) = draw_with_opacity(self, camera, &look, SIZE);
-        Image::new(&picture, &opacity)
+        let (image, opacity) = draw_with_opacity(self, camera, &look, SIZE);
+        Premultiplied::new(&image, &opacity)
     }
 }
 
 impl Subject for Run {
-    fn image(&self, camera: &Camera, mode: Mode) -> Image {
+    fn image(&self, camera: &Camera, mode: Mode) -> Premultiplied {
         let settings = ViewSettings {
             camera: *camera,
             light: Light::headlight(camera),
             shading: mode.shading(),
             background: [BACKGROUND; 3],
         };
-        let (picture, opacity) = dreamfuse_engine::picture_and_opacity(self, &settings, SIZE);
-        Image::new(&picture, &opacity)
+        let (image, opacity) = dreamfuse_engine::image_and_opacity(self, &settings, SIZE);
+        Premultiplied::new(&image, &opacity)
     }
 }

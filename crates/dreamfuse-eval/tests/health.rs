@@ -1,12 +1,13 @@
-//! Each ailment of a scene, provoked: it is found, named, and what can be helped by going back is.
+//! Each diagnosis of a scene, provoked: it is found, named, and what can be helped by going back is.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use burn::tensor::{Device, Tensor, TensorData};
-use dreamfuse_core::{Camera, Picture, Told, Vec3};
+use dreamfuse_core::{Camera, Image, Told, Vec3};
 use dreamfuse_diffusion::embedded;
 use dreamfuse_distill::ViewPrompts;
 use dreamfuse_engine::{
-    Ailment, EngineError, Event, LossWeights, Opinion, Outcome, Run, RunConfig, RunFolder, optimize,
+    Diagnosis, EngineError, Event, LossWeights, Outcome, Run, RunConfig, RunFolder, ViewClassifier,
+    optimize,
 };
 use dreamfuse_eval::GroundTruthPrior;
 use dreamfuse_prior::{
@@ -33,8 +34,8 @@ fn config() -> RunConfig {
     }
 }
 
-/// Step, ailment, step that the run went back to.
-type Found = (u64, Ailment, Option<u64>);
+/// Step, diagnosis, step that the run went back to.
+type Found = (u64, Diagnosis, Option<u64>);
 
 /// Runs to the end; what was found, and how it ended.
 fn found(config: RunConfig, prior: &dyn Prior) -> (Vec<Found>, Result<Outcome, EngineError>) {
@@ -49,13 +50,13 @@ fn found_from(mut run: Run, prior: &dyn Prior) -> (Vec<Found>, Result<Outcome, E
     let mut listen = |event: &Event| {
         if let Event::Health {
             step,
-            ailment,
+            diagnosis,
             rolled_back_to,
-            remedy,
+            hint,
         } = event
         {
-            assert!(!remedy.is_empty());
-            found.push((*step, *ailment, *rolled_back_to));
+            assert!(!hint.is_empty());
+            found.push((*step, *diagnosis, *rolled_back_to));
         }
     };
     let outcome = optimize(&mut run, prior, &folder, &mut listen, &|| false);
@@ -101,7 +102,7 @@ fn an_empty_scene_is_taken_back_and_at_last_given_up() {
     assert_eq!(
         found
             .iter()
-            .filter(|(_, ailment, back)| *ailment == Ailment::Empty && back.is_some())
+            .filter(|(_, diagnosis, back)| *diagnosis == Diagnosis::Empty && back.is_some())
             .count(),
         3
     );
@@ -148,7 +149,7 @@ fn a_gradient_that_is_no_number_takes_the_run_back_to_its_last_checkpoint() {
         },
     );
     let (found, outcome) = found(config(), &prior);
-    assert_eq!(found, [(54, Ailment::NotFinite, Some(40))]);
+    assert_eq!(found, [(54, Diagnosis::NotFinite, Some(40))]);
     assert!(matches!(outcome, Ok(Outcome::Finished)), "{outcome:?}");
 }
 
@@ -171,7 +172,7 @@ fn a_board_is_called_flat() {
     assert!(
         found
             .iter()
-            .any(|(_, ailment, _)| *ailment == Ailment::Billboard)
+            .any(|(_, diagnosis, _)| *diagnosis == Diagnosis::Billboard)
             && outcome.is_ok(),
         "{found:?}"
     );
@@ -189,7 +190,7 @@ fn screaming_colours_are_called_saturated() {
     assert!(
         found
             .iter()
-            .any(|(_, ailment, _)| *ailment == Ailment::Saturation)
+            .any(|(_, diagnosis, _)| *diagnosis == Diagnosis::Saturation)
             && outcome.is_ok(),
         "{found:?}"
     );
@@ -247,7 +248,9 @@ fn a_haze_is_called_fog() {
         &haze,
     );
     assert!(
-        found.iter().any(|(_, ailment, _)| *ailment == Ailment::Fog),
+        found
+            .iter()
+            .any(|(_, diagnosis, _)| *diagnosis == Diagnosis::Fog),
         "{found:?} {outcome:?}"
     );
 }
@@ -284,15 +287,15 @@ fn a_second_face_is_called_janus_by_a_prior_that_knows_the_back() {
         run.step(&deceived).unwrap();
     }
     let (found, outcome) = found_from(run, &knowing());
-    assert_eq!(found, [(200, Ailment::Janus, None)], "{outcome:?}");
-    assert!(Ailment::Janus.remedy().contains("camera_aware"));
+    assert_eq!(found, [(200, Diagnosis::Janus, None)], "{outcome:?}");
+    assert!(Diagnosis::Janus.hint().contains("camera_aware"));
 }
 
 #[test]
 fn the_built_in_prior_takes_a_front_from_behind_for_one_and_a_back_for_a_back() {
     let prior = embedded::load(&burn::tensor::Device::flex()).unwrap();
     let scene = Scene::canonical(&parse("a penguin").unwrap());
-    let view = |azimuth: f32| -> Picture {
+    let view = |azimuth: f32| -> Image {
         let camera = Camera::orbit(azimuth, 0.2);
         render(
             &scene,
@@ -300,15 +303,15 @@ fn the_built_in_prior_takes_a_front_from_behind_for_one_and_a_back_for_a_back() 
             &Look::albedo(&camera),
             prior.spec().resolution,
         )
-        .picture
+        .image
     };
     let prompts = ViewPrompts::encode(&prior, ["a penguin", ""], true).unwrap();
     let (front, back) = (view(0.0), view(PI));
-    let opinion = Opinion {
+    let opinion = ViewClassifier {
         prior: &prior,
         prompts: &prompts,
         camera_aware: true,
     };
-    assert!(opinion.takes_back_for_front(&front, &front));
-    assert!(!opinion.takes_back_for_front(&front, &back));
+    assert!(opinion.sees_front_on_the_back(&front, &front));
+    assert!(!opinion.sees_front_on_the_back(&front, &back));
 }

@@ -5,7 +5,7 @@ mod cpu;
 mod gpu;
 pub mod reference;
 
-use crate::cpu::{contiguous, in_numbers, shape_of, slice_of, tensor_from};
+use crate::cpu::{contiguous, in_f32, shape_of, slice_of, tensor_from};
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
@@ -90,7 +90,7 @@ impl AttentionBackend for Flex {
         let [q, k, v] = [q, k, v].map(contiguous);
         let shape = shape_from(shape_of(&q), shape_of(&k), heads);
         let out = cpu::forward(shape, slice_of(&q), slice_of(&k), slice_of(&v));
-        in_numbers(tensor_from(out, shape_of::<3>(&q)), numbers)
+        in_f32(tensor_from(out, shape_of::<3>(&q)), numbers)
     }
 
     fn attention_grad(
@@ -109,7 +109,7 @@ impl AttentionBackend for Flex {
             slice_of(&grad),
             [slice_of(&q), slice_of(&k), slice_of(&v)],
         );
-        let of = |gradient, shape: [usize; 3]| in_numbers(tensor_from(gradient, shape), numbers);
+        let of = |gradient, shape: [usize; 3]| in_f32(tensor_from(gradient, shape), numbers);
         (of(of_q, own), of(of_k, context), of(of_v, context))
     }
 }

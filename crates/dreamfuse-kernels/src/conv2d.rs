@@ -6,7 +6,7 @@ mod gpu;
 pub mod reference;
 mod winograd;
 
-use crate::cpu::{contiguous, in_numbers, shape_of, slice_of, tensor_from};
+use crate::cpu::{contiguous, in_f32, shape_of, slice_of, tensor_from};
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
@@ -37,7 +37,7 @@ impl Prepared {
         let Settings {
             stride, padding, ..
         } = *settings;
-        // The size of the pictures does not matter to the weights.
+        // The size of the images does not matter to the weights.
         let g = Geometry {
             batch: 1,
             channels_in,
@@ -159,7 +159,7 @@ impl Conv2dBackend for Flex {
                 bias,
             ),
         };
-        in_numbers(
+        in_f32(
             tensor_from(
                 out,
                 [g.batch, g.channels_out, g.out_height(), g.out_width()],
@@ -182,7 +182,7 @@ impl Conv2dBackend for Flex {
             cpu::input_grad
         };
         let out = input_grad(&g, slice_of(&grad), slice_of(&weight));
-        in_numbers(
+        in_f32(
             tensor_from(out, [g.batch, g.channels_in, g.height, g.width]),
             numbers,
         )
@@ -206,8 +206,8 @@ impl Conv2dBackend for Flex {
         let weight_shape = [g.channels_out, g.channels_in, g.kernel, g.kernel];
         let of_bias = tensor_from(of_bias, [g.channels_out]);
         (
-            in_numbers(tensor_from(of_weight, weight_shape), numbers),
-            in_numbers(of_bias, numbers),
+            in_f32(tensor_from(of_weight, weight_shape), numbers),
+            in_f32(of_bias, numbers),
         )
     }
 }

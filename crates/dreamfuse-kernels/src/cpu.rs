@@ -11,7 +11,7 @@ pub use math::{LANES, exp, maximum, sigmoid, softplus, statistics, sum};
 pub(crate) use matmul::{Matrix, multiply};
 pub(crate) use rows::{Weights, add_row_products, combine_rows};
 pub(crate) use shared::SharedMut;
-pub(crate) use tensors::{contiguous, in_numbers, shape_of, slice_of, tensor_from};
+pub(crate) use tensors::{contiguous, in_f32, shape_of, slice_of, tensor_from};
 pub use workers::Workers;
 
 /// Runs `body` compiled for the best instruction set that the processor has (AVX-512, AVX2 with FMA,

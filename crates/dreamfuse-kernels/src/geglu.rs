@@ -5,7 +5,7 @@ mod cpu;
 mod gpu;
 pub mod reference;
 
-use crate::cpu::{contiguous, in_numbers, shape_of, slice_of, tensor_from};
+use crate::cpu::{contiguous, in_f32, shape_of, slice_of, tensor_from};
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
@@ -42,13 +42,13 @@ impl GegluBackend for Flex {
         let (numbers, input) = (input.dtype(), contiguous(input));
         let [batch, tokens, both] = shape_of(&input);
         let out = cpu::forward(both / 2, slice_of(&input));
-        in_numbers(tensor_from(out, [batch, tokens, both / 2]), numbers)
+        in_f32(tensor_from(out, [batch, tokens, both / 2]), numbers)
     }
 
     fn geglu_grad(grad: FloatTensor<Self>, input: FloatTensor<Self>) -> FloatTensor<Self> {
         let (numbers, grad, input) = (input.dtype(), contiguous(grad), contiguous(input));
         let shape: [usize; 3] = shape_of(&input);
-        in_numbers(
+        in_f32(
             tensor_from(
                 cpu::backward(shape[2] / 2, slice_of(&grad), slice_of(&input)),
                 shape,

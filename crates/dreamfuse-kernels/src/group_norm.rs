@@ -5,7 +5,7 @@ mod cpu;
 mod gpu;
 pub mod reference;
 
-use crate::cpu::{contiguous, in_numbers, shape_of, slice_of, tensor_from};
+use crate::cpu::{contiguous, in_f32, shape_of, slice_of, tensor_from};
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
@@ -16,7 +16,7 @@ pub use cpu::Settings;
 
 /// Normalises `input` `[batch, channels, height, width]` over each group of channels (Wu & He 2018),
 /// scales by `gamma`, adds `beta`, and applies SiLU where `settings.silu` is set. Both are `[1, channels]` for
-/// all pictures, or `[batch, channels]`. Differentiable in all three.
+/// all images, or `[batch, channels]`. Differentiable in all three.
 ///
 /// # Panics
 /// When the channels are no multiple of the groups, or the shapes do not fit.
@@ -32,7 +32,7 @@ pub fn group_norm(
             && columns == channels
             && b == [rows, columns]
             && channels % settings.groups == 0,
-        "group_norm: {batch} pictures of {channels} channels, {} groups, gamma [{rows}, {columns}], beta {b:?}",
+        "group_norm: {batch} images of {channels} channels, {} groups, gamma [{rows}, {columns}], beta {b:?}",
         settings.groups
     );
     Tensor::from_dispatch(Dispatch::group_norm_op(
@@ -81,7 +81,7 @@ impl GroupNormBackend for Flex {
             slice_of(&gamma),
             slice_of(&beta),
         );
-        in_numbers(tensor_from(out, shape), numbers)
+        in_f32(tensor_from(out, shape), numbers)
     }
 
     fn group_norm_grad(
@@ -109,9 +109,9 @@ impl GroupNormBackend for Flex {
         );
         let rows = [of_gamma.len() / shape[1], shape[1]];
         let [of_gamma, of_beta] =
-            [of_gamma, of_beta].map(|of| in_numbers(tensor_from(of, rows), numbers));
+            [of_gamma, of_beta].map(|of| in_f32(tensor_from(of, rows), numbers));
         (
-            in_numbers(tensor_from(of_input, shape), numbers),
+            in_f32(tensor_from(of_input, shape), numbers),
             of_gamma,
             of_beta,
         )

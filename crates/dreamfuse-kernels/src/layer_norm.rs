@@ -5,7 +5,7 @@ mod cpu;
 mod gpu;
 pub mod reference;
 
-use crate::cpu::{contiguous, in_numbers, shape_of, slice_of, tensor_from};
+use crate::cpu::{contiguous, in_f32, shape_of, slice_of, tensor_from};
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
@@ -63,7 +63,7 @@ impl LayerNormBackend for Flex {
         let (input, gamma, beta) = (contiguous(input), contiguous(gamma), contiguous(beta));
         let shape: [usize; 3] = shape_of(&input);
         let out = cpu::forward(epsilon, slice_of(&input), slice_of(&gamma), slice_of(&beta));
-        in_numbers(tensor_from(out, shape), numbers)
+        in_f32(tensor_from(out, shape), numbers)
     }
 
     fn layer_norm_grad(
@@ -78,9 +78,9 @@ impl LayerNormBackend for Flex {
         let (of_input, of_gamma, of_beta) =
             cpu::backward(epsilon, slice_of(&grad), slice_of(&input), slice_of(&gamma));
         let [of_gamma, of_beta] =
-            [of_gamma, of_beta].map(|of| in_numbers(tensor_from(of, [shape[2]]), numbers));
+            [of_gamma, of_beta].map(|of| in_f32(tensor_from(of, [shape[2]]), numbers));
         (
-            in_numbers(tensor_from(of_input, shape), numbers),
+            in_f32(tensor_from(of_input, shape), numbers),
             of_gamma,
             of_beta,
         )

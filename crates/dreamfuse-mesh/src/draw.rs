@@ -1,7 +1,7 @@
-//! Pictures of a mesh, as a viewer shows it.
+//! Images of a mesh, as a viewer shows it.
 
 use crate::Mesh;
-use dreamfuse_core::{Camera, Light, Picture, Shading, Vec3};
+use dreamfuse_core::{Camera, Image, Light, Shading, Vec3};
 
 /// Samples of a pixel along each side.
 const OVERSAMPLING: usize = 2;
@@ -15,7 +15,7 @@ pub struct MeshLook {
     pub background: [f32; 3],
 }
 
-/// The mesh from a camera, lit, over a background; a square picture of `size × size` pixels.
+/// The mesh from a camera, lit, over a background; a square image of `size × size` pixels.
 ///
 /// # Panics
 /// When the mesh has no colours or normals.
@@ -25,7 +25,7 @@ pub fn draw(
     light: &Light,
     background: [f32; 3],
     size: usize,
-) -> Picture {
+) -> Image {
     let look = MeshLook {
         shading: Shading::Lambertian,
         light: *light,
@@ -43,7 +43,7 @@ pub fn draw_with_opacity(
     camera: &Camera,
     look: &MeshLook,
     size: usize,
-) -> (Picture, Vec<f32>) {
+) -> (Image, Vec<f32>) {
     let side = OVERSAMPLING * size;
     let place = |position: &[f32; 3]| {
         let [x, y, depth] = camera.project(Vec3::from(*position))?;
@@ -74,7 +74,7 @@ pub fn draw_with_opacity(
         hit.count() as f32 / SAMPLES as f32
     };
     let opacity = (0..size * size).map(covered).collect();
-    (Picture::square(size, pixels.collect()), opacity)
+    (Image::square(size, pixels.collect()), opacity)
 }
 
 /// The samples of a pixel.
@@ -85,7 +85,7 @@ fn block(index: usize, size: usize) -> impl Iterator<Item = usize> {
 }
 
 /// Calls `visit` with the number, the depth and the barycentric weights of each sample that a triangle covers. Depths and
-/// weights are linear in the picture: a triangle is small beside its distance.
+/// weights are linear in the image: a triangle is small beside its distance.
 fn visit([a, b, c]: [[f32; 3]; 3], side: usize, mut visit: impl FnMut(usize, f32, [f32; 3])) {
     let area = cross(a, b, c);
     if area == 0.0 {
@@ -118,7 +118,7 @@ fn visit([a, b, c]: [[f32; 3]; 3], side: usize, mut visit: impl FnMut(usize, f32
     }
 }
 
-/// Twice the signed area of a triangle in the picture.
+/// Twice the signed area of a triangle in the image.
 fn cross(a: [f32; 3], b: [f32; 3], c: [f32; 3]) -> f32 {
     (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
 }
@@ -180,7 +180,7 @@ mod tests {
     const BACKGROUND: [f32; 3] = [0.0, 0.0, 1.0];
     const SIZE: usize = 48;
 
-    fn drawn(mesh: &Mesh, camera: &Camera) -> Picture {
+    fn drawn(mesh: &Mesh, camera: &Camera) -> Image {
         draw(mesh, camera, &Light::headlight(camera), BACKGROUND, SIZE)
     }
 
@@ -189,8 +189,8 @@ mod tests {
         let center = [0.4, 0.1, 0.2];
         let mesh = ball(center, [1.0, 0.0, 0.0]);
         for camera in Camera::ring(5, 0.4) {
-            let picture = drawn(&mesh, &camera);
-            for (ray, pixel) in camera.rays(SIZE).iter().zip(&picture.pixels) {
+            let image = drawn(&mesh, &camera);
+            for (ray, pixel) in camera.rays(SIZE).iter().zip(&image.pixels) {
                 let distance = (Vec3::from(center) - ray.origin)
                     .cross(&ray.direction)
                     .norm();

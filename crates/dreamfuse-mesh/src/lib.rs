@@ -1,4 +1,4 @@
-//! From a field to a mesh that opens right in Blender, and pictures of it. The field is a callback here.
+//! From a field to a mesh that opens right in Blender, and images of it. The field is a callback here.
 
 mod components;
 mod draw;

@@ -1,8 +1,8 @@
-//! Drawing pictures from a prior.
+//! Drawing images from a prior.
 
 use crate::{Prior, Views, guided_noise};
 use burn::tensor::{Device, Tensor, TensorData};
-use dreamfuse_core::{Camera, Picture, Purpose, Told, stream};
+use dreamfuse_core::{Camera, Image, Purpose, Told, stream};
 use rand::RngExt;
 use rand_distr::StandardNormal;
 
@@ -26,11 +26,11 @@ pub struct SampleOptions<'a> {
     pub seed: u64,
 }
 
-/// Draws one picture a prompt.
+/// Draws one image a prompt.
 ///
 /// # Errors
 /// When a prompt is too long.
-pub fn sample(prior: &dyn Prior, options: &SampleOptions) -> Result<Vec<Picture>, String> {
+pub fn sample(prior: &dyn Prior, options: &SampleOptions) -> Result<Vec<Image>, String> {
     let (spec, device) = (prior.spec(), prior.device());
     let count = options.prompts.len();
     let text = prior.condition(options.prompts)?;
@@ -72,7 +72,7 @@ pub fn sample(prior: &dyn Prior, options: &SampleOptions) -> Result<Vec<Picture>
         .map_err(|e| format!("{e:?}"))?;
     Ok(planes
         .chunks_exact(3 * size * size)
-        .map(|planes| Picture::from_planes(size, planes))
+        .map(|planes| Image::from_planes(size, planes))
         .collect())
 }
 
@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(spaced(10, 99).len(), 10);
     }
 
-    /// A prior that knows the exact score of pictures of one grey value each.
+    /// A prior that knows the exact score of images of one grey value each.
     struct Grey(NoiseSchedule, f64);
 
     impl Prior for Grey {
@@ -165,15 +165,15 @@ mod tests {
                 guidance_scale: 3.0,
                 seed: 1,
             };
-            for picture in sample(&prior, &options).unwrap() {
+            for image in sample(&prior, &options).unwrap() {
                 assert!(
-                    picture
+                    image
                         .pixels
                         .iter()
                         .flatten()
                         .all(|v| (v - 0.75).abs() < 0.01),
                     "{sampler:?}: {:?}",
-                    picture.pixels[0]
+                    image.pixels[0]
                 );
             }
         }

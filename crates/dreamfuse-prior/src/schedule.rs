@@ -4,7 +4,7 @@ use crate::threshold::Thresholding;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-/// What x̂_0 is divided by at least: next to nothing of a picture is left at the last timesteps.
+/// What x̂_0 is divided by at least: next to nothing of an image is left at the last timesteps.
 const LEAST_SIGNAL: f64 = 1e-4;
 
 /// How noise grows over the timesteps; names as in diffusers' `scheduler_config.json`.
@@ -185,7 +185,7 @@ impl NoiseSchedule {
         ((t * self.steps() as f64) as usize).min(self.steps() - 1)
     }
 
-    /// `(√ᾱ, √(1 − ᾱ))` of each picture, as tensors `[batch, 1, 1, 1]`.
+    /// `(√ᾱ, √(1 − ᾱ))` of each image, as tensors `[batch, 1, 1, 1]`.
     pub fn coefficients(&self, timesteps: &[usize], device: &Device) -> (Tensor<4>, Tensor<4>) {
         let column = |f: &dyn Fn(f64) -> f64| {
             let values: Vec<f32> = timesteps

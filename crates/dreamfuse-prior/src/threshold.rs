@@ -1,12 +1,12 @@
-//! Where clean pictures of pixel-space models end.
+//! Where clean images of pixel-space models end.
 
 use burn::tensor::{Tensor, TensorData};
 
-/// Dynamic thresholding (Saharia et al. 2022, section 2.3; diffusers' `thresholding`): each picture is divided by the
+/// Dynamic thresholding (Saharia et al. 2022, section 2.3; diffusers' `thresholding`): each image is divided by the
 /// quantile of its absolute values, at least 1 and at most `most`, and ends at −1 and 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Thresholding {
-    /// Share of a picture's numbers that lie below the threshold.
+    /// Share of an image's numbers that lie below the threshold.
     pub ratio: f64,
     pub most: f64,
 }
@@ -19,15 +19,15 @@ impl Thresholding {
             .clone()
             .split(1, 0)
             .into_iter()
-            .map(|picture| self.scale(picture))
+            .map(|image| self.scale(image))
             .collect::<Vec<_>>();
         let scales =
             Tensor::<4>::from_data(TensorData::new(scales, [batch, 1, 1, 1]), &clean.device());
         (clean / scales).clamp(-1.0, 1.0)
     }
 
-    fn scale(self, picture: Tensor<4>) -> f32 {
-        let mut sizes = picture
+    fn scale(self, image: Tensor<4>) -> f32 {
+        let mut sizes = image
             .abs()
             .into_data()
             .convert::<f32>()
@@ -48,13 +48,13 @@ mod tests {
     use burn::tensor::Device;
 
     #[test]
-    fn bright_pictures_are_scaled_and_others_cut() {
-        let pictures = Tensor::<4>::from_data(
+    fn bright_images_are_scaled_and_others_cut() {
+        let images = Tensor::<4>::from_data(
             [[[[0.0, -1.0, 2.0, 4.0]]], [[[0.1, -0.2, 0.3, 0.9]]]],
             &Device::flex(),
         );
         let numbers = |most: f64| {
-            let clean = Thresholding { ratio: 0.5, most }.apply(pictures.clone());
+            let clean = Thresholding { ratio: 0.5, most }.apply(images.clone());
             clean.into_data().try_to_vec::<f32>().unwrap()
         };
         // The median of 0, 1, 2 and 4 is 1.5.

@@ -27,17 +27,17 @@ impl OccupancyGrid {
         }
     }
 
-    /// Looks at a random point of every cell. `salt` and `index` name the random stream.
+    /// Looks at a random point of every cell. `attempt` and `index` name the random stream.
     pub fn update(
         &mut self,
         field: &SceneField,
         config: &SceneConfig,
         seed: u64,
-        salt: u64,
+        attempt: u64,
         index: u64,
     ) {
         let cells = self.occupancy.cells();
-        let mut rng = stream(seed, Purpose::Occupancy, salt, index);
+        let mut rng = stream(seed, Purpose::Occupancy, attempt, index);
         let side = 2.0 / cells as f32;
         let points: Vec<[f32; 3]> = (0..cells.pow(3))
             .map(|i| {

@@ -67,7 +67,7 @@ pub struct Renderer<'a> {
 }
 
 impl Renderer<'_> {
-    /// Renders square pictures of the views. Samples are shifted along each ray by a random part of a
+    /// Renders square images of the views. Samples are shifted along each ray by a random part of a
     /// step drawn from `jitter`, or by half a step.
     pub fn render(
         &self,
@@ -94,7 +94,7 @@ impl Renderer<'_> {
     }
 }
 
-/// Splits rows of colour, orientation where views are lit, depth and opacity into pictures.
+/// Splits rows of colour, orientation where views are lit, depth and opacity into images.
 fn assemble(rows: Tensor<2>, views: &[ViewSettings], size: usize, samples: usize) -> Rendered {
     let [_, columns] = rows.dims();
     let planes = rows

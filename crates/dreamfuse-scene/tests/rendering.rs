@@ -1,5 +1,5 @@
 //! The renderer against what can be known: the blob's silhouette, empty space, and the slope of lit
-//! pictures.
+//! images.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use burn::tensor::{Device, Tensor};
@@ -64,7 +64,7 @@ fn the_blob_is_a_ball_in_the_middle_and_the_rest_is_background() {
 }
 
 #[test]
-fn occupancy_leaves_the_picture_as_it_is() {
+fn occupancy_leaves_the_image_as_it_is() {
     let config = SceneConfig {
         exploration: 0.0,
         ..config()
@@ -118,7 +118,7 @@ fn only_surfaces_that_look_away_count_against_the_orientation() {
 }
 
 #[test]
-fn gradients_of_lit_pictures_are_their_slopes() {
+fn gradients_of_lit_images_are_their_slopes() {
     let config = config();
     let device = Device::flex().autodiff();
     let [table, mut mlp] = SceneField::random(&config, 3, &device)
@@ -170,7 +170,7 @@ fn gradients_of_lit_pictures_are_their_slopes() {
     let ours: Vec<f64> = ours.into_iter().step_by(3).collect();
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
     let cosine = dot(&ours, &right) / (dot(&ours, &ours) * dot(&right, &right)).sqrt();
-    // f32 pictures and kinks of the ReLU within a step bound how well slopes can agree here; the
+    // f32 images and kinks of the ReLU within a step bound how well slopes can agree here; the
     // kernels have their own tests in f64.
     assert!(cosine > 0.999, "{cosine}");
 }

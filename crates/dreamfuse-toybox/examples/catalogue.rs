@@ -1,7 +1,7 @@
 //! Draws every kind and some sentences of the world, and lists its words:
 //! `cargo run --release -p dreamfuse-toybox --example catalogue -- docs` writes `docs/world.png` and `docs/world.md`.
 
-use dreamfuse_core::{Camera, Light, Picture, Shading};
+use dreamfuse_core::{Camera, Image, Light, Shading};
 use dreamfuse_toybox::words::by_topic;
 use dreamfuse_toybox::{Look, Phrase, Scene, Sentence, kinds::KINDS, parse, render};
 use std::fmt::Write;
@@ -30,7 +30,7 @@ const SENTENCES: &[&str] = &[
 const COLUMNS: usize = 8;
 const SIZE: usize = 64;
 
-fn views(sentence: &Sentence) -> [Picture; 2] {
+fn views(sentence: &Sentence) -> [Image; 2] {
     let scene = Scene::canonical(sentence);
     [0.35, 2.6].map(|azimuth| {
         let camera = Camera::orbit(azimuth, 0.3);
@@ -39,7 +39,7 @@ fn views(sentence: &Sentence) -> [Picture; 2] {
             light: Light::headlight(&camera),
             background: [0.75; 3],
         };
-        render(&scene, &camera, &look, SIZE).picture
+        render(&scene, &camera, &look, SIZE).image
     })
 }
 
@@ -55,11 +55,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .iter()
         .map(|text| parse(text))
         .collect::<Result<Vec<_>, _>>()?;
-    let pictures: Vec<Picture> = kinds
+    let images: Vec<Image> = kinds
         .chain(sentences)
         .flat_map(|sentence| views(&sentence))
         .collect();
-    Picture::sheet(&pictures, 2 * COLUMNS).save_png(&folder.join("world.png"))?;
+    Image::sheet(&images, 2 * COLUMNS).save_png(&folder.join("world.png"))?;
 
     let mut text = format!(
         "# The world of the built-in prior\n\n{} kinds of things and some sentences, from the front and from behind, made by\n\n    \

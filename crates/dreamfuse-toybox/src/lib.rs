@@ -4,7 +4,7 @@
 //! A [`Sentence`] of the grammar ("a red mushroom next to a wooden house") has a text and a scene of
 //! simple solids, which [`render`](render::render) draws exactly: closed-form ray intersections, the
 //! shading formula of `dreamfuse-core`, supersampling. Instances of a kind vary (proportions, tint);
-//! the canonical one serves evaluation. Pictures are drawn as they are needed, never stored.
+//! the canonical one serves evaluation. Images are drawn as they are needed, never stored.
 
 pub mod captions;
 pub mod grammar;

@@ -1,7 +1,7 @@
 //! The exact renderer.
 
 use crate::scene::Scene;
-use dreamfuse_core::{Camera, Light, Picture, Shading, Vec3};
+use dreamfuse_core::{Camera, Image, Light, Shading, Vec3};
 
 /// How a scene is drawn.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +25,7 @@ impl Look {
 /// What a camera sees. Square buffers, row by row from the top left.
 #[derive(Clone, Debug)]
 pub struct View {
-    pub picture: Picture,
+    pub image: Image,
     /// Share of each pixel that the scene covers.
     pub opacity: Vec<f32>,
     /// Mean distance from the camera over the covered part; infinite where there is none.
@@ -40,7 +40,7 @@ const SUPERSAMPLES: usize = 2;
 /// Draws `scene` at `size × size` pixels with 2 × 2 samples each.
 pub fn render(scene: &Scene, camera: &Camera, look: &Look, size: usize) -> View {
     let mut view = View {
-        picture: Picture::filled(size, size, look.background),
+        image: Image::filled(size, size, look.background),
         opacity: vec![0.0; size * size],
         depth: vec![f32::INFINITY; size * size],
         normal: vec![Vec3::zeros(); size * size],
@@ -76,7 +76,7 @@ fn pixel(scene: &Scene, camera: &Camera, look: &Look, size: usize, index: usize,
             .zip(sampled)
             .for_each(|(sum, value)| *sum += value / samples as f32);
     }
-    view.picture.pixels[index] = color;
+    view.image.pixels[index] = color;
     if hits > 0 {
         view.opacity[index] = hits as f32 / samples as f32;
         view.depth[index] = depth / hits as f32;
@@ -129,8 +129,8 @@ mod tests {
         for y in 0..16 {
             for x in 0..16 {
                 let (a, b) = (
-                    small.picture.pixels[y * 16 + x],
-                    large.picture.pixels[(y + 16) * 32 + x + 16],
+                    small.image.pixels[y * 16 + x],
+                    large.image.pixels[(y + 16) * 32 + x + 16],
                 );
                 assert!((0..3).all(|c| (a[c] - b[c]).abs() < 1e-4));
             }
@@ -142,7 +142,7 @@ mod tests {
         let scene = scene("a red apple next to a blue mug");
         let redness = |azimuth: f32| {
             let camera = Camera::orbit(azimuth, 0.2);
-            let picture = render(&scene, &camera, &Look::albedo(&camera), 32).picture;
+            let image = render(&scene, &camera, &Look::albedo(&camera), 32).image;
             let weigh = |x: usize, p: &[f32; 3]| {
                 if p[0] > 2.0 * p[2] {
                     x as f32 - 15.5
@@ -150,7 +150,7 @@ mod tests {
                     0.0
                 }
             };
-            picture
+            image
                 .pixels
                 .iter()
                 .enumerate()

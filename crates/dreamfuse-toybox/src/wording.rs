@@ -6,7 +6,7 @@ use crate::material::{COLOR_SYNONYMS, MATERIAL_SYNONYMS};
 use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt};
 
-/// Openings that say how a picture was made, not what is in it.
+/// Openings that say how an image was made, not what is in it.
 pub const STYLES: &[&str] = &[
     "a photo of",
     "a dslr photo of",

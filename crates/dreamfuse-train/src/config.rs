@@ -17,7 +17,7 @@ const LONGEST_CAPTION: usize = 40;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
-    /// Side of a picture in pixels.
+    /// Side of an image in pixels.
     pub size: usize,
     pub batch: usize,
     pub seed: u64,
@@ -30,7 +30,7 @@ pub struct TrainConfig {
     /// The gradient of all parameters together is clipped to this norm.
     pub clip_norm: f64,
     pub ema_decay: f64,
-    /// Share of the pictures that show a sentence's canonical scene; the others show an instance that varies.
+    /// Share of the images that show a sentence's canonical scene; the others show an instance that varies.
     pub canonical: f64,
     /// Probability that the text is replaced by the empty one.
     pub drop_text: f64,
@@ -38,7 +38,7 @@ pub struct TrainConfig {
     pub drop_camera: f64,
     /// Probability that the caption names the view.
     pub view_words: f64,
-    /// Shares of albedo and of textureless pictures; the rest is lit.
+    /// Shares of albedo and of textureless images; the rest is lit.
     pub albedo: f64,
     pub textureless: f64,
     /// t is `1 / (1 + e^−z)` of a normal z with this mean and deviation (Esser et al. 2024, section 3.1): less

@@ -1,4 +1,4 @@
-//! Batches of pictures with captions and cameras, drawn on all cores as they are needed.
+//! Batches of images with captions and cameras, drawn on all cores as they are needed.
 
 use crate::config::TrainConfig;
 use dreamfuse_core::{Camera, Purpose, Shading, ViewWord, random_background, stream};
@@ -8,7 +8,7 @@ use rand::{Rng, RngExt};
 use rand_distr::StandardNormal;
 use rayon::prelude::*;
 
-/// What one step of training needs; the picture's values are in `[−1, 1]`.
+/// What one step of training needs; the image's values are in `[−1, 1]`.
 #[derive(Clone)]
 pub(crate) struct Batch {
     /// `[batch, 3, size, size]`.
@@ -27,7 +27,7 @@ impl Batch {
         self.timesteps.len()
     }
 
-    /// The batch in parts of at most `count` pictures.
+    /// The batch in parts of at most `count` images.
     pub(crate) fn shards(&self, count: usize) -> Vec<Self> {
         let part = |first: usize| {
             let last = (first + count).min(self.len());
@@ -108,9 +108,9 @@ fn example(
     };
     let camera = config.cameras.sample(0, 1, &mut rng);
     let look = look(config, &camera, &mut rng);
-    let picture = render(&scene, &camera, &look, config.size).picture;
+    let image = render(&scene, &camera, &look, config.size).image;
     let mut planes = Vec::with_capacity(3 * config.size * config.size);
-    picture.push_planes(&mut planes);
+    image.push_planes(&mut planes);
     let mut text = caption.text;
     if rng.random_bool(config.view_words) {
         text.push_str(ViewWord::of(camera.azimuth, camera.elevation).suffix());

@@ -16,7 +16,7 @@ pub(crate) struct Denoiser {
 }
 
 impl Denoiser {
-    /// Algorithm 1 of Ho et al. 2020: noise the pictures, predict, compare.
+    /// Algorithm 1 of Ho et al. 2020: noise the images, predict, compare.
     pub(crate) fn loss(
         &self,
         batch: &Batch,
@@ -25,13 +25,13 @@ impl Denoiser {
     ) -> Tensor<1> {
         let count = batch.len();
         let size = (batch.clean.len() / (3 * count)).isqrt();
-        let picture = |values: &[f32]| {
+        let image = |values: &[f32]| {
             Tensor::<4>::from_data(
                 TensorData::new(values.to_vec(), [count, 3, size, size]),
                 device,
             )
         };
-        let (clean, noise) = (picture(&batch.clean), picture(&batch.noise));
+        let (clean, noise) = (image(&batch.clean), image(&batch.noise));
         let tokens = batch.ids.len() / count;
         let ids = Tensor::<2, Int>::from_data(
             TensorData::new(batch.ids.clone(), [count, tokens]),

@@ -1,4 +1,4 @@
-//! The loss by noise level on pictures that training never draws, as they are, with others' captions and with
+//! The loss by noise level on images that training never draws, as they are, with others' captions and with
 //! cameras a quarter turn further: the gaps are what the words and the view are worth.
 
 use crate::config::TrainConfig;
@@ -13,8 +13,8 @@ use dreamfuse_toybox::CaptionSampler;
 /// Noise levels that are measured, of `[0, 1]`.
 pub(crate) const LEVELS: [f64; 6] = [0.1, 0.3, 0.5, 0.7, 0.85, 0.95];
 
-/// Pictures that are measured.
-const PICTURES: usize = 64;
+/// Images that are measured.
+const IMAGES: usize = 64;
 
 /// Their seed: the same for every training run, whose own seeds are small numbers.
 const SEED: u64 = u64::MAX - 1;
@@ -26,18 +26,18 @@ pub struct HeldOut {
     pub level: f64,
     /// Mean squared error of the prediction.
     pub loss: f32,
-    /// The same with each picture given another's caption.
+    /// The same with each image given another's caption.
     pub loss_other_caption: f32,
     /// The same with each camera's azimuth told a quarter turn further.
     pub loss_other_azimuth: f32,
 }
 
-/// The measured pictures: all with caption and camera.
+/// The measured images: all with caption and camera.
 pub(crate) fn batch(config: &TrainConfig, tokenizer: &Tokenizer) -> Batch {
     let captions = CaptionSampler::new(config.captions);
     let config = TrainConfig {
         seed: SEED,
-        batch: PICTURES,
+        batch: IMAGES,
         drop_text: 0.0,
         drop_camera: 0.0,
         ..config.clone()

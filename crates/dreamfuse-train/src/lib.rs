@@ -1,4 +1,4 @@
-//! Training of the embedded prior on the toybox world: Algorithm 1 of Ho et al. 2020, on pictures
+//! Training of the embedded prior on the toybox world: Algorithm 1 of Ho et al. 2020, on images
 //! that are drawn as they are needed.
 
 pub mod config;

@@ -51,7 +51,7 @@ pub struct Progress {
     pub rate: f32,
 }
 
-/// Pictures of a shard on a CPU.
+/// Images of a shard on a CPU.
 const SHARD: usize = 8;
 
 /// What a loss in f16 is multiplied by on its way back (Micikevicius et al. 2018, section 3.2): one pixel's part of a mean is
@@ -77,7 +77,7 @@ pub struct Trainer {
     pub(crate) device: Device,
     precision: Precision,
     workers: Workers,
-    /// Pictures of a piece of work.
+    /// Images of a piece of work.
     shard: usize,
 }
 
@@ -210,7 +210,7 @@ impl Trainer {
         self.slots.iter().map(|slot| slot.average.len()).sum()
     }
 
-    /// Trains until `total` steps are done or the observer breaks off. The pictures of the next step
+    /// Trains until `total` steps are done or the observer breaks off. The images of the next step
     /// are drawn while this one trains.
     ///
     /// # Errors
@@ -309,7 +309,7 @@ impl Trainer {
         with_parameters(self.model().clone().valid(), averages, &Device::flex())
     }
 
-    /// What the averaged weights have learned, told on pictures that training never draws.
+    /// What the averaged weights have learned, told on images that training never draws.
     pub fn held_out(&self) -> Vec<HeldOut> {
         let model = self.averaged();
         let batch = held_out::batch(&self.config, &self.tokenizer);

@@ -1,4 +1,4 @@
-//! A tiny network on tiny pictures: it learns, and a resumed run is the uninterrupted one.
+//! A tiny network on tiny images: it learns, and a resumed run is the uninterrupted one.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use burn::tensor::Device;

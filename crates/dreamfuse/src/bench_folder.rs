@@ -4,7 +4,7 @@
 use crate::interrupt;
 use crate::usage::peak_mib;
 use anyhow::Context;
-use dreamfuse_core::Picture;
+use dreamfuse_core::Image;
 use dreamfuse_core::files::{create_folder, write_atomically};
 use dreamfuse_engine::{
     EngineError, ExportOptions, Outcome, Run, RunConfig, RunFolder, export_mesh, optimize,
@@ -146,7 +146,7 @@ impl BenchFolder {
         };
         let score = bench.score(&entry.prompt, entry.seed, &run, &mesh(&run)?, cost)?;
         let row = bench.sheet_row(&entry.prompt, &run)?;
-        Picture::sheet(&row, row.len()).save_png(&entry.row_path())?;
+        Image::sheet(&row, row.len()).save_png(&entry.row_path())?;
         write_json(&entry.score_path(), &score)?;
         Ok(true)
     }
@@ -164,7 +164,7 @@ impl BenchFolder {
             .collect::<anyhow::Result<Vec<Score>>>()?;
         let rows = done
             .iter()
-            .map(|entry| Picture::load_png(&entry.row_path()))
+            .map(|entry| Image::load_png(&entry.row_path()))
             .collect::<Result<Vec<_>, _>>()?;
         let controls = self
             .controls_path()
@@ -178,7 +178,7 @@ impl BenchFolder {
             table(bench, &report).as_bytes(),
         )?;
         if !rows.is_empty() {
-            Picture::sheet(&rows, 1).save_png(&self.root.join("sheet.png"))?;
+            Image::sheet(&rows, 1).save_png(&self.root.join("sheet.png"))?;
         }
         Ok(report)
     }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 /// Text to 3D by score distillation: a prompt in, a mesh out.
 ///
-/// dreamfuse optimizes a small radiance field so that its pictures, from random cameras, please a frozen
+/// dreamfuse optimizes a small radiance field so that its images, from random cameras, please a frozen
 /// text-to-image diffusion model, then writes a mesh (GLB, PLY), a contact sheet and a turntable.
 #[derive(Parser)]
 #[command(
@@ -35,7 +35,7 @@ pub enum Command {
     Plan(RunArgs),
     /// Go on with a run where its last checkpoint left it.
     Resume(ResumeArgs),
-    /// Write the mesh of a run and its pictures again, from its last checkpoint.
+    /// Write the mesh of a run and its images again, from its last checkpoint.
     Export(ExportArgs),
     /// Work with the diffusion prior.
     Prior {
@@ -87,10 +87,10 @@ pub struct RunArgs {
     /// A pack of texts that `dreamfuse prior embed` made: the prior's text encoder is not needed then.
     #[arg(long, value_name = "FILE")]
     pub texts: Option<PathBuf>,
-    /// What the pictures should not show: takes the empty text's place in guidance.
+    /// What the images should not show: takes the empty text's place in guidance.
     #[arg(long, value_name = "TEXT")]
     pub negative_prompt: Option<String>,
-    /// Side of a view in pixels; as the prior's pictures, 64 at most, by default.
+    /// Side of a view in pixels; as the prior's images, 64 at most, by default.
     #[arg(long, value_name = "N")]
     pub render_size: Option<usize>,
     /// Strength of classifier-free guidance, in diffusers' convention; START:END changes it over the run [default: 5].
@@ -138,9 +138,9 @@ pub struct ExportArgs {
 pub enum PriorCommand {
     /// Train a prior on the toybox world.
     Train(TrainArgs),
-    /// Draw pictures from a prior.
+    /// Draw images from a prior.
     Sample(SampleArgs),
-    /// Show what noise leaves of a picture, what the prior sees in it, and where score distillation pushes.
+    /// Show what noise leaves of an image, what the prior sees in it, and where score distillation pushes.
     Inspect(InspectArgs),
     /// Encode prompts ahead of runs, which then need no text encoder.
     Embed(EmbedArgs),
@@ -184,12 +184,12 @@ pub struct PriorArgs {
 
 #[derive(Args)]
 pub struct InspectArgs {
-    /// What the picture should become.
+    /// What the image should become.
     #[arg(value_name = "PROMPT")]
     pub prompt: String,
-    /// A square PNG as large as the prior's pictures; one drawn from the prior by default.
-    #[arg(long, value_name = "FILE")]
-    pub picture: Option<PathBuf>,
+    /// A square PNG as large as the prior's images; one drawn from the prior by default.
+    #[arg(long, alias = "picture", value_name = "FILE")]
+    pub image: Option<PathBuf>,
     /// Where the camera stands, in degrees from the front towards the right.
     #[arg(
         long,
@@ -278,7 +278,7 @@ pub struct SampleArgs {
     /// Strength of classifier-free guidance, in diffusers' convention.
     #[arg(long, value_name = "S", default_value_t = 3.0)]
     pub guidance_scale: f64,
-    /// Same seed, same pictures.
+    /// Same seed, same images.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
     #[command(flatten)]
@@ -294,7 +294,7 @@ pub enum EvalCommand {
     Toybench(ToyBenchArgs),
     /// Try settings against each other on a few prompts of ToyBench.
     Ablation(AblationArgs),
-    /// Score finished runs with CLIP, as DreamFusion does: which of all prompts do the pictures look like? Only in binaries
+    /// Score finished runs with CLIP, as DreamFusion does: which of all prompts do the images look like? Only in binaries
     /// that were built with --features clip.
     Clip(ClipArgs),
 }
@@ -317,7 +317,7 @@ pub struct ToyBenchArgs {
     /// The forty prompts by which choices are made, instead of ToyBench's.
     #[arg(long, conflicts_with = "quick")]
     pub validation: bool,
-    /// Distil from the true pictures, in albedo, instead of a prior's: what is missing then is not the prior's fault.
+    /// Distil from the true images, in albedo, instead of a prior's: what is missing then is not the prior's fault.
     #[arg(long)]
     pub truth: bool,
     #[command(flatten)]

@@ -4,7 +4,7 @@ use crate::cli::ClipArgs;
 use anyhow::{Context, bail, ensure};
 use dreamfuse_clip::{Clip, Query, r_precision};
 use dreamfuse_core::{Camera, Light, Shading};
-use dreamfuse_engine::{Run, RunFolder, load_prior, pictures};
+use dreamfuse_engine::{Run, RunFolder, images, load_prior};
 use dreamfuse_scene::ViewSettings;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -60,10 +60,10 @@ pub fn clip(args: &ClipArgs) -> anyhow::Result<ExitCode> {
             .iter_mut()
             .zip([Shading::Lambertian, Shading::Textureless])
         {
-            let seen = pictures(&run, &views(shading), clip.picture_size());
+            let seen = images(&run, &views(shading), clip.image_size());
             queries.push(Query {
                 caption,
-                pictures: clip.embed_pictures(&seen)?,
+                images: clip.embed_images(&seen)?,
             });
         }
     }

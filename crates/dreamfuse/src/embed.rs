@@ -8,7 +8,7 @@ use dreamfuse_diffusion::text::{EncodedText, TextPack};
 use dreamfuse_distill::ViewPrompts;
 use std::process::ExitCode;
 
-/// Texts of a batch: a large text encoder is read from the disk for each.
+/// ViewConditioning of a batch: a large text encoder is read from the disk for each.
 const BATCH: usize = 64;
 
 /// Writes the texts of runs, with view words and without, as the prior's text encoder reads them.

@@ -29,10 +29,10 @@ fn interrupted() -> ExitCode {
     ExitCode::from(interrupt::EXIT_CODE)
 }
 
-/// Side of the true pictures, that of the built-in prior's.
+/// Side of the true images, that of the built-in prior's.
 const TRUTH_SIZE: usize = 32;
 
-/// The settings for the truth, which knows albedo pictures of known cameras and nothing of texts. They name it as the prior,
+/// The settings for the truth, which knows albedo images of known cameras and nothing of texts. They name it as the prior,
 /// so that no folder comes to hold results of both.
 fn asking_the_truth(config: RunConfig) -> anyhow::Result<RunConfig> {
     let is_asked = config.camera_aware && config.guidance.method == Method::Sds;

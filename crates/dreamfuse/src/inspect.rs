@@ -1,4 +1,4 @@
-//! `dreamfuse prior inspect`: a strip of pictures and a table.
+//! `dreamfuse prior inspect`: a strip of images and a table.
 
 use crate::cli::InspectArgs;
 use crate::hub;
@@ -6,7 +6,7 @@ use crate::prior::shown;
 use crate::words::warn_unknown;
 use anyhow::{Context, ensure};
 use dreamfuse_core::files::write_atomically;
-use dreamfuse_core::{Camera, Picture, ViewWord};
+use dreamfuse_core::{Camera, Image, ViewWord};
 use dreamfuse_diffusion::Pipeline;
 use dreamfuse_distill::{Inspected, Level, inspect as look};
 use dreamfuse_prior::{Prior, SampleOptions, Sampler, sample};
@@ -31,10 +31,10 @@ pub fn inspect(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     let camera = Camera::orbit(args.azimuth.to_radians(), 0.3);
     let prompt = args.prompt.clone() + ViewWord::of(camera.azimuth, camera.elevation).suffix();
     let camera = prior.takes_camera().then_some(camera);
-    let picture = picture(args, &prior, &prompt, camera)?;
+    let image = image(args, &prior, &prompt, camera)?;
     let (guidance_scale, seed) = (args.guidance_scale, args.seed);
     let inspected = Inspected {
-        picture: &picture,
+        image: &image,
         prompt,
         camera,
         guidance_scale,
@@ -42,7 +42,7 @@ pub fn inspect(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     };
     let levels = look(&prior, &inspected, &LEVELS).map_err(anyhow::Error::msg)?;
     write_atomically(&args.out, &strip(&levels).to_png())?;
-    println!("t     noise is stronger from (waves a picture)   gradient (root mean square)");
+    println!("t     noise is stronger from (waves an image)   gradient (root mean square)");
     for level in &levels {
         println!(
             "{:.2}  {:>3}{:40}{:.3e}",
@@ -53,30 +53,30 @@ pub fn inspect(args: &InspectArgs) -> anyhow::Result<ExitCode> {
         );
     }
     println!(
-        "rows: x_t; power of the picture (blue) and of the noise (red) by frequency; x_0 as the prior sees it; the push"
+        "rows: x_t; power of the image (blue) and of the noise (red) by frequency; x_0 as the prior sees it; the push"
     );
     println!("{}", args.out.display());
     Ok(ExitCode::SUCCESS)
 }
 
-fn picture(
+fn image(
     args: &InspectArgs,
     prior: &Pipeline,
     prompt: &str,
     camera: Option<Camera>,
-) -> anyhow::Result<Picture> {
+) -> anyhow::Result<Image> {
     let size = prior.spec().resolution;
-    if let Some(path) = &args.picture {
-        let picture =
-            Picture::load_png(path).with_context(|| format!("cannot read {}", path.display()))?;
+    if let Some(path) = &args.image {
+        let image =
+            Image::load_png(path).with_context(|| format!("cannot read {}", path.display()))?;
         ensure!(
-            (picture.width, picture.height) == (size, size),
-            "{} is {} × {} pixels, and this prior's pictures are {size} × {size}",
+            (image.width, image.height) == (size, size),
+            "{} is {} × {} pixels, and this prior's images are {size} × {size}",
             path.display(),
-            picture.width,
-            picture.height
+            image.width,
+            image.height
         );
-        return Ok(picture);
+        return Ok(image);
     }
     let cameras = camera.map(|camera| [camera]);
     let options = SampleOptions {
@@ -88,24 +88,24 @@ fn picture(
         seed: args.seed,
     };
     let mut drawn = sample(prior, &options).map_err(anyhow::Error::msg)?;
-    drawn.pop().context("no picture was drawn")
+    drawn.pop().context("no image was drawn")
 }
 
 /// A column a level.
-fn strip(levels: &[Level]) -> Picture {
-    let rows: [fn(&Level) -> Picture; 4] = [
+fn strip(levels: &[Level]) -> Image {
+    let rows: [fn(&Level) -> Image; 4] = [
         |level| shown(&level.noisy),
         |level| chart(level, shown(&level.noisy).width),
         |level| shown(&level.estimate),
         |level| shown(&level.push),
     ];
-    let pictures: Vec<Picture> = rows.iter().flat_map(|row| levels.iter().map(row)).collect();
-    Picture::sheet(&pictures, levels.len())
+    let images: Vec<Image> = rows.iter().flat_map(|row| levels.iter().map(row)).collect();
+    Image::sheet(&images, levels.len())
 }
 
-/// Power over frequency, six decades high: what of the picture stands above the noise, what drowns, and the noise.
-fn chart(level: &Level, size: usize) -> Picture {
-    let mut chart = Picture::filled(size, size, [1.0; 3]);
+/// Power over frequency, six decades high: what of the image stands above the noise, what drowns, and the noise.
+fn chart(level: &Level, size: usize) -> Image {
+    let mut chart = Image::filled(size, size, [1.0; 3]);
     let height = |power: f64| {
         (((power.max(1e-12).log10() + 3.0) / 6.0).clamp(0.0, 1.0) * (size - 1) as f64) as usize
     };

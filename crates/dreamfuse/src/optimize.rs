@@ -154,16 +154,16 @@ fn listen(event: &Event, bar: &ProgressBar) {
         Event::Warning { message } => bar.suspend(|| warn(message.clone())),
         Event::Health {
             step,
-            ailment,
-            remedy,
+            diagnosis,
+            hint,
             rolled_back_to,
         } => {
             let back =
                 rolled_back_to.map_or(String::new(), |to| format!("; going back to step {to}"));
             bar.suspend(|| {
                 warn(format!(
-                    "step {step}: {}{back}. What helps: {remedy}",
-                    ailment.name()
+                    "step {step}: {}{back}. What helps: {hint}",
+                    diagnosis.name()
                 ));
             });
         }

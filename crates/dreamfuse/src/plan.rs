@@ -21,7 +21,7 @@ const STEPS: usize = 6;
 /// Multiplications and additions by which this machine is measured.
 const TRIAL: f64 = 2e10;
 const MIB: f64 = 1024.0 * 1024.0;
-/// MiB that a default run needs at its end, for the mesh and the pictures.
+/// MiB that a default run needs at its end, for the mesh and the images.
 const EXPORT: f64 = 200.0;
 /// Numbers for each parameter of the scene in a checkpoint: itself and two moments.
 const IN_CHECKPOINT: usize = 3;
@@ -64,12 +64,12 @@ impl Prior for StandIn {
 }
 
 /// Seconds that work takes on this machine, by a convolution and a product as the prior has many.
-fn seconds(work: Work, cost: &Cost, pictures: usize, precision: Precision) -> f64 {
+fn seconds(work: Work, cost: &Cost, images: usize, precision: Precision) -> f64 {
     let (device, channels, [_, height, width]) = (Device::flex(), cost.channels, cost.sample_shape);
     let numbers = precision.dtype();
     let full = |shape: [usize; 4]| Tensor::<4>::full(shape, 0.5, &device).cast(numbers);
     let (input, kernel) = (
-        full([pictures, channels, height, width]),
+        full([images, channels, height, width]),
         full([channels, channels, 3, 3]),
     );
     let bias = Tensor::<1>::zeros([channels], &device).cast(numbers);
@@ -78,7 +78,7 @@ fn seconds(work: Work, cost: &Cost, pictures: usize, precision: Precision) -> f6
         padding: 1,
         prepared: None,
     };
-    let square = channels * channels * height * width * pictures;
+    let square = channels * channels * height * width * images;
     let convolution = || {
         drop(
             conv2d(
@@ -90,7 +90,7 @@ fn seconds(work: Work, cost: &Cost, pictures: usize, precision: Precision) -> f6
             .into_data(),
         );
     };
-    let tokens = Tensor::<2>::full([pictures * height * width, channels], 0.5, &device);
+    let tokens = Tensor::<2>::full([images * height * width, channels], 0.5, &device);
     let linear = Tensor::<2>::full([channels, 4 * channels], 0.5, &device);
     let product = || drop(tokens.clone().matmul(linear.clone()).into_data());
     work.convolutions * pace(18.0 * square as f64, &convolution)
@@ -110,7 +110,7 @@ fn pace(work: f64, once: &dyn Fn()) -> f64 {
 fn bytes(cost: &Cost, together: usize, precision: Precision) -> f64 {
     let own = DType::from(precision.dtype()).size() as f64;
     let weights = own * cost.network + 4.0 * (cost.parameters - cost.network + cost.prepared);
-    // The encoder takes one picture after the other, the U-Net the whole batch.
+    // The encoder takes one image after the other, the U-Net the whole batch.
     let held = (own * together as f64 * cost.activations).max(4.0 * cost.encoding);
     (weights + held).max(4.0 * cost.parameters)
 }
@@ -164,7 +164,7 @@ pub fn plan(args: &RunArgs) -> anyhow::Result<ExitCode> {
         .sum();
     let checkpoints = (CHECKPOINTS * IN_CHECKPOINT * 4 * parameters) as f64 / MIB;
     println!(
-        "prior    {:.0} million numbers, pictures of {} pixels",
+        "prior    {:.0} million numbers, images of {} pixels",
         cost.parameters / 1e6,
         cost.resolution
     );

@@ -5,7 +5,7 @@ use crate::{hub, interrupt, progress, words as prompt_words};
 use anyhow::{Context, anyhow, bail, ensure};
 use burn::tensor::Device;
 use dreamfuse_core::files::{create_folder, write_atomically};
-use dreamfuse_core::{Camera, Picture};
+use dreamfuse_core::{Camera, Image};
 use dreamfuse_diffusion::{Pipeline, embedded};
 use dreamfuse_engine::device;
 use dreamfuse_eval::{
@@ -74,7 +74,7 @@ pub fn train(args: &TrainArgs) -> anyhow::Result<ExitCode> {
             *mean.insert(mean.map_or(now.loss, |mean: f32| mean + (now.loss - mean) / LOSS_MEMORY));
         bar.set_position(now.step);
         bar.set_message(format!(
-            "loss {loss:.4}, {:.0} pictures a second",
+            "loss {loss:.4}, {:.0} images a second",
             bar.per_sec() * batch as f64
         ));
         let kept = keep(args, trainer, now, loss);
@@ -131,8 +131,8 @@ fn keep(args: &TrainArgs, trainer: &Trainer, now: Progress, loss: f32) -> anyhow
             guidance_scale: 3.0,
             seed: 0,
         };
-        let picture = sheet(&prior, &prompts, &options)?;
-        picture.save_png(&args.out.join(format!("samples-{:07}.png", now.step)))?;
+        let image = sheet(&prior, &prompts, &options)?;
+        image.save_png(&args.out.join(format!("samples-{:07}.png", now.step)))?;
         let line = |h: &HeldOut| {
             let [own, caption, azimuth] = [h.loss, h.loss_other_caption, h.loss_other_azimuth];
             format!(
@@ -189,7 +189,7 @@ struct SheetOptions {
 }
 
 /// One row a prompt, enlarged to be looked at.
-fn sheet(prior: &Pipeline, prompts: &[String], options: &SheetOptions) -> anyhow::Result<Picture> {
+fn sheet(prior: &Pipeline, prompts: &[String], options: &SheetOptions) -> anyhow::Result<Image> {
     let columns = options.views.unwrap_or(1);
     ensure!(
         (1..=64).contains(&columns),
@@ -231,15 +231,15 @@ fn sheet(prior: &Pipeline, prompts: &[String], options: &SheetOptions) -> anyhow
         guidance_scale: options.guidance_scale,
         seed: options.seed,
     };
-    let pictures = draw(prior, &settings).map_err(anyhow::Error::msg)?;
-    let enlarged: Vec<Picture> = pictures.iter().map(shown).collect();
-    Ok(Picture::sheet(&enlarged, columns))
+    let images = draw(prior, &settings).map_err(anyhow::Error::msg)?;
+    let enlarged: Vec<Image> = images.iter().map(shown).collect();
+    Ok(Image::sheet(&enlarged, columns))
 }
 
-/// A picture large enough to be looked at.
-pub(crate) fn shown(picture: &Picture) -> Picture {
+/// An image large enough to be looked at.
+pub(crate) fn shown(image: &Image) -> Image {
     const LEAST: usize = 96;
-    picture.enlarged(LEAST.div_ceil(picture.width))
+    image.enlarged(LEAST.div_ceil(image.width))
 }
 
 /// `dreamfuse prior sample`.
@@ -254,7 +254,7 @@ pub fn sample(args: &SampleArgs) -> anyhow::Result<ExitCode> {
     };
     let (views, steps, guidance_scale, seed) =
         (args.views, args.steps, args.guidance_scale, args.seed);
-    let picture = sheet(
+    let image = sheet(
         &prior,
         &args.prompts,
         &SheetOptions {
@@ -265,7 +265,7 @@ pub fn sample(args: &SampleArgs) -> anyhow::Result<ExitCode> {
             seed,
         },
     )?;
-    write_atomically(&args.out, &picture.to_png())?;
+    write_atomically(&args.out, &image.to_png())?;
     println!("{}", args.out.display());
     Ok(ExitCode::SUCCESS)
 }

@@ -55,7 +55,7 @@ impl Convolution {
     }
 
     /// The numbers that it computes with.
-    pub(crate) fn numbers(&self) -> FloatDType {
+    pub(crate) fn dtype(&self) -> FloatDType {
         self.weight.val().dtype().into()
     }
 

@@ -26,7 +26,7 @@ pub(crate) fn normalize(layer: &GroupNorm, x: Tensor<4>, then: Option<Nonlineari
     run(layer, x, affine(layer), then)
 }
 
-/// As [`normalize`], each picture scaled and shifted by its own `[batch, 2 · channels]` in between
+/// As [`normalize`], each image scaled and shifted by its own `[batch, 2 · channels]` in between
 /// (diffusers' `scale_shift`; FiLM, Perez et al. 2018).
 pub(super) fn modulate(
     layer: &GroupNorm,

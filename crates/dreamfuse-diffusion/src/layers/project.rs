@@ -23,7 +23,7 @@ pub(crate) fn linear(layer: &Linear, x: Tensor<2>) -> Tensor<2> {
 }
 
 /// A linear layer on `[batch, tokens, width]` as one matrix product over all tokens. Burn's own is one small
-/// product a picture, and on the way back a gradient of the weights for each of them.
+/// product an image, and on the way back a gradient of the weights for each of them.
 pub(crate) fn project(layer: &Linear, tokens: Tensor<3>) -> Tensor<3> {
     let [batch, count, width] = tokens.dims();
     let out = linear(layer, tokens.reshape([batch * count, width]));

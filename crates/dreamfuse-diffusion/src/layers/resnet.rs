@@ -78,7 +78,7 @@ impl ResnetBlock {
         }
     }
 
-    /// Pictures change their size before the first convolution.
+    /// Images change their size before the first convolution.
     pub(crate) fn resizing(self, change: ChangeOfSize) -> Self {
         Self {
             change_of_size: Some(change),
@@ -97,7 +97,7 @@ impl ResnetBlock {
         let then = self.nonlinearity;
         let h = normalize(&self.norm1, x.clone(), Some(then));
         let [x, h] = match self.change_of_size {
-            Some(change) => [x, h].map(|picture| change.apply(picture)),
+            Some(change) => [x, h].map(|image| change.apply(image)),
             None => [x, h],
         };
         let h = self.conv1.forward(h);

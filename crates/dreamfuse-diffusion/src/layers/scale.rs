@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-/// What a block does to the size of its pictures.
+/// What a block does to the size of its images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ChangeOfSize {
     /// Pixels are repeated.
@@ -13,10 +13,10 @@ pub(crate) enum ChangeOfSize {
 
 impl ChangeOfSize {
     /// `[batch, channels, height, width]`; sides are even where they are halved.
-    pub(crate) fn apply(self, picture: Tensor<4>) -> Tensor<4> {
+    pub(crate) fn apply(self, image: Tensor<4>) -> Tensor<4> {
         match self {
-            Self::Double => upsample_nearest2(picture),
-            Self::Halve => average_pool2(picture),
+            Self::Double => upsample_nearest2(image),
+            Self::Halve => average_pool2(image),
         }
     }
 }

@@ -42,15 +42,15 @@ pub struct Cost {
     pub network: f64,
     /// As many again as are kept in the form that convolutions multiply with.
     pub prepared: f64,
-    /// Work of the U-Net for one picture under one text.
+    /// Work of the U-Net for one image under one text.
     pub evaluation: Work,
-    /// Work of the autoencoder's encoder for one picture, there and back; nothing in pixels.
+    /// Work of the autoencoder's encoder for one image, there and back; nothing in pixels.
     pub pull_back: Work,
-    /// Numbers that an evaluation of one picture holds at most.
+    /// Numbers that an evaluation of one image holds at most.
     pub activations: f64,
-    /// Numbers that one picture's way through the encoder and back holds at most.
+    /// Numbers that one image's way through the encoder and back holds at most.
     pub encoding: f64,
-    /// Side of the model's pictures.
+    /// Side of the model's images.
     pub resolution: usize,
     /// Channels, height and width of what it diffuses.
     pub sample_shape: [usize; 3],

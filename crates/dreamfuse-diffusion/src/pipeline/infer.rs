@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 /// Numbers of a head in Stable Diffusion 2, and in both text encoders.
 const HEAD: usize = 64;
 
-/// Numbers that a size of a picture becomes in Stable Diffusion XL.
+/// Numbers that a size of an image becomes in Stable Diffusion XL.
 const SIZE: usize = 256;
 
 /// Views of MVDream.

@@ -25,7 +25,7 @@ const OTHERS: [(&str, &str); 4] = [
         "conditioner.embedders.0.model.",
         "the refiner of Stable Diffusion XL",
     ),
-    ("ztsnr", "a model whose last noise level holds no picture"),
+    ("ztsnr", "a model whose last noise level holds no image"),
     ("edm_", "a model with EDM's noise levels"),
     (
         "model.diffusion_model.joint_blocks.",

@@ -1,4 +1,4 @@
-//! What a model diffuses: pictures or their latents.
+//! What a model diffuses: images or their latents.
 
 use crate::resize::Resize;
 use crate::vae::Vae;
@@ -54,8 +54,8 @@ impl Space {
     }
 }
 
-/// What brings pictures to this size, unless they have it.
-fn fit(pictures: &Tensor<4>, size: usize) -> Option<Resize> {
-    let [_, _, from, _] = pictures.dims();
-    (from != size).then(|| Resize::new(from, size, &pictures.device()))
+/// What brings images to this size, unless they have it.
+fn fit(images: &Tensor<4>, size: usize) -> Option<Resize> {
+    let [_, _, from, _] = images.dims();
+    (from != size).then(|| Resize::new(from, size, &images.device()))
 }

@@ -14,7 +14,7 @@ pub(super) struct Attend {
     /// `[batch, time_embed_dim]`, after the nonlinearity.
     pub time: Tensor<2>,
     pub text: TextConditioning,
-    /// Pictures in a row that attend to each other.
+    /// Images in a row that attend to each other.
     pub views: usize,
     /// Cross-attentions that have had their keys and values.
     pub used: Cell<usize>,
@@ -124,7 +124,7 @@ impl TransformerBlock {
 
     fn forward(&self, x: Tensor<3>, context: &Attend) -> Tensor<3> {
         let [batch, count, width] = x.dims();
-        // Tokens of views that belong together attend to each other as one picture's do (MVDream, Shi et al. 2023).
+        // Tokens of views that belong together attend to each other as one image's do (MVDream, Shi et al. 2023).
         let own = normalize_tokens(&self.norm1, x.clone());
         let own = own.reshape([batch / context.views, context.views * count, width]);
         let of_own = self.attn1.keys_values(own.clone());

@@ -41,7 +41,7 @@ pub(super) enum BlockAttention {
     Added(AddedAttention),
 }
 
-/// How pictures get to the next level.
+/// How images get to the next level.
 #[derive(Module, Debug)]
 #[expect(
     clippy::large_enum_variant,

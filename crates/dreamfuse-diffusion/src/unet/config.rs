@@ -13,7 +13,7 @@ pub enum PerLevel {
 
 /// The kind of addition of Stable Diffusion XL.
 pub(super) const TEXT_TIME: &str = "text_time";
-/// Sizes that it is told: height and width of the original picture, where it was cropped, and height and width of what is wanted.
+/// Sizes that it is told: height and width of the original image, where it was cropped, and height and width of what is wanted.
 pub(super) const SIZES: usize = 6;
 
 /// Shape of the network. Fields and their defaults are those of diffusers 0.42's
@@ -68,7 +68,7 @@ pub struct UNetConfig {
         skip_serializing_if = "is_one_for_all"
     )]
     pub transformer_layers_per_block: PerLevel,
-    /// `text`: the whole text, pooled, joins the time embedding; `text_time`: it comes pooled, and the sizes of the picture with it.
+    /// `text`: the whole text, pooled, joins the time embedding; `text_time`: it comes pooled, and the sizes of the image with it.
     #[serde(default)]
     pub addition_embed_type: Option<String>,
     /// Numbers that each of those sizes becomes.
@@ -224,7 +224,7 @@ impl UNetConfig {
         }
     }
 
-    /// Whether the blocks of a type change the size of pictures in residual blocks.
+    /// Whether the blocks of a type change the size of images in residual blocks.
     pub(super) fn resizes_in_resnets(block_type: &str) -> bool {
         block_type.starts_with("Resnet") || block_type.starts_with("Simple")
     }

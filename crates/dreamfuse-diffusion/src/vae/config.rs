@@ -84,7 +84,7 @@ impl VaeConfig {
         }
         if [self.in_channels, self.out_channels] != [3, 3] {
             return Err(format!(
-                "in_channels {} and out_channels {} are no pictures, which have 3",
+                "in_channels {} and out_channels {} are no images, which have 3",
                 self.in_channels, self.out_channels
             ));
         }

@@ -1,4 +1,4 @@
-//! Latents to pictures.
+//! Latents to images.
 
 use super::attention::MidBlock;
 use super::config::VaeConfig;

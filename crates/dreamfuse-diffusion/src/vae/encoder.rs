@@ -1,4 +1,4 @@
-//! Pictures to moments.
+//! Images to moments.
 
 use super::attention::MidBlock;
 use super::config::VaeConfig;

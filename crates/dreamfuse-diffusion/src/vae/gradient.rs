@@ -22,10 +22,10 @@ impl Vae {
         })
     }
 
-    fn pull_back_one(&self, picture: Tensor<4>, of_latents: Tensor<4>) -> Tensor<4> {
+    fn pull_back_one(&self, image: Tensor<4>, of_latents: Tensor<4>) -> Tensor<4> {
         let stages = self.stages();
         let (last, before) = stages.split_last().expect("an encoder has stages");
-        let mut inputs = vec![picture];
+        let mut inputs = vec![image];
         for stage in before {
             inputs.push(stage(inputs[inputs.len() - 1].clone()));
         }

@@ -1,10 +1,10 @@
-//! The Janus problem as the prior itself sees it: which view explains a picture better? The view word, and the camera
+//! The Janus problem as the prior itself sees it: which view explains an image better? The view word, and the camera
 //! where it is told, under which the prior predicts the noise best is its answer (a diffusion classifier: Li et al. 2023).
 
-use crate::export::picture_and_opacity;
+use crate::export::image_and_opacity;
 use crate::run::Run;
 use burn::tensor::Tensor;
-use dreamfuse_core::{Camera, Picture, Told};
+use dreamfuse_core::{Camera, Image, Told};
 use dreamfuse_distill::ViewPrompts;
 use dreamfuse_prior::sampler::normal;
 use dreamfuse_prior::{Batch, Prior, Views};
@@ -23,13 +23,13 @@ const ELEVATION: f32 = 0.2;
 /// Whether the prior calls the scene's back a front.
 pub(super) fn is_seen(run: &Run, prior: &dyn Prior) -> bool {
     let view =
-        |camera| picture_and_opacity(run, &ViewSettings::albedo(camera), run.picture_size(prior)).0;
-    let opinion = Opinion {
+        |camera| image_and_opacity(run, &ViewSettings::albedo(camera), run.image_size(prior)).0;
+    let opinion = ViewClassifier {
         prior,
         prompts: run.prompts(),
         camera_aware: run.config.camera_aware,
     };
-    opinion.takes_back_for_front(&view(front()), &view(back()))
+    opinion.sees_front_on_the_back(&view(front()), &view(back()))
 }
 
 fn front() -> Camera {
@@ -41,30 +41,30 @@ fn back() -> Camera {
 }
 
 /// A prior that is asked what it sees.
-pub struct Opinion<'a> {
+pub struct ViewClassifier<'a> {
     pub prior: &'a dyn Prior,
     pub prompts: &'a ViewPrompts,
     /// Say where the camera would stand, too.
     pub camera_aware: bool,
 }
 
-impl Opinion<'_> {
-    /// Whether it calls the picture from behind a front, and the one in front too: a prior that has no opinion, or the
+impl ViewClassifier<'_> {
+    /// Whether it calls the image from behind a front, and the one in front too: a prior that has no opinion, or the
     /// opposite one, says nothing.
-    pub fn takes_back_for_front(&self, from_front: &Picture, from_behind: &Picture) -> bool {
+    pub fn sees_front_on_the_back(&self, from_front: &Image, from_behind: &Image) -> bool {
         self.calls_front(from_front) && self.calls_front(from_behind)
     }
 
-    fn calls_front(&self, picture: &Picture) -> bool {
-        self.error(picture, front()) < (1.0 - MARGIN) * self.error(picture, back())
+    fn calls_front(&self, image: &Image) -> bool {
+        self.error(image, front()) < (1.0 - MARGIN) * self.error(image, back())
     }
 
-    /// Mean squared error of the predicted noise, were the picture from this camera.
-    fn error(&self, picture: &Picture, camera: Camera) -> f64 {
+    /// Mean squared error of the predicted noise, were the image from this camera.
+    fn error(&self, image: &Image, camera: Camera) -> f64 {
         let (spec, device, count) = (self.prior.spec(), self.prior.device(), LEVELS.len());
         let mut planes = Vec::new();
-        picture.push_planes(&mut planes);
-        let shape = [1, 3, picture.height, picture.width];
+        image.push_planes(&mut planes);
+        let shape = [1, 3, image.height, image.width];
         let pixels = Tensor::<1>::from_floats(planes.as_slice(), &device).reshape(shape);
         let timesteps = LEVELS.map(|t| self.prior.schedule().timestep(t));
         let [channels, height, width] = spec.sample_shape;

@@ -33,10 +33,10 @@ pub(super) fn forward(shape: Shape, q: &[f32], k: &[f32], v: &[f32]) -> Vec<f32>
         ..
     } = shape;
     let mut out = vec![0.0; q.len()];
-    let pictures = out
+    let images = out
         .par_chunks_mut(queries * width)
         .zip(q.par_chunks(queries * width));
-    pictures
+    images
         .zip(k.par_chunks(keys * width).zip(v.par_chunks(keys * width)))
         .for_each(|((out, q), (k, v))| {
             let pieces = out
@@ -113,7 +113,7 @@ pub(super) fn backward(shape: Shape, grad: &[f32], [q, k, v]: [&[f32]; 3]) -> [V
     grads
 }
 
-/// The part of the gradients that comes from some queries of one picture. With the weights `P` and the gradient `U`,
+/// The part of the gradients that comes from some queries of one image. With the weights `P` and the gradient `U`,
 /// `∂V = Pᵀ U`, `∂P = U Vᵀ`, `∂S = P (∂P − Σ P ∂P) / √d`, `∂Q = ∂S K`, `∂K = ∂Sᵀ Q`.
 fn piece_backward(
     shape: Shape,

@@ -2,7 +2,7 @@
 
 use super::Shape;
 
-/// `softmax(Q Kᵀ / √d) V` for each head of each picture.
+/// `softmax(Q Kᵀ / √d) V` for each head of each image.
 pub fn forward(shape: Shape, q: &[f64], k: &[f64], v: &[f64]) -> Vec<f64> {
     let Shape {
         batch,
@@ -13,11 +13,9 @@ pub fn forward(shape: Shape, q: &[f64], k: &[f64], v: &[f64]) -> Vec<f64> {
     } = shape;
     let size = width / heads;
     let mut out = vec![0.0; q.len()];
-    for (picture, head) in
-        (0..batch).flat_map(|picture| (0..heads).map(move |head| (picture, head)))
-    {
-        let of_query = |i: usize, c: usize| (picture * queries + i) * width + head * size + c;
-        let of_key = |j: usize, c: usize| (picture * keys + j) * width + head * size + c;
+    for (image, head) in (0..batch).flat_map(|image| (0..heads).map(move |head| (image, head))) {
+        let of_query = |i: usize, c: usize| (image * queries + i) * width + head * size + c;
+        let of_key = |j: usize, c: usize| (image * keys + j) * width + head * size + c;
         for i in 0..queries {
             let score = |j: usize| {
                 (0..size)

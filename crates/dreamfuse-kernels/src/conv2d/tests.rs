@@ -77,7 +77,7 @@ const CASES: [Geometry; 8] = [
         stride: 1,
         padding: 0,
     },
-    // Several tiles a row, rows and pictures.
+    // Several tiles a row, rows and images.
     Geometry {
         batch: 3,
         channels_in: 48,

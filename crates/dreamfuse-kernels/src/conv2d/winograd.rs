@@ -97,12 +97,12 @@ impl Pass {
         self.to.width.div_ceil(STEP)
     }
 
-    /// Rows of tiles of one picture.
+    /// Rows of tiles of one image.
     fn rows(&self) -> usize {
         self.to.height.div_ceil(STEP)
     }
 
-    /// The rows of tiles of all pictures, in the chunks that are worked on together.
+    /// The rows of tiles of all images, in the chunks that are worked on together.
     fn chunks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
         let numbers = self.columns() * POINTS * (self.from.channels + self.to.channels);
         let (rows, all) = ((CHUNK_NUMBERS / numbers).max(1), self.batch * self.rows());
@@ -111,7 +111,7 @@ impl Pass {
             .map(move |first| first..(first + rows).min(all))
     }
 
-    /// Calls `work(row of tiles within the chunk, its picture and first output row, group of channels)` for
+    /// Calls `work(row of tiles within the chunk, its image and first output row, group of channels)` for
     /// all of them, on all threads.
     fn for_each_strip(
         &self,
@@ -264,7 +264,7 @@ fn transform_grad(p: &Pass, chunk: Range<usize>, grad: &[f32], out: &mut [f32]) 
     );
 }
 
-/// Transforms tiles of `N × N` pixels, [`STEP`] apart; those of a picture start at `−padding`.
+/// Transforms tiles of `N × N` pixels, [`STEP`] apart; those of an image start at `−padding`.
 fn transform_tiles<const N: usize>(
     p: &Pass,
     chunk: Range<usize>,
@@ -422,7 +422,7 @@ fn for_each_lanes_of_weights(g: &Geometry, work: impl Fn(usize, usize) + Sync) {
         });
 }
 
-/// Where the planes of a picture's group of channels start.
+/// Where the planes of an image's group of channels start.
 fn offset(planes: Planes, image: usize, group: usize) -> usize {
     image * planes.image() + group * LANES * planes.height * planes.width
 }

@@ -10,7 +10,7 @@ pub(crate) type Primitive = FloatTensor<Flex>;
 
 /// The tensor in f32, in which the CPU's operations compute whatever goes in and out, with its elements in row-major order.
 pub(crate) fn contiguous(tensor: Primitive) -> Primitive {
-    let tensor = in_numbers(tensor, DType::F32);
+    let tensor = in_f32(tensor, DType::F32);
     if tensor.is_contiguous() {
         tensor
     } else {
@@ -39,7 +39,7 @@ pub(crate) fn tensor_from<const D: usize>(elements: Vec<f32>, shape: [usize; D])
 }
 
 /// The tensor with its elements rounded to numbers of another kind.
-pub(crate) fn in_numbers(tensor: Primitive, numbers: DType) -> Primitive {
+pub(crate) fn in_f32(tensor: Primitive, numbers: DType) -> Primitive {
     if tensor.dtype() == numbers {
         tensor
     } else {

@@ -1,4 +1,4 @@
-//! Pictures side by side instead of one operation after the other on all threads.
+//! Images side by side instead of one operation after the other on all threads.
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::sync::atomic::{AtomicUsize, Ordering};

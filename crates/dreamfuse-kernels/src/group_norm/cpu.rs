@@ -1,4 +1,4 @@
-//! Group normalisation on slices: a group of one picture is one piece of work.
+//! Group normalisation on slices: a group of one image is one piece of work.
 
 use crate::cpu::{LANES, sigmoid, statistics, vectorized};
 use rayon::prelude::*;
@@ -12,7 +12,7 @@ pub struct Settings {
     pub silu: bool,
 }
 
-/// The numbers of one picture and group, from `[channels]` for all pictures or `[batch, channels]`.
+/// The numbers of one image and group, from `[channels]` for all images or `[batch, channels]`.
 fn of_group(affine: &[f32], channels: usize, s: Settings, group: usize) -> &[f32] {
     let in_group = channels / s.groups;
     let first = if affine.len() == channels {

@@ -1,4 +1,4 @@
-//! Group normalisation with one cube a group of one picture. Sums are in f32, whatever the numbers are.
+//! Group normalisation with one cube a group of one image. Sums are in f32, whatever the numbers are.
 
 use super::Settings;
 use crate::gpu::{CUBE, contiguous, cubes, empty, shape_of, sigmoid, statistics, sum_of_cube};
@@ -15,9 +15,9 @@ struct Sizes {
     area: u32,
     /// Channels of a group.
     in_group: u32,
-    /// Groups of all pictures.
+    /// Groups of all images.
     groups: u32,
-    /// Numbers of gamma: those of one picture, or of all.
+    /// Numbers of gamma: those of one image, or of all.
     affine: u32,
 }
 
@@ -115,7 +115,7 @@ fn input_kernel<F: Float>(
     }
 }
 
-/// The gradients of gamma and beta for each picture by itself: one cube a channel.
+/// The gradients of gamma and beta for each image by itself: one cube a channel.
 #[cube(launch)]
 fn affine_kernel<F: Float>(
     grad: &[F],
@@ -246,9 +246,9 @@ pub(super) fn backward(
         s.silu,
         numbers,
     );
-    let sum = |of_pictures| match shape_of(&of_pictures) {
-        [pictures, _] if pictures == rows => of_pictures,
-        _ => CubeBackend::float_sum_dim(of_pictures, 0),
+    let sum = |of_images| match shape_of(&of_images) {
+        [images, _] if images == rows => of_images,
+        _ => CubeBackend::float_sum_dim(of_images, 0),
     };
     (out, sum(of_gamma), sum(of_beta))
 }

@@ -18,7 +18,7 @@ pub fn forward(
         let mean = values.iter().sum::<f64>() / members as f64;
         let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / members as f64;
         for (i, value) in values.iter().enumerate() {
-            let channel = group * (channels / s.groups) + i / area; // counted through all pictures
+            let channel = group * (channels / s.groups) + i / area; // counted through all images
             let (gamma, beta) = (gamma[channel % gamma.len()], beta[channel % beta.len()]);
             let normal = (value - mean) / (variance + f64::from(s.epsilon)).sqrt() * gamma + beta;
             out.push(if s.silu {

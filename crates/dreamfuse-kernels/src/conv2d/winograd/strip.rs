@@ -1,4 +1,4 @@
-//! Rows of pictures with [`LANES`] channels side by side: what is stored channel after channel is turned
+//! Rows of images with [`LANES`] channels side by side: what is stored channel after channel is turned
 //! so that the channels of a pixel are neighbours.
 
 use super::transforms::{LANES, Lanes};
@@ -8,20 +8,20 @@ use super::transforms::{LANES, Lanes};
 pub(super) struct Window {
     pub height: usize,
     pub width: usize,
-    /// Row and column of the strip's first pixel; rows and columns outside the picture are zero.
+    /// Row and column of the strip's first pixel; rows and columns outside the image are zero.
     pub top: isize,
     pub left: isize,
 }
 
 impl Window {
-    /// The picture's row that strip row `r` is, if it is inside.
+    /// The image's row that strip row `r` is, if it is inside.
     fn row(&self, r: usize) -> Option<usize> {
         usize::try_from(self.top + r as isize)
             .ok()
             .filter(|row| *row < self.height)
     }
 
-    /// Columns `from..to` of a strip row of `columns` that lie inside the picture, and the first one's place.
+    /// Columns `from..to` of a strip row of `columns` that lie inside the image, and the first one's place.
     fn columns(&self, columns: usize) -> (usize, usize, usize) {
         let from = (-self.left).clamp(0, columns as isize);
         let to = (self.width as isize - self.left).clamp(from, columns as isize);
@@ -81,8 +81,8 @@ fn turn_in(sources: [&[f32]; BLOCK], pixels: &mut [Lanes], k: usize) {
     }
 }
 
-/// Writes the part of `strip` `[rows, columns]` that lies inside the picture, plus a number for each channel.
-/// `line` gives the picture's row of a channel to write to.
+/// Writes the part of `strip` `[rows, columns]` that lies inside the image, plus a number for each channel.
+/// `line` gives the image's row of a channel to write to.
 #[inline(always)]
 pub(super) fn store<'a>(
     strip: &[Lanes],

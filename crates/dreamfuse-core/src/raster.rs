@@ -1,4 +1,4 @@
-//! Pictures in memory, sheets of them, and the files that show them.
+//! Images in memory, sheets of them, and the files that show them.
 
 use crate::color::to_byte;
 use crate::files::{FileError, write_atomically};
@@ -7,16 +7,16 @@ use image::{Delay, Frame, ImageFormat, RgbImage, RgbaImage};
 use std::io::{self, Cursor};
 use std::path::Path;
 
-/// A display-referred sRGB picture, row by row from the top left.
+/// A display-referred sRGB image, row by row from the top left.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Picture {
+pub struct Image {
     pub width: usize,
     pub height: usize,
     pub pixels: Vec<[f32; 3]>,
 }
 
-impl Picture {
-    /// A picture of one colour.
+impl Image {
+    /// An image of one colour.
     pub fn filled(width: usize, height: usize, color: [f32; 3]) -> Self {
         Self {
             width,
@@ -25,7 +25,7 @@ impl Picture {
         }
     }
 
-    /// A square picture of `size × size` pixels.
+    /// A square image of `size × size` pixels.
     ///
     /// # Panics
     /// When there are not `size²` pixels.
@@ -38,7 +38,7 @@ impl Picture {
         }
     }
 
-    /// From planes `[3, size, size]`, as tensors hold a picture.
+    /// From planes `[3, size, size]`, as tensors hold an image.
     pub fn from_planes(size: usize, planes: &[f32]) -> Self {
         let area = size * size;
         assert_eq!(planes.len(), 3 * area, "expected [3, {size}, {size}]");
@@ -50,14 +50,14 @@ impl Picture {
         )
     }
 
-    /// Appends the picture as planes `[3, height, width]`.
+    /// Appends the image as planes `[3, height, width]`.
     pub fn push_planes(&self, planes: &mut Vec<f32>) {
         for channel in 0..3 {
             planes.extend(self.pixels.iter().map(|pixel| pixel[channel]));
         }
     }
 
-    /// The picture with each pixel repeated `factor` times in both directions.
+    /// The image with each pixel repeated `factor` times in both directions.
     pub fn enlarged(&self, factor: usize) -> Self {
         let (width, height) = (self.width * factor, self.height * factor);
         let at = |i: usize| self.pixels[(i / width / factor) * self.width + (i % width) / factor];
@@ -68,20 +68,20 @@ impl Picture {
         }
     }
 
-    /// A sheet of pictures of equal size, `columns` in a row, with a margin between them.
-    pub fn sheet(pictures: &[Self], columns: usize) -> Self {
+    /// A sheet of images of equal size, `columns` in a row, with a margin between them.
+    pub fn sheet(images: &[Self], columns: usize) -> Self {
         const MARGIN: usize = 2;
-        let (cell_w, cell_h) = pictures
+        let (cell_w, cell_h) = images
             .first()
             .map_or((1, 1), |p| (p.width + MARGIN, p.height + MARGIN));
-        let columns = columns.clamp(1, pictures.len().max(1));
-        let rows = pictures.len().div_ceil(columns).max(1);
+        let columns = columns.clamp(1, images.len().max(1));
+        let rows = images.len().div_ceil(columns).max(1);
         let mut sheet = Self::filled(columns * cell_w + MARGIN, rows * cell_h + MARGIN, [1.0; 3]);
-        for (i, picture) in pictures.iter().enumerate() {
+        for (i, image) in images.iter().enumerate() {
             let (left, top) = (MARGIN + i % columns * cell_w, MARGIN + i / columns * cell_h);
-            for (y, row) in picture.pixels.chunks_exact(picture.width).enumerate() {
+            for (y, row) in image.pixels.chunks_exact(image.width).enumerate() {
                 let start = (top + y) * sheet.width + left;
-                sheet.pixels[start..start + picture.width].copy_from_slice(row);
+                sheet.pixels[start..start + image.width].copy_from_slice(row);
             }
         }
         sheet
@@ -93,7 +93,7 @@ impl Picture {
             .expect("as many bytes as pixels")
     }
 
-    /// The picture as a PNG file's bytes.
+    /// The image as a PNG file's bytes.
     pub fn to_png(&self) -> Vec<u8> {
         let mut bytes = Cursor::new(Vec::new());
         self.to_rgb()
@@ -102,7 +102,7 @@ impl Picture {
         bytes.into_inner()
     }
 
-    /// Writes the picture as a PNG.
+    /// Writes the image as a PNG.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -113,7 +113,7 @@ impl Picture {
     /// Reads a PNG.
     ///
     /// # Errors
-    /// When the file cannot be read or is no picture.
+    /// When the file cannot be read or is no image.
     pub fn load_png(path: &Path) -> Result<Self, FileError> {
         let bytes = std::fs::read(path).map_err(|source| FileError::Read {
             path: path.to_owned(),
@@ -142,7 +142,7 @@ impl Picture {
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn save_gif(frames: &[Picture], frames_a_second: u32, path: &Path) -> Result<(), FileError> {
+pub fn save_gif(frames: &[Image], frames_a_second: u32, path: &Path) -> Result<(), FileError> {
     let mut bytes = Vec::new();
     let encode = |bytes: &mut Vec<u8>| -> image::ImageResult<()> {
         let mut encoder = GifEncoder::new_with_speed(bytes, 10);
@@ -170,31 +170,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn planes_and_pngs_keep_a_picture() {
+    fn planes_and_pngs_keep_a_image() {
         let pixels = (0..16)
             .map(|i| [i as f32 / 15.0, 1.0 - i as f32 / 15.0, 0.2])
             .collect();
-        let picture = Picture::square(4, pixels);
+        let image = Image::square(4, pixels);
         let mut planes = Vec::new();
-        picture.push_planes(&mut planes);
-        assert_eq!(Picture::from_planes(4, &planes), picture);
+        image.push_planes(&mut planes);
+        assert_eq!(Image::from_planes(4, &planes), image);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("p.png");
-        picture.save_png(&path).unwrap();
-        let back = Picture::load_png(&path).unwrap();
+        image.save_png(&path).unwrap();
+        let back = Image::load_png(&path).unwrap();
         let worst = back
             .pixels
             .iter()
             .flatten()
-            .zip(picture.pixels.iter().flatten())
+            .zip(image.pixels.iter().flatten())
             .map(|(a, b)| (a - b).abs());
         assert!(worst.fold(0.0, f32::max) <= 0.5 / 255.0 + 1e-6);
     }
 
     #[test]
-    fn a_sheet_places_pictures_row_by_row() {
-        let cell = |v: f32| Picture::filled(3, 3, [v; 3]);
-        let sheet = Picture::sheet(&[cell(0.1), cell(0.2), cell(0.3)], 2);
+    fn a_sheet_places_images_row_by_row() {
+        let cell = |v: f32| Image::filled(3, 3, [v; 3]);
+        let sheet = Image::sheet(&[cell(0.1), cell(0.2), cell(0.3)], 2);
         assert_eq!((sheet.width, sheet.height), (12, 12));
         assert_eq!(sheet.pixels[2 * 12 + 7], [0.2; 3]);
         assert_eq!(sheet.pixels[7 * 12 + 2], [0.3; 3]);

@@ -1,9 +1,9 @@
-//! Signs that pictures of a scene show.
+//! SceneStats that images of a scene show.
 
-use super::Ailment;
-use crate::export::picture_and_opacity;
+use super::Diagnosis;
+use crate::export::image_and_opacity;
 use crate::run::Run;
-use dreamfuse_core::{Camera, Picture};
+use dreamfuse_core::{Camera, Image};
 use dreamfuse_scene::ViewSettings;
 
 /// Views around the scene; opposite ones see the same silhouette.
@@ -12,7 +12,7 @@ const SIZE: usize = 32;
 
 /// Figures of a scene as a level ring of cameras sees it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Signs {
+pub struct SceneStats {
     /// Mean opacity of all pixels.
     pub opacity: f64,
     /// Share of what is seen at all through which the background is seen too.
@@ -23,10 +23,10 @@ pub struct Signs {
     pub saturated: f64,
 }
 
-impl Signs {
+impl SceneStats {
     /// Of a run's scene.
     pub(crate) fn of(run: &Run) -> Self {
-        let view = |camera| picture_and_opacity(run, &ViewSettings::albedo(camera), SIZE);
+        let view = |camera| image_and_opacity(run, &ViewSettings::albedo(camera), SIZE);
         Self::of_views(
             &Camera::ring(VIEWS, 0.0)
                 .into_iter()
@@ -36,7 +36,7 @@ impl Signs {
     }
 
     /// Of views evenly spaced around: albedo, and opacity.
-    pub fn of_views(views: &[(Picture, Vec<f32>)]) -> Self {
+    pub fn of_views(views: &[(Image, Vec<f32>)]) -> Self {
         let share = |part: usize, whole: usize| part as f64 / whole.max(1) as f64;
         let opacities = || views.iter().flat_map(|(_, opacity)| opacity);
         let seen = opacities().filter(|a| **a > 0.05).count();
@@ -52,7 +52,7 @@ impl Signs {
         let is_pure = |[r, g, b]: &[f32; 3]| r.max(*g).max(*b) > 0.98 && r.min(*g).min(*b) < 0.02;
         let pure = views
             .iter()
-            .flat_map(|(picture, opacity)| picture.pixels.iter().zip(opacity));
+            .flat_map(|(image, opacity)| image.pixels.iter().zip(opacity));
         let pure = pure
             .filter(|(pixel, a)| **a > 0.5 && is_pure(pixel))
             .count();
@@ -66,19 +66,19 @@ impl Signs {
     }
 
     /// What they mean.
-    pub fn ailments(&self) -> Vec<Ailment> {
+    pub fn diagnoses(&self) -> Vec<Diagnosis> {
         if self.opacity < 0.002 {
-            return vec![Ailment::Empty];
+            return vec![Diagnosis::Empty];
         }
         let signs = [
-            (self.haze > 0.7, Ailment::Fog),
-            (self.flatness < 0.2, Ailment::Billboard),
-            (self.saturated > 0.7, Ailment::Saturation),
+            (self.haze > 0.7, Diagnosis::Fog),
+            (self.flatness < 0.2, Diagnosis::Billboard),
+            (self.saturated > 0.7, Diagnosis::Saturation),
         ];
         signs
             .into_iter()
             .filter(|(is_so, _)| *is_so)
-            .map(|(_, ailment)| ailment)
+            .map(|(_, diagnosis)| diagnosis)
             .collect()
     }
 }
