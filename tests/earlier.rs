@@ -92,3 +92,21 @@ fn a_training_state_of_an_earlier_version_goes_on() {
             .exists()
     );
 }
+
+/// The fixture names a prior that is nowhere.
+#[test]
+fn a_run_whose_prior_is_gone_is_exported_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    copy(&fixtures().join("run-x86_64-V4"), &out);
+    let output = run(&["export", text(&out), "--format", "glb"]);
+    assert!(output.status.success(), "{}", complaint(&output));
+    assert!(
+        std::fs::read(out.join("mesh.glb"))
+            .unwrap()
+            .starts_with(b"glTF")
+    );
+    assert!(out.join("views.png").exists() && !out.join("mesh.ply").exists());
+    let resumed = run(&["resume", text(&out)]);
+    assert!(!resumed.status.success() && complaint(&resumed).contains("PRIOR"));
+}

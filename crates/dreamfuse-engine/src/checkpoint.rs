@@ -5,7 +5,9 @@ use crate::run::Run;
 use burn::tensor::{Tensor, TensorData};
 use dreamfuse_core::files::{FileError, read_checked, write_checked};
 use dreamfuse_kernels::cpu::instruction_set;
+use dreamfuse_kernels::field::FEATURES;
 use dreamfuse_kernels::march::Occupancy;
+use dreamfuse_scene::SceneConfig;
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
 use std::collections::HashMap;
@@ -73,86 +75,107 @@ pub(crate) fn save(run: &Run, path: &Path) -> Result<(), EngineError> {
     )?)
 }
 
+/// What a checkpoint holds.
+pub(crate) struct State {
+    pub step: u64,
+    pub attempt: u64,
+    /// Of the table and of the network: values and both moments.
+    pub parameters: [[Vec<f32>; 3]; 2],
+    pub densities: Vec<f32>,
+    pub occupied: Vec<bool>,
+    instruction_set: String,
+}
+
+impl State {
+    /// Reads what [`save`] wrote, for a scene of this configuration.
+    pub(crate) fn read(path: &Path, config: &SceneConfig) -> Result<Self, EngineError> {
+        let bad = |reason: String| EngineError::BadCheckpoint {
+            path: path.to_owned(),
+            reason,
+        };
+        let bytes = read_checked(path).map_err(|error| match error {
+            FileError::Damaged { reason, .. } => {
+                bad(format!("the checkpoint is damaged: {reason}"))
+            }
+            other => other.into(),
+        })?;
+        let tensors = SafeTensors::deserialize(&bytes).map_err(|e| bad(e.to_string()))?;
+        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| bad(e.to_string()))?;
+        let metadata = header.metadata().clone().unwrap_or_default();
+        let raw = |name: &str| {
+            let tensor = tensors.tensor(name).map_err(|e| bad(e.to_string()))?;
+            Ok::<_, EngineError>(tensor.data().to_vec())
+        };
+        let misfit = |name: &str| bad(format!("{name} does not fit the run's config.toml"));
+        let floats = |name: &str, length: usize| {
+            let values = read_floats(&raw(name)?);
+            if values.len() == length {
+                Ok(values)
+            } else {
+                Err(misfit(name))
+            }
+        };
+        let counter = |name: &str| {
+            let bytes = raw(name)?.try_into();
+            let bytes = bytes.map_err(|_| bad(format!("{name} is not a number")))?;
+            Ok::<_, EngineError>(u64::from_le_bytes(bytes))
+        };
+        let spec = config.spec();
+        let (table, mlp) = (spec.table_points() * FEATURES, spec.mlp_parameters());
+        let [t0, t1, t2, m0, m1, m2, densities] = LISTS;
+        let cells = config.occupancy_cells.pow(3);
+        let occupied: Vec<bool> = raw(OCCUPIED)?.into_iter().map(|byte| byte != 0).collect();
+        if occupied.len() != cells {
+            return Err(misfit(OCCUPIED));
+        }
+        let [step, attempt] = COUNTERS;
+        Ok(Self {
+            step: counter(step)?,
+            attempt: counter(attempt)?,
+            parameters: [
+                [floats(t0, table)?, floats(t1, table)?, floats(t2, table)?],
+                [floats(m0, mlp)?, floats(m1, mlp)?, floats(m2, mlp)?],
+            ],
+            densities: floats(densities, cells)?,
+            occupied,
+            instruction_set: metadata.get(INSTRUCTION_SET).cloned().unwrap_or_default(),
+        })
+    }
+
+    /// Says where the same bytes are no longer promised.
+    fn warning(&self) -> Option<String> {
+        let (before, here) = (&self.instruction_set, instruction_set());
+        (*before != here).then(|| {
+            format!("the checkpoint was made with {before}; here is {here}: the bytes will differ")
+        })
+    }
+}
+
+fn read_floats(bytes: &[u8]) -> Vec<f32> {
+    let float = |c: &[u8]| f32::from_le_bytes([c[0], c[1], c[2], c[3]]);
+    bytes.chunks_exact(4).map(float).collect()
+}
+
 /// Brings a run to the state that [`save`] wrote; returns a warning where the same bytes are no longer
 /// promised.
 pub(crate) fn restore(run: &mut Run, path: &Path) -> Result<Option<String>, EngineError> {
-    let bad = |reason: String| EngineError::BadCheckpoint {
-        path: path.to_owned(),
-        reason,
-    };
-    let bytes = read_checked(path).map_err(|error| match error {
-        FileError::Damaged { reason, .. } => bad(format!("the checkpoint is damaged: {reason}")),
-        other => other.into(),
-    })?;
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| bad(e.to_string()))?;
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| bad(e.to_string()))?;
-    let metadata = header.metadata().clone().unwrap_or_default();
-    let raw = |name: &str| {
-        tensors
-            .tensor(name)
-            .map(|tensor| tensor.data().to_vec())
-            .map_err(|e| bad(e.to_string()))
-    };
-    let list = |name: &str, length: usize| -> Result<Vec<f32>, EngineError> {
-        let bytes = raw(name)?;
-        let values: Vec<f32> = bytes
-            .chunks_exact(4)
-            .map(|c| f32::from_le_bytes([c[0], c[1], c[2], c[3]]))
-            .collect();
-        if values.len() == length {
-            Ok(values)
-        } else {
-            Err(bad(format!("{name} does not fit the run's config.toml")))
+    let state = State::read(path, &run.config.scene)?;
+    let warning = state.warning();
+    (run.step, run.attempt) = (state.step, state.attempt);
+    for (parameters, lists) in run.optimizer.parameters.iter_mut().zip(state.parameters) {
+        let targets = [
+            &mut parameters.values,
+            &mut parameters.first,
+            &mut parameters.second,
+        ];
+        for (target, values) in targets.into_iter().zip(lists) {
+            let data = TensorData::new(values, target.dims());
+            *target = Tensor::from_data(data, &target.device());
         }
-    };
-    let [of_table, of_mlp] = run.optimizer.values().map(|values| values.dims()[0]);
-    let lengths = [
-        of_table,
-        of_table,
-        of_table,
-        of_mlp,
-        of_mlp,
-        of_mlp,
-        run.occupancy.densities.len(),
-    ];
-    let lists = LISTS
-        .into_iter()
-        .zip(lengths)
-        .map(|(name, length)| list(name, length));
-    let mut lists: Vec<Vec<f32>> = lists.collect::<Result<_, _>>()?;
-    let densities = lists.pop().expect("as many as LISTS");
-    let occupied = raw(OCCUPIED)?;
-    if occupied.len() != densities.len() {
-        return Err(bad(format!(
-            "{OCCUPIED} does not fit the run's config.toml"
-        )));
     }
-    let number = |name: &str| -> Result<u64, EngineError> {
-        let bytes = raw(name)?
-            .try_into()
-            .map_err(|_| bad(format!("{name} is no number")))?;
-        Ok(u64::from_le_bytes(bytes))
-    };
-    let [step, attempt] = COUNTERS;
-    (run.step, run.attempt) = (number(step)?, number(attempt)?);
-    let state = run
-        .optimizer
-        .parameters
-        .iter_mut()
-        .flat_map(|of| [&mut of.values, &mut of.first, &mut of.second]);
-    for (tensor, values) in state.zip(lists) {
-        *tensor = Tensor::from_data(TensorData::new(values, tensor.dims()), &tensor.device());
-    }
-    run.occupancy.densities = densities;
-    run.occupancy.occupancy =
-        Occupancy::new(run.config.scene.occupancy_cells, |i| occupied[i] != 0);
+    run.occupancy.densities = state.densities;
+    let cells = run.config.scene.occupancy_cells;
+    run.occupancy.occupancy = Occupancy::new(cells, |i| state.occupied[i]);
     run.refresh_field();
-    let made_with = metadata.get(INSTRUCTION_SET).cloned().unwrap_or_default();
-    let is_same = made_with == instruction_set();
-    Ok((!is_same).then(|| {
-        format!(
-            "the checkpoint was made with {made_with}; here is {}: the bytes will differ",
-            instruction_set()
-        )
-    }))
+    Ok(warning)
 }

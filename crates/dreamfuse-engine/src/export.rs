@@ -2,13 +2,12 @@
 
 use crate::EngineError;
 use crate::config::RunConfig;
-use crate::run::Run;
-use burn::tensor::Tensor;
+use crate::snapshot::Snapshot;
 use dreamfuse_core::{Camera, Crop, Image, Vec3, raster};
 use dreamfuse_mesh::{
     DensityGrid, Mesh, Silhouette, choose_iso, draw, extract, keep_largest, smoothed,
 };
-use dreamfuse_scene::{Rendered, ViewSettings};
+use dreamfuse_scene::ViewSettings;
 use rayon::prelude::*;
 use std::path::Path;
 
@@ -17,8 +16,6 @@ use std::path::Path;
 pub struct ExportOptions {
     /// Cells along a side of the sampled grid.
     pub cells: usize,
-    /// Components smaller than this part of the largest one's area go.
-    pub least_component: f32,
 }
 
 /// Small components below this part of the largest one's area are floaters.
@@ -33,7 +30,6 @@ impl ExportOptions {
     pub fn of(config: &RunConfig) -> Self {
         Self {
             cells: config.mesh_cells,
-            least_component: LEAST_COMPONENT,
         }
     }
 }
@@ -44,38 +40,41 @@ const ELEVATION: f32 = 0.3;
 /// How much larger an image of a mesh is than the mesh in it.
 const MARGIN: f32 = 1.08;
 
-/// Cuts the mesh at the threshold whose silhouettes agree best with the volume's, and smooths it; returns the mesh,
-/// the threshold and the agreement of the cut.
+/// A mesh that was cut from a volume.
+#[derive(Clone, Debug)]
+pub struct Cut {
+    pub mesh: Mesh,
+    /// The density at which it was cut.
+    pub iso: f32,
+    /// Intersection over union of the cut's silhouettes and the volume's.
+    pub silhouette_iou: f32,
+}
+
+/// Cuts the mesh at the threshold whose silhouettes agree best with the volume's, and smooths it.
 ///
 /// # Errors
 /// When the scene is empty.
-pub fn export_mesh(run: &Run, options: ExportOptions) -> Result<(Mesh, f32, f32), EngineError> {
-    let grid = DensityGrid::sample(options.cells, |points| densities(run, points));
-    let (iso, agreement) = choose_iso(&grid, &silhouettes(run));
-    let mut mesh = smoothed(
-        keep_largest(&extract(&grid, iso)?, options.least_component),
-        SMOOTHING,
-    );
-    mesh.colors = run.field().albedos(&mesh.positions);
-    Ok((mesh, iso, agreement))
+pub fn export_mesh(snapshot: &Snapshot, options: ExportOptions) -> Result<Cut, EngineError> {
+    let grid = DensityGrid::sample(options.cells, |points| snapshot.densities(points));
+    let (iso, silhouette_iou) = choose_iso(&grid, &silhouettes(snapshot));
+    let surface = keep_largest(&extract(&grid, iso)?, LEAST_COMPONENT);
+    let mut mesh = smoothed(surface, SMOOTHING);
+    mesh.colors = snapshot.albedos(&mesh.positions);
+    Ok(Cut {
+        mesh,
+        iso,
+        silhouette_iou,
+    })
 }
 
-/// Densities, none outside of the ball that fits the box: nothing there was ever marched, and so not trained.
-fn densities(run: &Run, points: &[[f32; 3]]) -> Vec<f32> {
-    let is_inside = |[x, y, z]: &[f32; 3]| x * x + y * y + z * z < 1.0;
-    let all = run.field().densities(points).into_iter().zip(points);
-    all.map(|(density, point)| if is_inside(point) { density } else { 0.0 })
-        .collect()
-}
-
-fn silhouettes(run: &Run) -> Vec<Silhouette> {
+fn silhouettes(snapshot: &Snapshot) -> Vec<Silhouette> {
     const SIZE: usize = 64;
     let cameras = Camera::ring(6, ELEVATION)
         .into_iter()
         .chain(Camera::ring(2, -0.1));
     cameras
         .map(|camera| {
-            let opacity = values(views(run, &[ViewSettings::preview(camera)], SIZE).opacity);
+            let (_, opacity) = snapshot.image_and_opacity(&ViewSettings::preview(camera), SIZE);
             Silhouette {
                 camera,
                 size: SIZE,
@@ -85,46 +84,13 @@ fn silhouettes(run: &Run) -> Vec<Silhouette> {
         .collect()
 }
 
-fn views(run: &Run, settings: &[ViewSettings], size: usize) -> Rendered {
-    let field = run.field().frozen();
-    dreamfuse_scene::Renderer {
-        field: &field,
-        ..run.renderer()
-    }
-    .render(settings, size, None)
-}
-
-fn values(tensor: Tensor<4>) -> Vec<f32> {
-    tensor
-        .into_data()
-        .try_to_vec::<f32>()
-        .expect("images are f32")
-}
-
-/// Renders one view: its image, and how opaque the scene is at each pixel.
-pub fn image_and_opacity(run: &Run, settings: &ViewSettings, size: usize) -> (Image, Vec<f32>) {
-    let rendered = views(run, std::slice::from_ref(settings), size);
-    (
-        Image::from_planes(size, &values(rendered.color)),
-        values(rendered.opacity),
-    )
-}
-
-/// Renders one image a view, one after the other.
-pub fn images(run: &Run, settings: &[ViewSettings], size: usize) -> Vec<Image> {
-    settings
-        .iter()
-        .map(|settings| image_and_opacity(run, settings, size).0)
-        .collect()
-}
-
 /// Four small views in a row.
-pub fn preview_sheet(run: &Run) -> Image {
+pub fn preview_sheet(snapshot: &Snapshot) -> Image {
     let views: Vec<_> = Camera::ring(4, ELEVATION)
         .into_iter()
         .map(ViewSettings::preview)
         .collect();
-    Image::sheet(&images(run, &views, 64), 4)
+    Image::sheet(&snapshot.images(&views, 64), 4)
 }
 
 /// Writes `views.png`, a contact sheet of eight views of the mesh, and `turntable.gif`.

@@ -135,6 +135,32 @@ impl RunFolder {
         paths
     }
 
+    /// What `read` makes of the newest checkpoint that it can read; a warning tells of those it cannot.
+    ///
+    /// # Errors
+    /// When there is no checkpoint, or none that can be read: the newest one's trouble is what the user
+    /// has to know.
+    pub(crate) fn newest_whole<T>(
+        &self,
+        mut read: impl FnMut(&Path) -> Result<T, EngineError>,
+        warn: &mut dyn FnMut(String),
+    ) -> Result<T, EngineError> {
+        let mut failures = Vec::new();
+        for path in self.list_checkpoints() {
+            match read(&path) {
+                Ok(found) => {
+                    failures
+                        .iter()
+                        .for_each(|failure: &EngineError| warn(failure.to_string()));
+                    return Ok(found);
+                }
+                Err(failure) => failures.push(failure),
+            }
+        }
+        let none = || EngineError::NoCheckpoint(self.root.clone());
+        Err(failures.into_iter().next().unwrap_or_else(none))
+    }
+
     /// Checkpoints of every `every`-th step, newest first: not those of interruptions.
     pub(crate) fn regular_checkpoints(&self, every: u64) -> Vec<PathBuf> {
         let step = |path: &PathBuf| {

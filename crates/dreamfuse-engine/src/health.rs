@@ -77,9 +77,10 @@ pub(crate) fn is_due(run: &Run) -> bool {
 
 /// What is wrong with the run's scene. The same for the same scene: nothing is remembered and nothing drawn at random.
 pub(crate) fn examine(run: &Run, prior: &dyn Prior) -> Vec<Diagnosis> {
-    let signs = SceneStats::of(run);
+    let scene = run.snapshot();
+    let stats = SceneStats::of(&scene);
     let is_mature = run.step_count() as f64 >= MATURE * run.config.steps as f64;
-    let found = signs
+    let found = stats
         .diagnoses()
         .into_iter()
         .filter(|diagnosis| diagnosis.is_fatal() || is_mature);
@@ -88,7 +89,7 @@ pub(crate) fn examine(run: &Run, prior: &dyn Prior) -> Vec<Diagnosis> {
     let is_asked = is_mature
         && (run.step_count().is_multiple_of(run.config.checkpoint_every)
             || run.step_count() == run.config.steps);
-    if is_asked && !found.contains(&Diagnosis::Empty) && janus::is_seen(run, prior) {
+    if is_asked && !found.contains(&Diagnosis::Empty) && janus::is_seen(run, &scene, prior) {
         found.push(Diagnosis::Janus);
     }
     found

@@ -14,18 +14,18 @@ mod preset;
 mod regularizers;
 mod run;
 mod session;
+mod snapshot;
 
 pub use config::{EMBEDDED, RunConfig};
 pub use device::{DEVICES, device};
 pub use event::{Event, Report};
-pub use export::{
-    ExportOptions, export_mesh, image_and_opacity, images, preview_sheet, save_images,
-};
+pub use export::{Cut, ExportOptions, export_mesh, preview_sheet, save_images};
 pub use folder::RunFolder;
 pub use health::{Diagnosis, SceneStats, ViewClassifier};
 pub use regularizers::LossWeights;
 pub use run::Run;
 pub use session::{Outcome, export, load_prior, named_prior, optimize};
+pub use snapshot::Snapshot;
 
 use dreamfuse_core::files::FileError;
 use dreamfuse_diffusion::CheckpointError;

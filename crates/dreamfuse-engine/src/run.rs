@@ -6,6 +6,7 @@ use crate::device::device;
 use crate::event::Report;
 use crate::optimizer::Optimizer;
 use crate::regularizers::regularizers;
+use crate::snapshot::Snapshot;
 use burn::tensor::{Gradients, Tensor, TensorData};
 use dreamfuse_core::{Camera, Purpose, Shading, Told, random_background, stream};
 use dreamfuse_distill::{SdsRequest, ViewPrompts, score_distillation};
@@ -136,12 +137,22 @@ impl Run {
             .unwrap_or_else(|| prior.spec().resolution.min(LARGEST_IMAGE))
     }
 
-    /// The renderer of the scene as it is now.
-    pub fn renderer(&self) -> Renderer<'_> {
+    /// The renderer of the scene that is being optimized.
+    fn renderer(&self) -> Renderer<'_> {
         Renderer {
             field: &self.field,
             occupancy: &self.occupancy,
             config: &self.config.scene,
+        }
+    }
+
+    /// The scene as it is now.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            field: self.field.frozen(),
+            occupancy: self.occupancy.clone(),
+            config: self.config.scene.clone(),
+            step: self.step,
         }
     }
 

@@ -8,6 +8,7 @@ use crate::folder::RunFolder;
 use crate::guard::{Guard, roll_back};
 use crate::health::Diagnosis;
 use crate::run::Run;
+use crate::snapshot::Snapshot;
 use crate::{EngineError, checkpoint};
 use burn::tensor::Device;
 use dreamfuse_diffusion::{Additions, Pipeline, embedded};
@@ -68,25 +69,9 @@ impl Run {
         warn: &mut dyn FnMut(String),
     ) -> Result<Self, EngineError> {
         let mut run = Self::new(config, prior)?;
-        let mut failures = Vec::new();
-        for path in folder.list_checkpoints() {
-            match checkpoint::restore(&mut run, &path) {
-                Ok(warning) => {
-                    failures
-                        .iter()
-                        .map(EngineError::to_string)
-                        .chain(warning)
-                        .for_each(warn);
-                    return Ok(run);
-                }
-                Err(error) => failures.push(error),
-            }
-        }
-        // The newest checkpoint's trouble is what the user has to know.
-        Err(failures
-            .into_iter()
-            .next()
-            .unwrap_or_else(|| EngineError::NoCheckpoint(folder.root().to_owned())))
+        let restored = folder.newest_whole(|path| checkpoint::restore(&mut run, path), warn)?;
+        restored.into_iter().for_each(warn);
+        Ok(run)
     }
 }
 
@@ -159,7 +144,9 @@ pub fn optimize(
         }
     }
     save_checkpoint(run, folder, &mut emit)?;
-    export(run, folder, &[Format::Glb, Format::Ply], &mut emit)?;
+    let options = ExportOptions::of(&run.config);
+    let formats = [Format::Glb, Format::Ply];
+    export(&run.snapshot(), options, folder, &formats, &mut emit)?;
     emit(&Event::Finished {
         step: run.step_count(),
         seconds: start.elapsed().as_secs_f64(),
@@ -186,7 +173,7 @@ fn keep_records(
     let (step, config) = (report.step, &run.config);
     if step.is_multiple_of(config.preview_every) {
         let path = folder.preview_path(step);
-        preview_sheet(run).save_png(&path)?;
+        preview_sheet(&run.snapshot()).save_png(&path)?;
         emit(&Event::Preview { step, path })?;
     }
     if step.is_multiple_of(config.checkpoint_every) && step < config.steps {
@@ -208,26 +195,26 @@ fn save_checkpoint(run: &Run, folder: &RunFolder, emit: &mut Emit) -> Result<(),
 /// # Errors
 /// When the scene is empty or a file cannot be written.
 pub fn export(
-    run: &Run,
+    snapshot: &Snapshot,
+    options: ExportOptions,
     folder: &RunFolder,
     formats: &[Format],
     emit: &mut Emit,
 ) -> Result<(), EngineError> {
-    let (mesh, iso, silhouette_agreement) = export_mesh(run, ExportOptions::of(&run.config))?;
+    let cut = export_mesh(snapshot, options)?;
     for format in formats {
         let path = folder
             .root()
             .join("mesh")
             .with_extension(format.extension());
-        mesh.save(&path, *format)?;
-        let (vertices, triangles) = (mesh.positions.len(), mesh.triangles.len());
+        cut.mesh.save(&path, *format)?;
         emit(&Event::Mesh {
             path,
-            vertices,
-            triangles,
-            iso,
-            silhouette_agreement,
+            vertices: cut.mesh.positions.len(),
+            triangles: cut.mesh.triangles.len(),
+            iso: cut.iso,
+            silhouette_agreement: cut.silhouette_iou,
         })?;
     }
-    save_images(&mesh, folder.root())
+    save_images(&cut.mesh, folder.root())
 }

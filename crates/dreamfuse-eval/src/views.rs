@@ -1,7 +1,7 @@
 //! What is compared: the same views of a run and of the truth.
 
 use dreamfuse_core::{Camera, Image, Light, Shading};
-use dreamfuse_engine::Run;
+use dreamfuse_engine::Snapshot;
 use dreamfuse_mesh::{Mesh, MeshLook, draw_with_opacity};
 use dreamfuse_scene::ViewSettings;
 use dreamfuse_toybox::{Look, Scene, render};
@@ -143,7 +143,7 @@ impl Subject for Mesh {
     }
 }
 
-impl Subject for Run {
+impl Subject for Snapshot {
     fn image(&self, camera: &Camera, mode: Mode) -> Premultiplied {
         let settings = ViewSettings {
             camera: *camera,
@@ -151,7 +151,7 @@ impl Subject for Run {
             shading: mode.shading(),
             background: [BACKGROUND; 3],
         };
-        let (image, opacity) = dreamfuse_engine::image_and_opacity(self, &settings, SIZE);
+        let (image, opacity) = self.image_and_opacity(&settings, SIZE);
         Premultiplied::new(&image, &opacity)
     }
 }

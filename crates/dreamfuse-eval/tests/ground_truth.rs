@@ -20,11 +20,11 @@ fn a_perfect_prior_is_distilled_into_its_scene() {
     };
     let mut run = Run::new(config, &prior).unwrap();
     let truth = Scene::canonical(&parse(prompt).unwrap());
-    let before = agreement(&run, &truth);
+    let before = agreement(&run.snapshot(), &truth);
     while run.step_count() < run.config.steps {
         run.step(&prior).unwrap();
     }
-    let after = agreement(&run, &truth);
+    let after = agreement(&run.snapshot(), &truth);
     assert!(
         before.iou < 0.5,
         "the start is already the answer: {before:?}"

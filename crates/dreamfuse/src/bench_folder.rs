@@ -7,7 +7,7 @@ use anyhow::Context;
 use dreamfuse_core::Image;
 use dreamfuse_core::files::{create_folder, write_atomically};
 use dreamfuse_engine::{
-    EngineError, ExportOptions, Outcome, Run, RunConfig, RunFolder, export_mesh, optimize,
+    EngineError, ExportOptions, Outcome, Run, RunConfig, RunFolder, Snapshot, export_mesh, optimize,
 };
 use dreamfuse_eval::{Bench, Measured, Report, Score, table};
 use dreamfuse_mesh::{Mesh, MeshError};
@@ -144,8 +144,10 @@ impl BenchFolder {
             seconds,
             peak_mib: peak_mib(),
         };
-        let score = bench.score(&entry.prompt, entry.seed, &run, &mesh(&run)?, cost)?;
-        let row = bench.sheet_row(&entry.prompt, &run)?;
+        let scene = run.snapshot();
+        let mesh = mesh(&scene, ExportOptions::of(&run.config))?;
+        let score = bench.score(&entry.prompt, entry.seed, &scene, &mesh, cost)?;
+        let row = bench.sheet_row(&entry.prompt, &scene)?;
         Image::sheet(&row, row.len()).save_png(&entry.row_path())?;
         write_json(&entry.score_path(), &score)?;
         Ok(true)
@@ -208,9 +210,9 @@ fn open_or_create(
 }
 
 /// The mesh as it was exported; an empty one where nothing reaches the threshold.
-fn mesh(run: &Run) -> anyhow::Result<Mesh> {
-    match export_mesh(run, ExportOptions::of(&run.config)) {
-        Ok((mesh, ..)) => Ok(mesh),
+fn mesh(scene: &Snapshot, options: ExportOptions) -> anyhow::Result<Mesh> {
+    match export_mesh(scene, options) {
+        Ok(cut) => Ok(cut.mesh),
         Err(EngineError::Mesh(MeshError::Empty)) => Ok(Mesh::default()),
         Err(error) => Err(error.into()),
     }

@@ -4,7 +4,7 @@ use crate::cli::ClipArgs;
 use anyhow::{Context, bail, ensure};
 use dreamfuse_clip::{Clip, Query, r_precision};
 use dreamfuse_core::{Camera, Light, Shading};
-use dreamfuse_engine::{Run, RunFolder, images, load_prior};
+use dreamfuse_engine::{RunFolder, Snapshot};
 use dreamfuse_scene::ViewSettings;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -46,11 +46,10 @@ pub fn clip(args: &ClipArgs) -> anyhow::Result<ExitCode> {
             .iter()
             .position(|caption| *caption == config.prompt)
             .expect("every prompt is in the list");
-        let prior = load_prior(&config)?;
-        let run = Run::resume(&folder, config, &prior, &mut |message| {
+        let scene = Snapshot::load(&folder, &config, &mut |message| {
             eprintln!("warning: {message}");
         })?;
-        let (done, all) = (run.step_count(), run.config.steps);
+        let (done, all) = (scene.step(), config.steps);
         ensure!(
             done == all,
             "{} is at step {done} of {all}; finish or remove it first",
@@ -60,7 +59,7 @@ pub fn clip(args: &ClipArgs) -> anyhow::Result<ExitCode> {
             .iter_mut()
             .zip([Shading::Lambertian, Shading::Textureless])
         {
-            let seen = images(&run, &views(shading), clip.image_size());
+            let seen = scene.images(&views(shading), clip.image_size());
             queries.push(Query {
                 caption,
                 images: clip.embed_images(&seen)?,

@@ -3,7 +3,9 @@
 use crate::cli::{ExportArgs, ResumeArgs, RunArgs};
 use crate::{hub, interrupt, progress, words};
 use anyhow::bail;
-use dreamfuse_engine::{Event, Outcome, Run, RunConfig, RunFolder, load_prior, optimize};
+use dreamfuse_engine::{
+    Event, ExportOptions, Outcome, Run, RunConfig, RunFolder, Snapshot, load_prior, optimize,
+};
 use dreamfuse_mesh::Format;
 use indicatif::ProgressBar;
 use std::path::Path;
@@ -104,9 +106,9 @@ pub fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
         .collect::<Result<Vec<Format>, _>>()?;
     let (folder, mut config) = RunFolder::open(&args.run)?;
     set(&mut config.device, args.device.clone());
-    let prior = load_prior(&config)?;
-    let run = Run::resume(&folder, config, &prior, &mut warn)?;
-    dreamfuse_engine::export(&run, &folder, &formats, &mut |event| {
+    let scene = Snapshot::load(&folder, &config, &mut warn)?;
+    let options = ExportOptions::of(&config);
+    dreamfuse_engine::export(&scene, options, &folder, &formats, &mut |event| {
         announce(event);
         Ok(())
     })?;

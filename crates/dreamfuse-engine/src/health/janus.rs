@@ -1,8 +1,8 @@
 //! The Janus problem as the prior itself sees it: which view explains an image better? The view word, and the camera
 //! where it is told, under which the prior predicts the noise best is its answer (a diffusion classifier: Li et al. 2023).
 
-use crate::export::image_and_opacity;
 use crate::run::Run;
+use crate::snapshot::Snapshot;
 use burn::tensor::Tensor;
 use dreamfuse_core::{Camera, Image, Told};
 use dreamfuse_distill::ViewPrompts;
@@ -21,15 +21,19 @@ const MARGIN: f64 = 0.01;
 const ELEVATION: f32 = 0.2;
 
 /// Whether the prior calls the scene's back a front.
-pub(super) fn is_seen(run: &Run, prior: &dyn Prior) -> bool {
-    let view =
-        |camera| image_and_opacity(run, &ViewSettings::albedo(camera), run.image_size(prior)).0;
-    let opinion = ViewClassifier {
+pub(super) fn is_seen(run: &Run, scene: &Snapshot, prior: &dyn Prior) -> bool {
+    let size = run.image_size(prior);
+    let view = |camera| {
+        scene
+            .image_and_opacity(&ViewSettings::albedo(camera), size)
+            .0
+    };
+    let classifier = ViewClassifier {
         prior,
         prompts: run.prompts(),
         camera_aware: run.config.camera_aware,
     };
-    opinion.sees_front_on_the_back(&view(front()), &view(back()))
+    classifier.sees_front_on_the_back(&view(front()), &view(back()))
 }
 
 fn front() -> Camera {

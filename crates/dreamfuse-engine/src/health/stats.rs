@@ -1,8 +1,7 @@
-//! SceneStats that images of a scene show.
+//! Figures of a scene, from images of it.
 
 use super::Diagnosis;
-use crate::export::image_and_opacity;
-use crate::run::Run;
+use crate::snapshot::Snapshot;
 use dreamfuse_core::{Camera, Image};
 use dreamfuse_scene::ViewSettings;
 
@@ -24,9 +23,9 @@ pub struct SceneStats {
 }
 
 impl SceneStats {
-    /// Of a run's scene.
-    pub(crate) fn of(run: &Run) -> Self {
-        let view = |camera| image_and_opacity(run, &ViewSettings::albedo(camera), SIZE);
+    /// Of a scene.
+    pub(crate) fn of(scene: &Snapshot) -> Self {
+        let view = |camera| scene.image_and_opacity(&ViewSettings::albedo(camera), SIZE);
         Self::of_views(
             &Camera::ring(VIEWS, 0.0)
                 .into_iter()
