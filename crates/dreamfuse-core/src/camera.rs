@@ -179,12 +179,15 @@ impl Camera {
 pub struct CameraRange {
     /// From the front (0) towards +X.
     pub azimuth: [f32; 2],
+    /// Above the ground.
     pub elevation: [f32; 2],
+    /// From the point looked at.
     pub distance: [f32; 2],
+    /// Vertical field of view.
     pub fov: [f32; 2],
-    /// Standard deviations of the point looked at, along each axis, and of the roll: no prior is told of them, as
-    /// no caption tells where a photographer aimed.
+    /// Standard deviation of the point looked at, along each axis.
     pub look_at: f32,
+    /// Standard deviation of the roll.
     pub roll: f32,
     /// Share of the images that are zoomed crops.
     pub crops: f32,

@@ -53,6 +53,7 @@ impl Light {
 pub struct LightRange {
     /// Distance of the light from the origin, as a multiple of the camera's.
     pub distance: [f32; 2],
+    /// Ambient part of the light; the rest is diffuse.
     pub ambient: [f32; 2],
     /// Standard deviation of the light's direction around the camera's, in camera distances.
     pub spread: f32,

@@ -184,8 +184,9 @@ impl Pipeline {
         self.unet.config().camera_numbers().is_some()
     }
 
-    /// What the U-Net takes for the cameras of `count` images. Cameras that are not known are zeros;
-    /// a network of several views that sees single images takes none.
+    /// What the U-Net takes for `count` images: their cameras, or all that is told of them, by the width
+    /// that it has. What is not known is zeros; a network of several views that sees single images takes
+    /// nothing.
     fn camera_tensor(
         &self,
         told: Option<&[Told]>,
@@ -199,6 +200,7 @@ impl Pipeline {
         }
         let unknown = vec![0.0; width];
         let numbers = |told: &Told| match told.camera {
+            _ if width == Told::CONDITIONING => told.conditioning().to_vec(),
             None => unknown.clone(),
             Some(camera) if config.num_views > 1 => camera.matrix().to_vec(),
             Some(camera) => camera.conditioning().to_vec(),

@@ -46,6 +46,9 @@ pub struct UNet {
     config: UNetConfig,
 }
 
+/// The first layer over what the network is told of an image.
+const CLASS_WEIGHT: &str = "class_embedding.linear_1.weight";
+
 const READ: &[Renaming] = &[
     (r"\.ff\.net\.0\.proj\.", ".ff.proj_in."),
     (r"\.ff\.net\.2\.", ".ff.proj_out."),
@@ -111,8 +114,8 @@ impl UNet {
         )
     }
 
-    /// As [`UNet::load`], from a network that may have attention at fewer levels: the new blocks change nothing
-    /// until they are trained.
+    /// As [`UNet::load`], from a network that may have attention at fewer levels and may be told less of
+    /// an image: what is new changes nothing until it is trained.
     ///
     /// # Errors
     /// When the rest does not fit the configuration.
@@ -125,6 +128,8 @@ impl UNet {
             optional: &["attentions"],
             ..KeyTolerance::default()
         };
+        let told = config.camera_numbers().unwrap_or_default();
+        let weights = weights.with_zero_columns(CLASS_WEIGHT, told);
         load_weights(Self::new(config, device), weights, READ, tolerance)
     }
 

@@ -5,7 +5,7 @@ mod common;
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use common::{Reference, assert_close, copy_folder, folder, relative_error};
-use dreamfuse_core::{Camera, Told};
+use dreamfuse_core::{Camera, Shading, Told};
 use dreamfuse_diffusion::checkpoint::read_json;
 use dreamfuse_diffusion::clip_text::{ClipTextConfig, ClipTextModel};
 use dreamfuse_diffusion::unet::{UNet, UNetConfig};
@@ -112,6 +112,46 @@ fn the_unet_computes_what_diffusers_computes() {
         let error = relative_error(ours, reference.floats(output));
         assert!(error <= 1e-4, "{name}: relative error {error:.2e}");
     }
+}
+
+#[test]
+fn a_network_that_is_told_more_starts_as_the_one_that_was_told_less() {
+    let reference = Reference::load(&folder());
+    let path = folder().join("unet");
+    let before = load_unet(&path);
+    let config = UNetConfig {
+        projection_class_embeddings_input_dim: Some(Told::CONDITIONING),
+        ..before.config().clone()
+    };
+    let weights = Weights::open(&path.join("diffusion_pytorch_model.safetensors")).unwrap();
+    let grown = UNet::grow(&config, weights, &Device::flex()).unwrap();
+    let timesteps: Vec<usize> = reference
+        .integers("timesteps")
+        .iter()
+        .map(|t| *t as usize)
+        .collect();
+    let told: Vec<f32> = (0..timesteps.len())
+        .flat_map(|index| {
+            let told = Told {
+                shading: Some(Shading::Textureless),
+                background: Some([0.9, 0.1, 0.2]),
+                canonical: Some(true),
+                ..Told::camera(Camera::orbit(index as f32, 0.3))
+            };
+            told.conditioning()
+        })
+        .collect();
+    let text = before.read(&reference.floats("text_embeddings"));
+    let answer = |network: &UNet, width: usize| {
+        let rows = told.chunks_exact(Told::CONDITIONING);
+        let labels: Vec<f32> = rows.flat_map(|row| row[..width].to_vec()).collect();
+        let labels = TensorData::new(labels, [timesteps.len(), width]);
+        let labels = Tensor::from_data(labels, &Device::flex());
+        network.forward(reference.floats("sample"), &timesteps, &text, Some(labels))
+    };
+    let expected = answer(&before, Camera::CONDITIONING);
+    let error = relative_error(answer(&grown, Told::CONDITIONING), expected);
+    assert!(error <= 1e-6, "relative error {error:.2e}");
 }
 
 #[test]

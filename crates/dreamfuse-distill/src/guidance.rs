@@ -34,20 +34,19 @@ impl Method {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GuidanceConfig {
+    /// `sds` (score distillation), `csd` (classifier score distillation) or `ism` (interval score matching).
     pub method: Method,
-    /// Keep the guided x̂_0 of a prior of images where images are, as its sampler does (Imagen, Saharia et al. 2022, section
-    /// 2.3): otherwise strong guidance asks for colours that no image has. Latents have no such bounds, and the
-    /// difference of two answers that classifier score distillation takes is left as it is.
+    /// Clamp the guided x̂_0 of a pixel-space prior to valid colours (Imagen, Saharia et al. 2022, section
+    /// 2.3). Latents are not clamped, nor is the direction of `csd`.
     pub threshold: bool,
-    /// How far the guided output of the network is brought back to the deviation of the conditional one (Lin et al. 2023,
-    /// φ), 0 to 1.
+    /// Guidance rescale φ, 0 to 1 (Lin et al. 2023). It brings the deviation of the guided output back
+    /// towards that of the conditional one. Not with `csd`.
     pub rescale: f64,
-    /// Push away from the other views' words, where that does not go against the own ones (Perp-Neg, Armandpour et al.
-    /// 2023); twice the evaluations.
+    /// Perp-Neg over the view words, with threestudio's weights (Armandpour et al. 2023). It doubles the
+    /// evaluations.
     pub perp_neg: bool,
-    /// The most that one number of a sample is pushed, the weight w(t) included; infinity leaves everything as it is
-    /// (threestudio's `grad_clip`; Pan et al. 2024). Where views disagree, a small bound asks for the median of what they
-    /// ask for and not for the mean: an edge, not fog.
+    /// Bound of each value of the gradient, w(t) included; `inf` for none (threestudio's `grad_clip`). A
+    /// small bound favours the median of what views ask for over their mean: an edge, not fog.
     pub clip: Scheduled,
     /// The part of the run over which scheduled values move from start to end: the guidance scale, `clip`
     /// and the weights under `[losses]`.

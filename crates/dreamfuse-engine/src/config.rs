@@ -2,9 +2,10 @@
 
 use crate::EngineError;
 use crate::device::DEVICES;
+use crate::prior_source::{PriorSource, absolute};
 use crate::regularizers::LossWeights;
 use dreamfuse_core::{CameraRange, LightRange, Scheduled};
-use dreamfuse_diffusion::{LoraSource, Precision};
+use dreamfuse_diffusion::{Additions, LoraSource, Precision};
 use dreamfuse_distill::{GuidanceConfig, TimeSchedule};
 use dreamfuse_scene::SceneConfig;
 use serde::{Deserialize, Serialize};
@@ -14,42 +15,50 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RunConfig {
+    /// What to make.
     pub prompt: String,
-    /// Takes the empty text's place in guidance.
+    /// What images should not show. It takes the empty text's place in guidance.
     pub negative_prompt: String,
+    /// Names all random numbers of the run.
     pub seed: u64,
+    /// Steps of optimization.
     pub steps: u64,
-    /// One of [`DEVICES`].
+    /// Where to compute; `dreamfuse doctor` lists the devices.
     pub device: String,
-    /// What the prior computes with; the scene is f32.
+    /// Dtype of the prior: `f32`, `f16` or `bf16`. The scene is f32.
     pub precision: Precision,
     /// `embedded`, a folder in the diffusers layout, or a single safetensors file.
-    pub prior: String,
-    /// Adaptations that are merged into the prior, `FILE:SCALE` each.
+    pub prior: PriorSource,
+    /// LoRAs that are merged into the prior, `FILE:SCALE` each.
     pub loras: Vec<LoraSource>,
-    /// A pack of texts that `dreamfuse prior embed` made, in the place of the prior's text encoder.
+    /// A pack of encoded texts that `dreamfuse prior embed` made. It replaces the prior's text encoder.
     pub texts: Option<PathBuf>,
     /// Views of a step.
     pub views: usize,
-    /// Side of a view in pixels; as the prior's images, 64 at most, if it is not said.
+    /// Side of a rendered view in pixels. By default that of the prior's images, at most 64.
     pub render_size: Option<usize>,
-    /// In diffusers' convention; the paper's ω is one less. `[start, end]` moves as `guidance.ramp` says.
+    /// Scale of classifier-free guidance in diffusers' convention; the paper's ω is one less.
+    /// `[start, end]` moves as `guidance.ramp` says.
     pub guidance_scale: Scheduled,
-    /// Tell the camera to a prior that takes one.
+    /// Condition the prior on the camera, if it takes one.
     pub camera_aware: bool,
-    /// Add "front view", "side view", "back view" or "overhead view" to the prompt.
+    /// Append "front view", "side view", "back view" or "overhead view" to the prompt.
     pub view_prompts: bool,
-    /// Learning rates of the hash table and of the network; both fall over the second half of the run.
+    /// Learning rate of the hash table. It falls to a twentieth over the second half of the run.
     pub table_rate: f32,
+    /// Learning rate of the network, which falls likewise.
     pub mlp_rate: f32,
-    /// Part of the run that shows albedo only; then views are lit with this probability, and half of the
-    /// lit ones are textureless.
+    /// Part of the run at its start that shows albedo only.
     pub albedo_only: f64,
+    /// Probability that a view is lit afterwards.
     pub lit: f64,
+    /// Probability that a lit view is textureless.
     pub textureless: f64,
     /// Steps from one update of the occupancy grid to the next.
     pub occupancy_every: u64,
+    /// Steps from one checkpoint to the next.
     pub checkpoint_every: u64,
+    /// Steps from one preview to the next.
     pub preview_every: u64,
     /// Cells along a side of the grid that the mesh is cut from.
     pub mesh_cells: usize,
@@ -70,7 +79,7 @@ impl Default for RunConfig {
             steps: 800,
             device: "cpu".into(),
             precision: Precision::F32,
-            prior: EMBEDDED.into(),
+            prior: PriorSource::Embedded,
             loras: Vec::new(),
             texts: None,
             views: 4,
@@ -100,9 +109,6 @@ impl Default for RunConfig {
 /// Side of the smallest view that is worth anything.
 const LEAST_IMAGE: usize = 8;
 
-/// The name of the prior that is built into the binary.
-pub const EMBEDDED: &str = "embedded";
-
 impl RunConfig {
     /// Reads a TOML file; what it leaves out has its default.
     ///
@@ -117,12 +123,17 @@ impl RunConfig {
         toml::from_str(&text).map_err(|e| bad(e.message().replace('\n', " ")))
     }
 
+    /// What is added to the prior.
+    pub fn additions(&self) -> Additions<'_> {
+        Additions {
+            loras: &self.loras,
+            texts: self.texts.as_deref(),
+        }
+    }
+
     /// Names the prior's files so that a run that goes on from another folder finds them.
     pub fn name_files_absolutely(&mut self) {
-        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        if self.prior != EMBEDDED {
-            self.prior = absolute(Path::new(&self.prior)).display().to_string();
-        }
+        self.prior = self.prior.absolute();
         if let Some(texts) = &mut self.texts {
             *texts = absolute(texts);
         }
@@ -243,14 +254,14 @@ mod tests {
             scale: 0.5,
         };
         let mut config = RunConfig {
-            prior: "models/a".into(),
+            prior: PriorSource::Path("models/a".into()),
             loras: vec![lora],
             texts: Some("c".into()),
             ..RunConfig::default()
         };
         config.name_files_absolutely();
         let here = std::env::current_dir().unwrap();
-        assert_eq!(Path::new(&config.prior), here.join("models/a"));
+        assert_eq!(config.prior, PriorSource::Path(here.join("models/a")));
         assert_eq!(config.loras[0].path, here.join("b.safetensors"));
         assert_eq!(config.texts, Some(here.join("c")));
         let mut embedded = RunConfig::default();

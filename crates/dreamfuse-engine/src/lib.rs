@@ -11,20 +11,22 @@ mod guard;
 mod health;
 mod optimizer;
 mod preset;
+mod prior_source;
 mod regularizers;
 mod run;
 mod session;
 mod snapshot;
 
-pub use config::{EMBEDDED, RunConfig};
+pub use config::RunConfig;
 pub use device::{DEVICES, device};
 pub use event::{Event, Report};
 pub use export::{Cut, ExportOptions, export_mesh, preview_sheet, save_images};
 pub use folder::RunFolder;
 pub use health::{Diagnosis, SceneStats, ViewClassifier};
+pub use prior_source::{PriorSource, load_prior};
 pub use regularizers::LossWeights;
 pub use run::Run;
-pub use session::{Outcome, export, load_prior, named_prior, optimize};
+pub use session::{Outcome, export, optimize};
 pub use snapshot::Snapshot;
 
 use dreamfuse_core::files::FileError;

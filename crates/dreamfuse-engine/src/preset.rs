@@ -19,38 +19,76 @@ const PRESETS: [(&str, &str); 3] = [
 ];
 
 impl RunConfig {
-    /// The defaults, under a preset, under a TOML file.
+    /// The defaults, under a preset, under a TOML file, under `KEY=VALUE` pairs.
     ///
     /// # Errors
-    /// When there is no such preset, or as [`RunConfig::load`].
-    pub fn layered(preset: Option<&str>, file: Option<&Path>) -> Result<Self, EngineError> {
-        let Some(name) = preset else {
-            return file.map_or_else(|| Ok(Self::default()), Self::load);
-        };
-        let Some((_, text)) = PRESETS.iter().find(|(known, _)| *known == name) else {
-            let known = PRESETS.map(|(name, _)| name).join(", ");
-            return Err(EngineError::Config(format!(
-                "there is no preset {name:?}; there are {known}"
-            )));
-        };
-        let mut keys: Table = toml::from_str(text).expect("presets are TOML");
-        let Some(path) = file else {
-            return Ok(keys.try_into().expect("presets fit"));
-        };
-        // First by itself, for messages that name the file.
-        Self::load(path)?;
-        let bad = |reason: String| EngineError::ConfigFile {
-            path: path.to_owned(),
-            reason,
-        };
-        let text = std::fs::read_to_string(path).map_err(|e| bad(e.to_string()))?;
-        merge(
-            &mut keys,
-            toml::from_str(&text).map_err(|e| bad(e.message().to_owned()))?,
-        );
-        keys.try_into()
-            .map_err(|e: toml::de::Error| bad(e.message().replace('\n', " ")))
+    /// When there is no such preset, key or value, or as [`RunConfig::load`].
+    pub fn layered(
+        preset: Option<&str>,
+        file: Option<&Path>,
+        pairs: &[String],
+    ) -> Result<Self, EngineError> {
+        let mut keys = preset.map_or_else(|| Ok(Table::new()), named)?;
+        if let Some(path) = file {
+            // First by itself, for messages that name the file.
+            Self::load(path)?;
+            merge(&mut keys, read_table(path)?);
+        }
+        for pair in pairs {
+            merge(&mut keys, parse_pair(pair)?);
+            let fits: Result<Self, _> = keys.clone().try_into();
+            if let Err(error) = fits {
+                let reason = error.message().replace('\n', " ");
+                return Err(EngineError::Config(format!("--set {pair}: {reason}")));
+            }
+        }
+        Ok(keys.try_into().expect("each layer fits"))
     }
+}
+
+/// The keys of a preset.
+fn named(name: &str) -> Result<Table, EngineError> {
+    let found = PRESETS.iter().find(|(known, _)| *known == name);
+    let Some((_, text)) = found else {
+        let known = PRESETS.map(|(name, _)| name).join(", ");
+        return Err(EngineError::Config(format!(
+            "there is no preset {name:?}; there are {known}"
+        )));
+    };
+    Ok(toml::from_str(text).expect("presets are TOML"))
+}
+
+fn read_table(path: &Path) -> Result<Table, EngineError> {
+    let bad = |reason: String| EngineError::ConfigFile {
+        path: path.to_owned(),
+        reason,
+    };
+    let text = std::fs::read_to_string(path).map_err(|e| bad(e.to_string()))?;
+    toml::from_str(&text).map_err(|e| bad(e.message().to_owned()))
+}
+
+/// `scene.finest=96` as the tables that it stands for. A value that is not TOML is a string.
+fn parse_pair(pair: &str) -> Result<Table, EngineError> {
+    let bad = || EngineError::Config(format!("expected KEY=VALUE, got --set {pair}"));
+    let (key, value) = pair.split_once('=').ok_or_else(bad)?;
+    let parsed: Result<Table, _> = toml::from_str(&format!("value = {value}"));
+    let value = parsed.ok().and_then(|mut table| table.remove("value"));
+    let mut value = value.unwrap_or_else(|| {
+        let (_, text) = pair.split_once('=').expect("it was found above");
+        Value::String(text.to_owned())
+    });
+    let mut table = Table::new();
+    let mut parts = key.split('.').rev();
+    let last = parts
+        .next()
+        .filter(|last| !last.is_empty())
+        .ok_or_else(bad)?;
+    table.insert(last.trim().to_owned(), value);
+    for part in parts {
+        value = Value::Table(std::mem::take(&mut table));
+        table.insert(part.trim().to_owned(), value);
+    }
+    Ok(table)
 }
 
 /// What `over` says wins; tables are gone through key by key.
@@ -72,7 +110,7 @@ mod tests {
     #[test]
     fn crisp_is_the_defaults_with_stronger_guidance_and_penalties() {
         let (crisp, usual) = (
-            RunConfig::layered(Some("crisp"), None).unwrap(),
+            RunConfig::layered(Some("crisp"), None, &[]).unwrap(),
             RunConfig::default(),
         );
         assert!(
@@ -96,7 +134,7 @@ mod tests {
             ("dreamfusion-sd", 101.0, 45.0),
             ("dreamfusion-if", 21.0, 90.0),
         ] {
-            let preset = RunConfig::layered(Some(name), None).unwrap();
+            let preset = RunConfig::layered(Some(name), None, &[]).unwrap();
             assert_eq!(
                 (
                     preset.steps,
@@ -114,14 +152,14 @@ mod tests {
             }
             .check()
             .unwrap();
-            let mine = RunConfig::layered(Some(name), Some(&file)).unwrap();
+            let mine = RunConfig::layered(Some(name), Some(&file), &[]).unwrap();
             assert_eq!(
                 (mine.steps, mine.cameras.roll, mine.cameras.look_at),
                 (7, 0.0, preset.cameras.look_at)
             );
             assert_eq!(mine.scene, preset.scene);
         }
-        let error = RunConfig::layered(Some("magic3d"), None)
+        let error = RunConfig::layered(Some("magic3d"), None, &[])
             .unwrap_err()
             .to_string();
         assert!(
@@ -129,12 +167,46 @@ mod tests {
             "{error}"
         );
         std::fs::write(&file, "stepz = 7").unwrap();
-        let error = RunConfig::layered(Some("dreamfusion-if"), Some(&file))
+        let error = RunConfig::layered(Some("dreamfusion-if"), Some(&file), &[])
             .unwrap_err()
             .to_string();
         assert!(
             error.contains("mine.toml") && error.contains("stepz"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn pairs_reach_every_key_and_win_over_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("mine.toml");
+        std::fs::write(&file, "steps = 7\n[scene]\nfinest = 32").unwrap();
+        let set = |pairs: &[&str]| {
+            let pairs: Vec<String> = pairs.iter().map(ToString::to_string).collect();
+            RunConfig::layered(Some("crisp"), Some(&file), &pairs)
+        };
+        let config = set(&[
+            "scene.finest=96",
+            "losses.opacity=[0.001, 0.0]",
+            "guidance.clip=inf",
+            "guidance_scale=7",
+            "prompt=a red car",
+        ])
+        .unwrap();
+        assert_eq!((config.steps, config.scene.finest), (7, 96));
+        assert_eq!(config.prompt, "a red car");
+        let ends = [config.losses.opacity.start, config.losses.opacity.end];
+        assert_eq!(ends, [0.001, 0.0]);
+        assert!(config.guidance.clip.all(f64::is_infinite));
+        assert!((config.guidance_scale.end - 7.0).abs() < 1e-12);
+        for (pair, part) in [
+            ("scene.fines=96", "fines"),
+            ("steps", "KEY=VALUE"),
+            ("=3", "KEY=VALUE"),
+            ("steps=many", "steps=many"),
+        ] {
+            let error = set(&[pair]).unwrap_err().to_string();
+            assert!(error.contains(part) && !error.contains('\n'), "{error}");
+        }
     }
 }

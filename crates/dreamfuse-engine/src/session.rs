@@ -1,7 +1,6 @@
 //! A run from its start, or from where it was left, to its end.
 
-use crate::config::{EMBEDDED, RunConfig};
-use crate::device::device;
+use crate::config::RunConfig;
 use crate::event::{Event, Report};
 use crate::export::{ExportOptions, export_mesh, preview_sheet, save_images};
 use crate::folder::RunFolder;
@@ -10,11 +9,8 @@ use crate::health::Diagnosis;
 use crate::run::Run;
 use crate::snapshot::Snapshot;
 use crate::{EngineError, checkpoint};
-use burn::tensor::Device;
-use dreamfuse_diffusion::{Additions, Pipeline, embedded};
 use dreamfuse_mesh::Format;
 use dreamfuse_prior::Prior;
-use std::path::Path;
 use std::time::Instant;
 
 /// How a session ended.
@@ -27,35 +23,6 @@ pub enum Outcome {
 
 /// Steps from one line in `events.jsonl` to the next.
 const LOG_EVERY: u64 = 10;
-
-/// Loads the prior that a configuration names.
-///
-/// # Errors
-/// When its files are missing or damaged.
-pub fn load_prior(config: &RunConfig) -> Result<Pipeline, EngineError> {
-    let device = device(&config.device, config.precision)?;
-    let additions = Additions {
-        loras: &config.loras,
-        texts: config.texts.as_deref(),
-    };
-    let prior = named_prior(&config.prior, &additions, &device)?;
-    Ok(prior.with_precision(config.precision))
-}
-
-/// The built-in prior, or the one of a folder or file.
-///
-/// # Errors
-/// When its files are missing or damaged, or what is added does not fit.
-pub fn named_prior(
-    name: &str,
-    additions: &Additions,
-    device: &Device,
-) -> Result<Pipeline, EngineError> {
-    Ok(match name {
-        EMBEDDED => embedded::load_with(additions, device)?,
-        path => Pipeline::load_with(Path::new(path), additions, device)?,
-    })
-}
 
 impl Run {
     /// The run as its folder's newest whole checkpoint left it.

@@ -23,6 +23,7 @@ pub struct SceneConfig {
     pub density_scale: f32,
     /// Raw density of the initial blob at the origin: `blob · (1 − |x| / blob_radius)`.
     pub blob: f32,
+    /// Radius of the initial blob.
     pub blob_radius: f32,
     /// Cells along a side of the occupancy grid.
     pub occupancy_cells: usize,

@@ -1,6 +1,6 @@
 //! What a training run is made of: `configs/*.toml`.
 
-use dreamfuse_core::{Camera, CameraRange, LightRange};
+use dreamfuse_core::{Camera, CameraRange, LightRange, Told};
 use dreamfuse_diffusion::clip_text::{Activation, ClipTextConfig};
 use dreamfuse_diffusion::unet::{Nonlinearity, PerLevel, TimeScaleShift, UNetConfig};
 use dreamfuse_prior::ScheduleConfig;
@@ -36,6 +36,13 @@ pub struct TrainConfig {
     pub drop_text: f64,
     /// Probability that the camera is not told.
     pub drop_camera: f64,
+    /// Whether the network is told all that the renderer knows of an image ([`Told`]), not the camera alone.
+    #[serde(default)]
+    pub told: bool,
+    /// Probability of each group beside the camera (shading, light, background, canonical bit) that it is
+    /// not told.
+    #[serde(default)]
+    pub drop_told: f64,
     /// Probability that the caption names the view.
     pub view_words: f64,
     /// Shares of albedo and of textureless images; the rest is lit.
@@ -73,6 +80,7 @@ impl TrainConfig {
             ("canonical", self.canonical),
             ("drop_text", self.drop_text),
             ("drop_camera", self.drop_camera),
+            ("drop_told", self.drop_told),
             ("view_words", self.view_words),
             ("albedo", self.albedo),
             ("textureless", self.textureless),
@@ -167,11 +175,20 @@ impl TrainConfig {
             use_linear_projection: false,
             resnet_time_scale_shift: TimeScaleShift::ScaleShift,
             class_embed_type: Some("projection".into()),
-            projection_class_embeddings_input_dim: Some(Camera::CONDITIONING),
+            projection_class_embeddings_input_dim: Some(self.conditioning_width()),
             transformer_layers_per_block: PerLevel::Same(1),
             addition_embed_type: Some("text".into()),
             addition_time_embed_dim: None,
             addition_embed_type_num_heads: self.heads,
+        }
+    }
+
+    /// Values that the network is told of an image.
+    pub fn conditioning_width(&self) -> usize {
+        if self.told {
+            Told::CONDITIONING
+        } else {
+            Camera::CONDITIONING
         }
     }
 

@@ -1,7 +1,7 @@
 //! Batches of images with captions and cameras, drawn on all cores as they are needed.
 
 use crate::config::TrainConfig;
-use dreamfuse_core::{Camera, Purpose, Shading, ViewWord, random_background, stream};
+use dreamfuse_core::{Camera, Purpose, Shading, Told, ViewWord, random_background, stream};
 use dreamfuse_diffusion::Tokenizer;
 use dreamfuse_toybox::{CaptionSampler, Look, Scene, render};
 use rand::{Rng, RngExt};
@@ -18,8 +18,8 @@ pub(crate) struct Batch {
     pub timesteps: Vec<usize>,
     /// `[batch, tokens]`.
     pub ids: Vec<i64>,
-    /// `[batch, 9]`, zeros where the camera is not told.
-    pub cameras: Vec<f32>,
+    /// `[batch, width]`: cameras, or all that is told; zeros where something is not.
+    pub told: Vec<f32>,
 }
 
 impl Batch {
@@ -40,7 +40,7 @@ impl Batch {
                 noise: rows(&self.noise),
                 timesteps: self.timesteps[first..last].to_vec(),
                 ids: self.ids[first * tokens..last * tokens].to_vec(),
-                cameras: rows(&self.cameras),
+                told: rows(&self.told),
             }
         };
         (0..self.len()).step_by(count).map(part).collect()
@@ -51,7 +51,7 @@ struct Example {
     clean: Vec<f32>,
     noise: Vec<f32>,
     ids: Vec<i64>,
-    camera: [f32; Camera::CONDITIONING],
+    told: Vec<f32>,
 }
 
 /// The batch of step `step`: the same for the same configuration and seed.
@@ -87,7 +87,10 @@ pub(crate) fn draw(
             .iter()
             .flat_map(|e| e.ids.iter().copied())
             .collect(),
-        cameras: examples.iter().flat_map(|e| e.camera).collect(),
+        told: examples
+            .iter()
+            .flat_map(|e| e.told.iter().copied())
+            .collect(),
     }
 }
 
@@ -118,19 +121,41 @@ fn example(
     if rng.random_bool(config.drop_text) {
         text.clear();
     }
-    let is_told = !rng.random_bool(config.drop_camera);
+    let told = told(config, &camera, &look, is_canonical, &mut rng);
     Example {
         clean: planes.iter().map(|v| 2.0 * v - 1.0).collect(),
         noise: rng.sample_iter(StandardNormal).take(planes.len()).collect(),
         ids: tokenizer
             .encode(&text)
             .expect("captions of the grammar fit"),
-        camera: if is_told {
-            camera.conditioning()
-        } else {
-            [0.0; Camera::CONDITIONING]
-        },
+        told,
     }
+}
+
+/// What the network is told of an image: groups are left out at random, so that it can do without each.
+fn told(
+    config: &TrainConfig,
+    camera: &Camera,
+    look: &Look,
+    is_canonical: bool,
+    rng: &mut impl Rng,
+) -> Vec<f32> {
+    let camera = (!rng.random_bool(config.drop_camera)).then_some(*camera);
+    if !config.told {
+        let unknown = [0.0; Camera::CONDITIONING];
+        return camera
+            .map_or(unknown, |camera| camera.conditioning())
+            .to_vec();
+    }
+    let mut is_known = || !rng.random_bool(config.drop_told);
+    let told = Told {
+        camera,
+        shading: is_known().then_some(look.shading),
+        light: is_known().then_some(look.light),
+        background: is_known().then_some(look.background),
+        canonical: is_known().then_some(is_canonical),
+    };
+    told.conditioning().to_vec()
 }
 
 fn look(config: &TrainConfig, camera: &Camera, rng: &mut impl Rng) -> Look {

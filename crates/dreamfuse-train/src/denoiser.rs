@@ -3,7 +3,6 @@
 use crate::data::Batch;
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use dreamfuse_core::Camera;
 use dreamfuse_diffusion::clip_text::ClipTextModel;
 use dreamfuse_diffusion::unet::UNet;
 use dreamfuse_prior::NoiseSchedule;
@@ -37,16 +36,15 @@ impl Denoiser {
             TensorData::new(batch.ids.clone(), [count, tokens]),
             device,
         );
-        let camera = Tensor::<2>::from_data(
-            TensorData::new(batch.cameras.clone(), [count, Camera::CONDITIONING]),
-            device,
-        );
+        let width = batch.told.len() / count;
+        let told = TensorData::new(batch.told.clone(), [count, width]);
+        let told = Tensor::<2>::from_data(told, device);
         let noisy = schedule.add_noise(clean.clone(), noise.clone(), &batch.timesteps);
         let target = schedule.target(clean, noise, &batch.timesteps);
         let text = self.unet.read(&self.text_encoder.forward(ids));
         let output = self
             .unet
-            .forward(noisy, &batch.timesteps, &text, Some(camera));
+            .forward(noisy, &batch.timesteps, &text, Some(told));
         (output - target).powi_scalar(2).mean()
     }
 }

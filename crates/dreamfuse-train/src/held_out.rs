@@ -5,7 +5,6 @@ use crate::config::TrainConfig;
 use crate::data::{Batch, draw};
 use crate::denoiser::Denoiser;
 use burn::tensor::Device;
-use dreamfuse_core::Camera;
 use dreamfuse_diffusion::Tokenizer;
 use dreamfuse_prior::NoiseSchedule;
 use dreamfuse_toybox::CaptionSampler;
@@ -40,6 +39,7 @@ pub(crate) fn batch(config: &TrainConfig, tokenizer: &Tokenizer) -> Batch {
         batch: IMAGES,
         drop_text: 0.0,
         drop_camera: 0.0,
+        drop_told: 0.0,
         ..config.clone()
     };
     draw(&config, &captions, tokenizer, 1, 0)
@@ -64,7 +64,8 @@ pub(crate) fn measure(
     batch.ids.rotate_right(tokens);
     let other_caption = loss(&batch);
     batch.ids.rotate_left(tokens);
-    for camera in batch.cameras.chunks_exact_mut(Camera::CONDITIONING) {
+    let width = batch.told.len() / batch.len();
+    for camera in batch.told.chunks_exact_mut(width) {
         (camera[1], camera[2]) = (-camera[2], camera[1]);
     }
     HeldOut {

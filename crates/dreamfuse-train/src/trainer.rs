@@ -8,7 +8,7 @@ use crate::optimizer::{self, Slot, Step, parameters, with_parameters};
 use crate::{folder, state};
 use burn::module::Module;
 use burn::tensor::Device;
-use dreamfuse_core::Camera;
+use dreamfuse_core::Told;
 use dreamfuse_core::files::FileError;
 use dreamfuse_diffusion::clip_text::ClipTextModel;
 use dreamfuse_diffusion::pipeline::UNET_WEIGHTS;
@@ -58,9 +58,16 @@ const SHARD: usize = 8;
 /// less than f16 has. A power of two, so that dividing by it again changes nothing.
 const LOSS_SCALE: f32 = 1024.0;
 
-/// How strongly each number of [`Camera::conditioning`] enters at first. The directions have to be heard from the
+/// How strongly each value of [`Told::conditioning`], which begins with the camera's, enters at first. The directions have to be heard from the
 /// start: with the usual weights the distance, always near 3, drowns them, and training learns to do without.
-const CAMERA_GAINS: [f32; Camera::CONDITIONING] = [0.3, 1.5, 1.5, 1.5, 0.2, 0.2, 1.0, 1.0, 0.3];
+const TOLD_GAINS: [f32; Told::CONDITIONING] = [
+    0.3, 1.5, 1.5, 1.5, 0.2, 0.2, 1.0, 1.0, 0.3, // camera
+    0.7, 0.7, 0.7, // shading
+    0.7, 0.7, 0.7, 1.0, // light
+    2.0, 2.0, 2.0, // background
+    2.0, 2.0, 2.0, // aim and roll
+    0.3, // canonical
+];
 
 static INITIALIZING: Mutex<()> = Mutex::new(());
 
@@ -97,7 +104,8 @@ impl Trainer {
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         device.seed(config.seed);
         let model = Denoiser {
-            unet: UNet::new(&config.unet(), &device).with_class_gains(&CAMERA_GAINS, &device),
+            unet: UNet::new(&config.unet(), &device)
+                .with_class_gains(&TOLD_GAINS[..config.conditioning_width()], &device),
             text_encoder: ClipTextModel::new(&config.text_encoder(files.vocab_size), &device),
         };
         let slots = optimizer::slots(&model);

@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use dreamfuse_core::Scheduled;
 use dreamfuse_diffusion::{LoraSource, Precision};
+use dreamfuse_engine::PriorSource;
 use std::path::PathBuf;
 
 /// Text to 3D by score distillation: a prompt in, a mesh out.
@@ -32,7 +33,7 @@ pub struct Cli {
 #[derive(Subcommand)]
 pub enum Command {
     /// Say what memory, disk and time a run would take.
-    Plan(RunArgs),
+    Plan(Box<RunArgs>),
     /// Go on with a run where its last checkpoint left it.
     Resume(ResumeArgs),
     /// Write the mesh of a run and its images again, from its last checkpoint.
@@ -80,7 +81,7 @@ pub struct RunArgs {
     /// `embedded`, a folder in the diffusers layout, a single safetensors file, or a model of the Hugging Face hub as
     /// OWNER/NAME[@REVISION] [default: embedded].
     #[arg(long, value_name = "PRIOR")]
-    pub prior: Option<String>,
+    pub prior: Option<PriorSource>,
     /// An adaptation to merge into the prior, with its strength; may be given again.
     #[arg(long = "lora", value_name = "FILE:SCALE")]
     pub loras: Vec<LoraSource>,
@@ -103,9 +104,12 @@ pub struct RunArgs {
     /// Diffusion and dreamfusion-if for DeepFloyd IF.
     #[arg(long, value_name = "NAME")]
     pub preset: Option<String>,
-    /// A TOML file with any of the keys of a run's config.toml; flags win over it.
+    /// A TOML file with any of the keys of a run's config.toml; --set and the other flags win over it.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Any key of a run's config.toml, as in scene.finest=96; may be given again.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
 }
 
 #[derive(Args)]
@@ -158,7 +162,7 @@ pub struct EmbedArgs {
     /// `embedded`, a folder in the diffusers layout, a single safetensors file, or a model of the Hugging Face hub as
     /// OWNER/NAME[@REVISION].
     #[arg(long, value_name = "PRIOR")]
-    pub prior: String,
+    pub prior: PriorSource,
     /// An adaptation to merge into the text encoder, with its strength; may be given again.
     #[arg(long = "lora", value_name = "FILE:SCALE")]
     pub loras: Vec<LoraSource>,
@@ -176,7 +180,7 @@ pub struct PriorArgs {
     /// `embedded`, a folder in the diffusers layout, a single safetensors file, or a model of the Hugging Face hub as
     /// OWNER/NAME[@REVISION].
     #[arg(long, value_name = "PRIOR", default_value = "embedded")]
-    pub prior: String,
+    pub prior: PriorSource,
     /// An adaptation to merge into the prior, with its strength; may be given again.
     #[arg(long = "lora", value_name = "FILE:SCALE")]
     pub loras: Vec<LoraSource>,

@@ -5,7 +5,7 @@ use crate::cli::{AblationArgs, BenchArgs, StudyName, ToyBenchArgs};
 use crate::interrupt;
 use dreamfuse_core::files::{create_folder, write_atomically};
 use dreamfuse_distill::Method;
-use dreamfuse_engine::{RunConfig, load_prior};
+use dreamfuse_engine::{PriorSource, RunConfig, load_prior};
 use dreamfuse_eval::{
     Bench, Controls, GroundTruthPrior, Report, Study, ablation_table, daily_prompts, table,
 };
@@ -41,7 +41,7 @@ fn asking_the_truth(config: RunConfig) -> anyhow::Result<RunConfig> {
         "--truth wants camera_aware = true and guidance.method = \"sds\""
     );
     Ok(RunConfig {
-        prior: "the truth".into(),
+        prior: PriorSource::Truth,
         lit: 0.0,
         ..config
     })

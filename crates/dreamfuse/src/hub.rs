@@ -4,25 +4,25 @@ use crate::progress;
 use anyhow::Context;
 use burn::tensor::Device;
 use dreamfuse_diffusion::{Additions, LoraSource, Pipeline};
-use dreamfuse_engine::named_prior;
+use dreamfuse_engine::PriorSource;
 use dreamfuse_hub::{Hub, ModelId};
-use std::path::Path;
 
-/// The prior of that name on the CPU, downloaded if need be, with adaptations merged into it.
-pub fn load(name: &str, loras: &[LoraSource]) -> anyhow::Result<Pipeline> {
-    Ok(named_prior(
-        &locate(name)?,
-        &Additions { loras, texts: None },
-        &Device::flex(),
-    )?)
+/// A prior on the CPU, downloaded if need be, with adaptations merged into it.
+pub fn load(source: &PriorSource, loras: &[LoraSource]) -> anyhow::Result<Pipeline> {
+    let additions = Additions { loras, texts: None };
+    Ok(locate(source)?.load(&additions, &Device::flex())?)
 }
 
-/// Where the prior called `name` lies: a model of the hub is downloaded unless it is in the cache; whatever exists here
+/// Where a prior lies: a model of the hub is downloaded unless it is in the cache; whatever exists here
 /// under that name comes first.
-pub fn locate(name: &str) -> anyhow::Result<String> {
-    let id = match ModelId::parse(name) {
-        Some(id) if !Path::new(name).exists() => id,
-        _ => return Ok(name.to_owned()),
+pub fn locate(source: &PriorSource) -> anyhow::Result<PriorSource> {
+    let PriorSource::Path(path) = source else {
+        return Ok(source.clone());
+    };
+    let name = path.to_string_lossy();
+    let id = match ModelId::parse(&name) {
+        Some(id) if !path.exists() => id,
+        _ => return Ok(source.clone()),
     };
     let mut bar = None;
     let folder = Hub::from_environment().snapshot(&id, &mut |now| {
@@ -36,5 +36,5 @@ pub fn locate(name: &str) -> anyhow::Result<String> {
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
-    Ok(folder.display().to_string())
+    Ok(PriorSource::Path(folder))
 }

@@ -20,6 +20,12 @@ pub fn start(args: &RunArgs) -> anyhow::Result<ExitCode> {
             args.words[0]
         );
     }
+    if let [first, second, ..] = &args.words[..] {
+        bail!(
+            "expected the prompt as one argument, got {first:?} and {second:?}; hint: dreamfuse {:?}",
+            args.words.join(" ")
+        );
+    }
     let mut config = configure(args)?;
     config.check()?;
     if let Some(out) = &args.out {
@@ -46,7 +52,7 @@ pub fn locate_prior(config: &mut RunConfig) -> anyhow::Result<()> {
 
 /// File, then flags.
 pub fn configure(args: &RunArgs) -> anyhow::Result<RunConfig> {
-    let mut config = RunConfig::layered(args.preset.as_deref(), args.config.as_deref())?;
+    let mut config = RunConfig::layered(args.preset.as_deref(), args.config.as_deref(), &args.set)?;
     let prompt = args
         .prompt
         .clone()

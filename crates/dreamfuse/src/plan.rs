@@ -4,15 +4,14 @@ use crate::cli::RunArgs;
 use crate::optimize::{configure, locate_prior};
 use crate::usage::peak_mib;
 use burn::tensor::{DType, Device, Tensor};
-use dreamfuse_diffusion::pipeline::{Cost, Work, open};
-use dreamfuse_diffusion::{Additions, Precision, embedded};
-use dreamfuse_engine::{EMBEDDED, Run};
+use dreamfuse_diffusion::Precision;
+use dreamfuse_diffusion::pipeline::{Cost, Work};
+use dreamfuse_engine::Run;
 use dreamfuse_kernels::conv2d;
 use dreamfuse_kernels::conv2d::Settings;
 use dreamfuse_prior::{
     Batch, Conditioning, Encoded, NoiseSchedule, Prior, PriorSpec, ScheduleConfig,
 };
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -120,14 +119,7 @@ pub fn plan(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let mut config = configure(args)?;
     config.check()?;
     locate_prior(&mut config)?;
-    let additions = Additions {
-        loras: &config.loras,
-        texts: config.texts.as_deref(),
-    };
-    let cost = match config.prior.as_str() {
-        EMBEDDED => embedded::cost(&additions)?,
-        path => Cost::read(&*open(Path::new(path))?, &additions)?,
-    };
+    let cost = config.prior.cost(&config.additions())?;
     let stand_in = StandIn {
         cost: cost.clone(),
         schedule: NoiseSchedule::new(ScheduleConfig::default()),

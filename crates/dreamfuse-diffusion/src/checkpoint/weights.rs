@@ -246,6 +246,36 @@ impl Weights {
         self
     }
 
+    /// The matrix `name` with zeros behind its columns, until it has `columns` of them.
+    pub(crate) fn with_zero_columns(mut self, name: &str, columns: usize) -> Self {
+        for tensor in self.tensors.iter_mut().filter(|tensor| tensor.name == name) {
+            let &[rows, before] = tensor.shape.as_slice() else {
+                continue;
+            };
+            if before >= columns {
+                continue;
+            }
+            let (size, source) = (tensor.dtype.size(), tensor.clone());
+            *tensor = Packed::deferred(
+                name.to_owned(),
+                tensor.dtype,
+                vec![rows, columns],
+                None,
+                size * rows * columns,
+                move || {
+                    let bytes = source.to_bytes()?;
+                    let mut padded = Vec::with_capacity(size * rows * columns);
+                    for row in bytes.chunks_exact(size * before) {
+                        padded.extend_from_slice(row);
+                        padded.resize(padded.len() + size * (columns - before), 0);
+                    }
+                    Ok(Bytes::from_bytes_vec(padded))
+                },
+            );
+        }
+        self
+    }
+
     /// The matrix `name` under another name, its rows as columns.
     pub(crate) fn with_transposed(mut self, name: &str, new: &str) -> Self {
         for tensor in self.tensors.iter_mut().filter(|tensor| tensor.name == name) {

@@ -10,7 +10,7 @@ use crate::text::TextPack;
 use crate::tokenizer::{T5Tokenizer, Tokenizer, TokenizerTexts};
 use crate::unet::UNetConfig;
 use crate::vae::VaeConfig;
-use dreamfuse_core::Camera;
+use dreamfuse_core::{Camera, Told};
 use dreamfuse_prior::ScheduleConfig;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -259,10 +259,10 @@ impl Plan {
         };
         let labels = unet.camera_numbers();
         let (pooled, pooled_taken) = (text.pooled_width(), unet.pooled_width());
-        let known = if unet.num_views == 1 {
-            Camera::CONDITIONING
+        let known: &[usize] = if unet.num_views == 1 {
+            &[Camera::CONDITIONING, Told::CONDITIONING]
         } else {
-            Camera::MATRIX
+            &[Camera::MATRIX]
         };
         let (width, taken) = (text.width(), unet.text_width());
         let (start, end) = (schedule.beta_start, schedule.beta_end);
@@ -270,10 +270,10 @@ impl Plan {
             () if channels != [wanted, predicted] => {
                 (UNET, format!("{channels:?} channels in and out are {what}"))
             }
-            () if labels.is_some_and(|labels| labels != known) => (
+            () if labels.is_some_and(|labels| !known.contains(&labels)) => (
                 UNET,
                 format!(
-                    "class labels of {} numbers are no cameras",
+                    "expected class labels of a camera ({known:?} values), got {} values",
                     labels.unwrap_or_default()
                 ),
             ),

@@ -1,0 +1,146 @@
+//! Where a run's prior comes from.
+
+use crate::EngineError;
+use crate::config::RunConfig;
+use crate::device::device;
+use dreamfuse_diffusion::pipeline::{Cost, open};
+use dreamfuse_diffusion::{Additions, CheckpointError, Pipeline, embedded};
+use serde::{Deserialize, Serialize};
+use std::convert::Infallible;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// A frozen prior by its name. A model of the Hugging Face Hub is a path by the time the engine sees
+/// it: the engine has no network.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum PriorSource {
+    /// The one that is built into the binary.
+    #[default]
+    Embedded,
+    /// A folder in the diffusers layout, or a single safetensors file.
+    Path(PathBuf),
+    /// The ground truth of a toybox sentence, for evaluation.
+    Truth,
+}
+
+const EMBEDDED: &str = "embedded";
+const TRUTH: &str = "truth";
+/// As version 0.1 wrote it.
+const EARLIER_TRUTH: &str = "the truth";
+
+impl PriorSource {
+    /// What its work costs, from its small files.
+    ///
+    /// # Errors
+    /// When its files are missing or damaged, or what is added does not fit.
+    pub fn cost(&self, additions: &Additions) -> Result<Cost, EngineError> {
+        Ok(match self {
+            Self::Embedded => embedded::cost(additions)?,
+            Self::Path(path) => Cost::read(&*open(path)?, additions)?,
+            Self::Truth => return Err(is_truth()),
+        })
+    }
+
+    /// Loads it for a device.
+    ///
+    /// # Errors
+    /// As [`PriorSource::cost`].
+    pub fn load(
+        &self,
+        additions: &Additions,
+        device: &burn::tensor::Device,
+    ) -> Result<Pipeline, EngineError> {
+        let loaded: Result<Pipeline, CheckpointError> = match self {
+            Self::Embedded => embedded::load_with(additions, device),
+            Self::Path(path) => Pipeline::load_with(path, additions, device),
+            Self::Truth => return Err(is_truth()),
+        };
+        Ok(loaded?)
+    }
+
+    /// The same with a path from the root, so that a run that goes on from another folder finds it.
+    #[must_use]
+    pub fn absolute(&self) -> Self {
+        match self {
+            Self::Path(path) => Self::Path(absolute(path)),
+            other => other.clone(),
+        }
+    }
+}
+
+/// The path from the root.
+pub(crate) fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+fn is_truth() -> EngineError {
+    let reason =
+        "prior = \"truth\" is for `dreamfuse eval toybench --truth`, which knows the scene";
+    EngineError::Config(reason.into())
+}
+
+/// Loads the prior of a configuration, with its additions, on its device.
+///
+/// # Errors
+/// When its files are missing or damaged.
+pub fn load_prior(config: &RunConfig) -> Result<Pipeline, EngineError> {
+    let device = device(&config.device, config.precision)?;
+    let prior = config.prior.load(&config.additions(), &device)?;
+    Ok(prior.with_precision(config.precision))
+}
+
+impl From<String> for PriorSource {
+    fn from(name: String) -> Self {
+        match name.as_str() {
+            EMBEDDED => Self::Embedded,
+            TRUTH | EARLIER_TRUTH => Self::Truth,
+            _ => Self::Path(name.into()),
+        }
+    }
+}
+
+impl FromStr for PriorSource {
+    type Err = Infallible;
+
+    fn from_str(name: &str) -> Result<Self, Infallible> {
+        Ok(name.to_owned().into())
+    }
+}
+
+impl From<PriorSource> for String {
+    fn from(source: PriorSource) -> Self {
+        source.to_string()
+    }
+}
+
+impl fmt::Display for PriorSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Embedded => f.write_str(EMBEDDED),
+            Self::Path(path) => write!(f, "{}", path.display()),
+            Self::Truth => f.write_str(TRUTH),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_read_back_and_the_truth_is_refused_outside_of_its_benchmark() {
+        for (name, source) in [
+            ("embedded", PriorSource::Embedded),
+            ("models/a", PriorSource::Path("models/a".into())),
+            ("truth", PriorSource::Truth),
+        ] {
+            assert_eq!(name.parse(), Ok(source.clone()));
+            assert_eq!(source.to_string(), name);
+        }
+        assert_eq!("the truth".parse(), Ok(PriorSource::Truth));
+        let error = PriorSource::Truth.cost(&Additions::default());
+        assert!(error.unwrap_err().to_string().contains("--truth"));
+    }
+}
