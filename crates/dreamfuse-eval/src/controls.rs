@@ -21,7 +21,7 @@ pub struct Controls {
     pub truth_pool: Option<f64>,
     /// For each prompt: the true silhouette filled with one colour, the mean of the true view.
     pub flat: Vec<Agreement>,
-    /// For each prompt: the truth blurred by [`BLUR`].
+    /// For each prompt: the truth blurred by `BLUR` pixels.
     pub blurred: Vec<Agreement>,
 }
 

@@ -6,7 +6,7 @@ use dreamfuse_mesh::{Mesh, MeshLook, draw_with_opacity};
 use dreamfuse_scene::ViewSettings;
 use dreamfuse_toybox::{Look, Scene, render};
 
-/// Views of a comparison: rings of [`RING`].
+/// Views of a comparison: rings of eight.
 pub const VIEWS: usize = RING * ELEVATIONS.len();
 /// Views of a ring, from the front around.
 pub(crate) const RING: usize = 8;

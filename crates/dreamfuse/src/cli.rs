@@ -79,7 +79,7 @@ pub struct RunArgs {
     #[arg(long)]
     pub precision: Option<Precision>,
     /// `embedded`, a folder in the diffusers layout, a single safetensors file, or a model of the Hugging Face hub as
-    /// OWNER/NAME[@REVISION] [default: embedded].
+    /// OWNER/NAME or OWNER/NAME@REVISION [default: embedded].
     #[arg(long, value_name = "PRIOR")]
     pub prior: Option<PriorSource>,
     /// An adaptation to merge into the prior, with its strength; may be given again.
@@ -160,7 +160,7 @@ pub struct EmbedArgs {
     #[arg(value_name = "PROMPTS")]
     pub prompts: PathBuf,
     /// `embedded`, a folder in the diffusers layout, a single safetensors file, or a model of the Hugging Face hub as
-    /// OWNER/NAME[@REVISION].
+    /// OWNER/NAME or OWNER/NAME@REVISION.
     #[arg(long, value_name = "PRIOR")]
     pub prior: PriorSource,
     /// An adaptation to merge into the text encoder, with its strength; may be given again.
@@ -178,7 +178,7 @@ pub struct EmbedArgs {
 #[derive(Args)]
 pub struct PriorArgs {
     /// `embedded`, a folder in the diffusers layout, a single safetensors file, or a model of the Hugging Face hub as
-    /// OWNER/NAME[@REVISION].
+    /// OWNER/NAME or OWNER/NAME@REVISION.
     #[arg(long, value_name = "PRIOR", default_value = "embedded")]
     pub prior: PriorSource,
     /// An adaptation to merge into the prior, with its strength; may be given again.
