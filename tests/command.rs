@@ -159,6 +159,11 @@ fn mistakes_in_the_arguments_get_one_line() {
             vec!["prior", "embed", text(&file), "--prior", "missing-prior"],
             "missing-prior",
         ),
+        (vec!["a samurai on a motorcycle"], "knows no thing"),
+        (vec!["一只松鼠"], "knows no thing"),
+        (vec!["plan", "..."], "knows no thing"),
+        (vec!["viewer", "corgi"], "hint: dreamfuse \"viewer corgi\""),
+        (vec!["a car", "--set", "scene.fines=3"], "fines"),
         (vec!["resme"], "looks like the command \"resume\""),
         (vec!["resume", "missing-run"], "missing-run is no run"),
         (vec!["a car", "--threads", "0"], "--threads 0"),
@@ -283,7 +288,7 @@ fn unknown_words_are_named_with_near_ones() {
     let folder = tempfile::tempdir().unwrap();
     let (config, out) = (small_config(folder.path()), folder.path().join("run"));
     let output = run(&[
-        "a squirel",
+        "a red squirel on a barrel",
         "--steps",
         "1",
         "--config",
@@ -426,4 +431,54 @@ fn a_benchmark_goes_on_where_it_was_left_and_shards_meet_in_one_folder() {
     // A run that lacks its score goes on.
     std::fs::remove_file(out.join("seed-0/a-squirrel/score.json")).unwrap();
     assert!(bench("1/6", "4").status.success());
+}
+
+/// Nobody reads what is printed, or there is no room for it.
+#[test]
+fn printing_never_ends_the_program() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, out) = (small_config(folder.path()), folder.path().join("run"));
+    let full = || {
+        std::fs::OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .unwrap()
+    };
+    let arguments = [
+        "a car",
+        "--steps",
+        "3",
+        "--config",
+        &config,
+        "--out",
+        text(&out),
+    ];
+    let status = common::dreamfuse(&arguments)
+        .stdout(full())
+        .stderr(full())
+        .status()
+        .unwrap();
+    assert!(status.success() && out.join("mesh.glb").exists());
+    let mut child = common::dreamfuse(&["doctor"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", complaint(&output));
+}
+
+#[test]
+fn a_folder_whose_name_is_not_utf8_holds_a_run() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    let config = small_config(folder.path());
+    let out = folder.path().join(std::ffi::OsStr::from_bytes(b"r\xffn"));
+    let output = common::dreamfuse(&["a car", "--steps", "3", "--config", &config, "--out"])
+        .arg(&out)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", complaint(&output));
+    assert!(out.join("mesh.glb").exists() && out.join("events.jsonl").exists());
 }

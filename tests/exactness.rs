@@ -127,3 +127,46 @@ fn a_killed_run_goes_on_from_its_last_checkpoint_to_the_same_mesh() {
     assert!(output.status.success(), "{}", complaint(&output));
     assert!(mesh(&whole) == mesh(&killed), "the meshes differ");
 }
+
+/// Sends signals after the first checkpoint appeared; the exit code.
+fn signalled(out: &Path, config: &str, signals: &[&str]) -> Option<i32> {
+    let mut child = dreamfuse(&arguments(out, config, "400"))
+        .stderr(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let start = Instant::now();
+    while !out.join("checkpoints/step-0000004.checkpoint").exists() {
+        assert!(
+            start.elapsed() < Duration::from_secs(120),
+            "no checkpoint appeared"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    for signal in signals {
+        let pid = child.id().to_string();
+        let sent = std::process::Command::new("kill")
+            .args([signal, pid.as_str()])
+            .status();
+        assert!(sent.unwrap().success());
+    }
+    child.wait().unwrap().code()
+}
+
+/// `timeout` and schedulers send SIGTERM more than once.
+#[test]
+fn a_burst_of_termination_saves_and_asks_to_be_run_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = small_config(folder.path());
+    for (name, signals, code) in [
+        ("twice", &["-TERM", "-TERM"][..], 75),
+        ("user", &["-USR1"], 75),
+        ("person", &["-INT", "-INT"], 130),
+    ] {
+        let out = folder.path().join(name);
+        assert_eq!(signalled(&out, &config, signals), Some(code), "{name}");
+        let output = run(&["resume", text(&out), "--steps", "100"]);
+        let resumed = complaint(&output);
+        assert!(output.status.success(), "{name}: {resumed}");
+    }
+}

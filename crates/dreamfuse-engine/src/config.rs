@@ -120,7 +120,7 @@ impl RunConfig {
             reason,
         };
         let text = std::fs::read_to_string(path).map_err(|e| bad(e.to_string()))?;
-        toml::from_str(&text).map_err(|e| bad(e.message().replace('\n', " ")))
+        toml::from_str(without_mark(&text)).map_err(|e| bad(e.message().replace('\n', " ")))
     }
 
     /// What is added to the prior.
@@ -223,6 +223,11 @@ impl RunConfig {
         self.cameras.check()?;
         self.lights.check()
     }
+}
+
+/// The text without the byte order mark that some editors put before it.
+pub(crate) fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! What a run tells its listeners.
 
 use crate::health::Diagnosis;
-use serde::Serialize;
-use std::path::PathBuf;
+use serde::{Serialize, Serializer};
+use std::path::{Path, PathBuf};
 
 /// One step's figures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -31,10 +31,12 @@ pub enum Event {
     Step(Report),
     Preview {
         step: u64,
+        #[serde(serialize_with = "lossy")]
         path: PathBuf,
     },
     Checkpoint {
         step: u64,
+        #[serde(serialize_with = "lossy")]
         path: PathBuf,
     },
     Warning {
@@ -48,6 +50,7 @@ pub enum Event {
         rolled_back_to: Option<u64>,
     },
     Mesh {
+        #[serde(serialize_with = "lossy")]
         path: PathBuf,
         vertices: usize,
         triangles: usize,
@@ -61,6 +64,11 @@ pub enum Event {
         step: u64,
         seconds: f64,
     },
+}
+
+/// Paths that are not UTF-8 are told as far as they are.
+fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }
 
 impl Event {

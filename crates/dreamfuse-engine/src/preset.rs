@@ -1,7 +1,7 @@
 //! Settings that go together, by name: the field's reference runs, and one for the built-in prior.
 
 use crate::EngineError;
-use crate::config::RunConfig;
+use crate::config::{RunConfig, without_mark};
 use std::path::Path;
 use toml::{Table, Value};
 
@@ -64,7 +64,7 @@ fn read_table(path: &Path) -> Result<Table, EngineError> {
         reason,
     };
     let text = std::fs::read_to_string(path).map_err(|e| bad(e.to_string()))?;
-    toml::from_str(&text).map_err(|e| bad(e.message().to_owned()))
+    toml::from_str(without_mark(&text)).map_err(|e| bad(e.message().to_owned()))
 }
 
 /// `scene.finest=96` as the tables that it stands for. A value that is not TOML is a string.

@@ -75,10 +75,10 @@ pub fn optimize(
     let mut emit = |event: &Event| {
         listener(event);
         if is_logged(event, run_end) {
-            folder.log(event)
-        } else {
-            Ok(())
+            // A run does not die of its log: a full disk is told of where something would be lost.
+            let _ = folder.log(event);
         }
+        Ok(())
     };
     let (prompt, from_step, to_step) = (
         run.config.prompt.clone(),

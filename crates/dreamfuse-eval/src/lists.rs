@@ -23,7 +23,8 @@ pub(crate) fn pool_captions() -> Vec<String> {
 
 /// The lines of a list without comments.
 pub fn lines(list: &str) -> Vec<String> {
-    list.lines()
+    list.trim_start_matches('\u{feff}')
+        .lines()
         .map(str::trim)
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
         .map(Into::into)

@@ -1,5 +1,5 @@
 //! A prior of one's own: it sees a red ball in every view, whatever the prompt says.
-//! `cargo run --release --example custom_prior` writes ball.png, eight views of what a run makes of it.
+//! `cargo run --release --example custom_prior` writes ball.png, four views of what a run makes of it.
 #![allow(clippy::print_stdout, reason = "an example says what it did")]
 
 use burn::tensor::{Device, Tensor, TensorData};

@@ -122,7 +122,7 @@ impl BenchFolder {
         if entry.is_done() {
             return Ok(true);
         }
-        eprintln!("{} (seed {})", entry.prompt, entry.seed);
+        say!("{} (seed {})", entry.prompt, entry.seed);
         let start = std::time::Instant::now();
         let (folder, mut run) = open_or_create(&entry.root, config, prior)?;
         let before = if entry.seconds_path().exists() {
@@ -194,7 +194,7 @@ fn open_or_create(
     match RunFolder::open(root) {
         Ok((folder, _)) => {
             let resumed = Run::resume(&folder, config.clone(), prior, &mut |message| {
-                eprintln!("warning: {message}");
+                say!("warning: {message}");
             });
             match resumed {
                 Err(EngineError::NoCheckpoint(_)) => Ok((folder, Run::new(config, prior)?)),

@@ -47,7 +47,7 @@ pub fn clip(args: &ClipArgs) -> anyhow::Result<ExitCode> {
             .position(|caption| *caption == config.prompt)
             .expect("every prompt is in the list");
         let scene = Snapshot::load(&folder, &config, &mut |message| {
-            eprintln!("warning: {message}");
+            say!("warning: {message}");
         })?;
         let (done, all) = (scene.step(), config.steps);
         ensure!(
@@ -67,14 +67,14 @@ pub fn clip(args: &ClipArgs) -> anyhow::Result<ExitCode> {
         }
     }
     let [colour, textureless] = queries.map(|queries| 100.0 * r_precision(&queries, &texts));
-    println!(
+    tell!(
         "{} runs, {} captions (chance is {:.1} %)",
         folders.len(),
         captions.len(),
         100.0 / captions.len() as f64
     );
-    println!("CLIP R-Precision in colour: {colour:.1} %");
-    println!("CLIP R-Precision, textureless: {textureless:.1} %");
+    tell!("CLIP R-Precision in colour: {colour:.1} %");
+    tell!("CLIP R-Precision, textureless: {textureless:.1} %");
     Ok(ExitCode::SUCCESS)
 }
 

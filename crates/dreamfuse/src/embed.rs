@@ -38,6 +38,6 @@ pub fn embed(args: &EmbedArgs) -> anyhow::Result<ExitCode> {
         .collect::<Result<Vec<EncodedText>, _>>()
         .map_err(|e| anyhow!(e))?;
     TextPack::write(&args.out, &texts, EncodedText::cat(&embeddings))?;
-    println!("{}", args.out.display());
+    tell!("{}", args.out.display());
     Ok(ExitCode::SUCCESS)
 }

@@ -25,8 +25,8 @@ fn configure(args: &BenchArgs) -> anyhow::Result<RunConfig> {
 }
 
 fn interrupted() -> ExitCode {
-    eprintln!("interrupted; the same command goes on from here");
-    ExitCode::from(interrupt::EXIT_CODE)
+    say!("interrupted; the same command goes on from here");
+    interrupt::exit_code()
 }
 
 /// Side of the true images, that of the built-in prior's.
@@ -92,7 +92,7 @@ pub fn toybench(args: &ToyBenchArgs) -> anyhow::Result<ExitCode> {
     if folder.is_done() && !folder.controls_path().exists() {
         write_json(&folder.controls_path(), &Controls::measure(&bench)?)?;
     }
-    print!("{}", table(&bench, &folder.report(&bench)?));
+    tell!("{}", (table(&bench, &folder.report(&bench)?)).trim_end());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -129,14 +129,17 @@ pub fn ablation(args: &AblationArgs) -> anyhow::Result<ExitCode> {
         .collect();
     for (name, config, folder, entry) in args.bench.shard.of(&work) {
         if !entry.is_done() {
-            eprint!("{name}: ");
+            say!("{name}:");
         }
         if !folder.run(&bench, entry, config, &prior)? {
             return Ok(interrupted());
         }
         write_ablation(&bench, &beds, &args.bench.out)?;
     }
-    print!("{}", write_ablation(&bench, &beds, &args.bench.out)?);
+    tell!(
+        "{}",
+        (write_ablation(&bench, &beds, &args.bench.out)?).trim_end()
+    );
     Ok(ExitCode::SUCCESS)
 }
 

@@ -42,9 +42,9 @@ pub fn inspect(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     };
     let levels = look(&prior, &inspected, &LEVELS).map_err(anyhow::Error::msg)?;
     write_atomically(&args.out, &strip(&levels).to_png())?;
-    println!("t     noise is stronger from (waves an image)   gradient (root mean square)");
+    tell!("t     noise is stronger from (waves an image)   gradient (root mean square)");
     for level in &levels {
-        println!(
+        tell!(
             "{:.2}  {:>3}{:40}{:.3e}",
             level.t,
             level.drowned_from(),
@@ -52,10 +52,10 @@ pub fn inspect(args: &InspectArgs) -> anyhow::Result<ExitCode> {
             level.gradient
         );
     }
-    println!(
+    tell!(
         "rows: x_t; power of the image (blue) and of the noise (red) by frequency; x_0 as the prior sees it; the push"
     );
-    println!("{}", args.out.display());
+    tell!("{}", args.out.display());
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,9 +1,7 @@
 //! The `dreamfuse` command: arguments in, messages out.
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "this is where the program talks"
-)]
+
+#[macro_use]
+mod say;
 
 mod bench_folder;
 mod cli;
@@ -35,7 +33,7 @@ fn main() -> ExitCode {
             if error.use_stderr()
                 && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand =>
         {
-            eprintln!("{}; see --help", cli::one_line(&error.to_string()));
+            say!("{}; see --help", cli::one_line(&error.to_string()));
             return ExitCode::from(2);
         }
         Err(help) => help.exit(),
@@ -43,7 +41,7 @@ fn main() -> ExitCode {
     match run(parsed) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {}", with_causes(&error));
+            say!("error: {}", with_causes(&error));
             ExitCode::FAILURE
         }
     }

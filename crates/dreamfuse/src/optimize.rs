@@ -31,11 +31,17 @@ pub fn start(args: &RunArgs) -> anyhow::Result<ExitCode> {
     if let Some(out) = &args.out {
         RunFolder::check_free(out)?;
     }
+    interrupt::install()?;
+    words::check_things(&config)?;
     locate_prior(&mut config)?;
     let prior = load_prior(&config)?;
     words::warn_unknown(&config.prompt, &prior.words);
     words::warn_unknown(&config.negative_prompt, &prior.words);
     let mut run = Run::new(config, &prior)?;
+    if interrupt::is_asked() {
+        say!("stopped before the first step; nothing was written");
+        return Ok(interrupt::exit_code());
+    }
     let folder = match &args.out {
         Some(out) => RunFolder::create(out, &run.config)?,
         None => RunFolder::create_under(Path::new("outputs"), &run.config)?,
@@ -83,7 +89,7 @@ fn set<T>(field: &mut T, value: Option<T>) {
 }
 
 fn warn(message: String) {
-    eprintln!("warning: {message}");
+    say!("warning: {message}");
 }
 
 /// `dreamfuse resume RUN`.
@@ -91,6 +97,7 @@ pub fn resume(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
     let (folder, mut config) = RunFolder::open(&args.run)?;
     set(&mut config.steps, args.steps);
     set(&mut config.device, args.device.clone());
+    interrupt::install()?;
     let prior = load_prior(&config)?;
     let mut run = Run::resume(&folder, config, &prior, &mut warn)?;
     if let Some(steps) = args.steps.filter(|steps| *steps < run.step_count()) {
@@ -126,26 +133,29 @@ fn drive(
     prior: &dreamfuse_diffusion::Pipeline,
     folder: &RunFolder,
 ) -> anyhow::Result<ExitCode> {
-    interrupt::install()?;
-    eprintln!("{:?} in {}", run.config.prompt, folder.root().display());
+    say!("{:?} in {}", run.config.prompt, folder.root().display());
     let bar = progress::bar(run.step_count(), run.config.steps);
+    let mut log = progress::Log::new(run.step_count(), run.config.steps);
     let outcome = optimize(
         run,
         prior,
         folder,
-        &mut |event| listen(event, &bar),
+        &mut |event| {
+            log.hear(event);
+            listen(event, &bar);
+        },
         &interrupt::is_asked,
     )?;
     if outcome == Outcome::Interrupted {
-        eprintln!(
+        say!(
             "stopped at step {}; go on with: dreamfuse resume {}",
             run.step_count(),
             folder.root().display()
         );
-        return Ok(ExitCode::from(interrupt::EXIT_CODE));
+        return Ok(interrupt::exit_code());
     }
-    println!("{}", folder.root().join("views.png").display());
-    println!("{}", folder.root().join("turntable.gif").display());
+    tell!("{}", folder.root().join("views.png").display());
+    tell!("{}", folder.root().join("turntable.gif").display());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -178,7 +188,7 @@ fn listen(event: &Event, bar: &ProgressBar) {
         Event::Interrupted { .. } => bar.abandon(),
         Event::Finished { seconds, .. } => {
             bar.finish();
-            eprintln!("done in {seconds:.0} s");
+            say!("done in {seconds:.0} s");
         }
         Event::Started { .. } | Event::Preview { .. } | Event::Checkpoint { .. } => {}
     }
@@ -193,9 +203,9 @@ fn announce(event: &Event) {
         ..
     } = event
     {
-        eprintln!(
+        say!(
             "{vertices} vertices, {triangles} triangles; the cut's silhouettes agree with the volume's to {silhouette_agreement:.2}"
         );
-        println!("{}", path.display());
+        tell!("{}", path.display());
     }
 }

@@ -3,6 +3,7 @@
 use crate::cli::RunArgs;
 use crate::optimize::{configure, locate_prior};
 use crate::usage::peak_mib;
+use crate::words;
 use burn::tensor::{DType, Device, Tensor};
 use dreamfuse_diffusion::Precision;
 use dreamfuse_diffusion::pipeline::{Cost, Work};
@@ -118,6 +119,7 @@ fn bytes(cost: &Cost, together: usize, precision: Precision) -> f64 {
 pub fn plan(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let mut config = configure(args)?;
     config.check()?;
+    words::check_things(&config)?;
     locate_prior(&mut config)?;
     let cost = config.prior.cost(&config.additions())?;
     let stand_in = StandIn {
@@ -155,15 +157,15 @@ pub fn plan(args: &RunArgs) -> anyhow::Result<ExitCode> {
         .map(|part| part.dims()[0])
         .sum();
     let checkpoints = (CHECKPOINTS * IN_CHECKPOINT * 4 * parameters) as f64 / MIB;
-    println!(
+    tell!(
         "prior    {:.0} million numbers, images of {} pixels",
         cost.parameters / 1e6,
         cost.resolution
     );
-    println!("memory   {:.1} GiB", (prior / MIB + scene) / 1024.0);
-    println!("disk     {checkpoints:.0} MiB of checkpoints");
+    tell!("memory   {:.1} GiB", (prior / MIB + scene) / 1024.0);
+    tell!("disk     {checkpoints:.0} MiB of checkpoints");
     let most = if besides > 0 { "at most " } else { "" };
-    println!(
+    tell!(
         "time     {most}{step:.2} s a step, {:.0} min for {} steps",
         step * config.steps as f64 / 60.0,
         config.steps

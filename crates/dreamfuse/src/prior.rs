@@ -60,7 +60,7 @@ pub fn train(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     } else if let Some(folder) = &args.init_from {
         trainer = trainer.init_from(folder)?;
     }
-    eprintln!(
+    say!(
         "{} parameters, from step {}",
         trainer.parameter_count(),
         trainer.step()
@@ -90,14 +90,14 @@ pub fn train(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     }
     trainer.save(&state)?;
     trainer.export(&args.out.join("weights"))?;
-    println!("{}", args.out.join("weights").display());
+    tell!("{}", args.out.join("weights").display());
     if trainer.step() < args.steps {
         bar.abandon();
-        eprintln!(
+        say!(
             "stopped at step {}; go on with the same command and --resume",
             trainer.step()
         );
-        return Ok(ExitCode::from(interrupt::EXIT_CODE));
+        return Ok(interrupt::exit_code());
     }
     bar.finish();
     Ok(ExitCode::SUCCESS)
@@ -266,7 +266,7 @@ pub fn sample(args: &SampleArgs) -> anyhow::Result<ExitCode> {
         },
     )?;
     write_atomically(&args.out, &image.to_png())?;
-    println!("{}", args.out.display());
+    tell!("{}", args.out.display());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -284,9 +284,9 @@ pub fn score(args: &ScoreArgs) -> anyhow::Result<ExitCode> {
     let prior = hub::load(&args.source.prior, &args.source.loras)?;
     let scores = knowledge(&prior, &prompts)?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&scores)?);
+        tell!("{}", serde_json::to_string_pretty(&scores)?);
     } else {
-        print!("{}", knowledge_table(&scores));
+        tell!("{}", (knowledge_table(&scores)).trim_end());
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -300,7 +300,7 @@ pub fn words() -> anyhow::Result<ExitCode> {
             .map(String::as_str)
             .filter(|word| known.contains(word))
             .collect();
-        println!("{topic}: {}", known.join(" "));
+        tell!("{topic}: {}", known.join(" "));
     }
     Ok(ExitCode::SUCCESS)
 }

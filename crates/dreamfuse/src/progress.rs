@@ -1,6 +1,52 @@
-//! Progress bars, on stderr.
+//! Progress on standard error: bars in a terminal, a line now and then elsewhere.
 
+use dreamfuse_engine::Event;
 use indicatif::{ProgressBar, ProgressStyle};
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+/// Time from one line to the next where there is no terminal.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// Lines about a run for those who read a file or a scheduler's log.
+pub struct Log {
+    is_wanted: bool,
+    first: u64,
+    steps: u64,
+    start: Instant,
+    last: Instant,
+}
+
+impl Log {
+    /// From step `first` of `steps`. In a terminal it says nothing: a bar does.
+    pub fn new(first: u64, steps: u64) -> Self {
+        Self {
+            is_wanted: !std::io::stderr().is_terminal(),
+            first,
+            steps,
+            start: Instant::now(),
+            last: Instant::now(),
+        }
+    }
+
+    /// Says how far the run is, if it is time.
+    pub fn hear(&mut self, event: &Event) {
+        let Event::Step(report) = event else { return };
+        if !self.is_wanted || self.last.elapsed() < EVERY {
+            return;
+        }
+        self.last = Instant::now();
+        let done = (report.step - self.first).max(1) as f64;
+        let rate = done / self.start.elapsed().as_secs_f64();
+        let left = (self.steps - report.step) as f64 / rate;
+        say!(
+            "step {} of {}, {rate:.1} steps a second, {left:.0} s left, opacity {:.2}",
+            report.step,
+            self.steps,
+            report.opacity
+        );
+    }
+}
 
 /// A bar over `steps`, from `done`, with room for figures.
 pub fn bar(done: u64, steps: u64) -> ProgressBar {

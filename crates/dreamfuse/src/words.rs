@@ -1,6 +1,8 @@
 //! Prompts: what was meant for a command, and words that the prior does not know.
 
 use crate::cli::COMMANDS;
+use anyhow::bail;
+use dreamfuse_engine::{PriorSource, RunConfig};
 use std::collections::BTreeSet;
 
 /// The command that was probably meant: a lone word close to one, or one behind the options of a run.
@@ -55,10 +57,37 @@ fn nearest(word: &str, known: &BTreeSet<&str>) -> Vec<String> {
         .collect()
 }
 
+/// Refuses a prompt in which the built-in prior knows no thing: a run would draw an arbitrary one.
+pub fn check_things(config: &RunConfig) -> anyhow::Result<()> {
+    if config.prior != PriorSource::Embedded {
+        return Ok(());
+    }
+    let topics = dreamfuse_toybox::words::by_topic();
+    let things = topics.into_iter().find(|(topic, _)| *topic == "things");
+    let things = things.map_or_else(Vec::new, |(_, things)| things);
+    let unknown = unknown(&config.prompt, &things);
+    let is_known = |word: &str| !unknown.iter().any(|(other, _)| other == word);
+    let lower = config.prompt.to_lowercase();
+    let mut words = lower
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty());
+    if words.any(is_known) {
+        return Ok(());
+    }
+    let near: BTreeSet<String> = unknown.into_iter().flat_map(|(_, near)| near).collect();
+    let near: Vec<String> = near.into_iter().take(5).collect();
+    bail!(
+        "the built-in prior knows no thing in {:?}; near ones: {}; hint: `dreamfuse prior words` lists them, \
+         --prior takes another model",
+        config.prompt,
+        near.join(", ")
+    );
+}
+
 /// Tells the user about unknown words.
 pub fn warn_unknown(prompt: &str, known: &[String]) {
     for (word, nearest) in unknown(prompt, known) {
-        eprintln!(
+        say!(
             "warning: the prior does not know {word:?} (nearest: {}); `dreamfuse prior words` lists the built-in one's words",
             nearest.join(", ")
         );
