@@ -54,10 +54,20 @@ fn crates() -> PathBuf {
 /// The crates of ours that a manifest depends on, however it says so.
 fn used(manifest: &str) -> Vec<String> {
     let keys: toml::Table = toml::from_str(manifest).unwrap();
+    let targets = keys.get("target").and_then(|table| table.as_table());
+    let targets = targets.into_iter().flat_map(toml::Table::values);
+    let all: Vec<&toml::Table> = std::iter::once(&keys)
+        .chain(targets.filter_map(toml::Value::as_table))
+        .collect();
     let mut used = Vec::new();
     for table in ["dependencies", "dev-dependencies", "build-dependencies"] {
-        let names = keys.get(table).and_then(|table| table.as_table());
-        let names = names.into_iter().flat_map(toml::Table::keys);
+        let tables = all.iter().filter_map(|keys| keys.get(table)?.as_table());
+        let names = tables.flat_map(|table| {
+            table.iter().map(|(name, value)| {
+                let package = value.get("package").and_then(toml::Value::as_str);
+                package.unwrap_or(name)
+            })
+        });
         used.extend(
             names
                 .filter_map(|name| name.strip_prefix("dreamfuse-"))
@@ -71,8 +81,10 @@ fn used(manifest: &str) -> Vec<String> {
 fn every_way_of_naming_a_dependency_is_seen() {
     let manifest = "[dependencies]\ndreamfuse-core.workspace = true\n\
         dreamfuse-mesh = { workspace = true, optional = true }\n\
+        other = { package = \"dreamfuse-hub\", path = \"..\" }\n\
+        [target.'cfg(unix)'.dependencies]\ndreamfuse-clip.workspace = true\n\
         [dev-dependencies.dreamfuse-eval]\nworkspace = true\n";
-    assert_eq!(used(manifest), ["core", "mesh", "eval"]);
+    assert_eq!(used(manifest), ["core", "mesh", "hub", "clip", "eval"]);
 }
 
 #[test]

@@ -165,7 +165,7 @@ fn mistakes_in_the_arguments_get_one_line() {
         (vec!["viewer", "corgi"], "hint: dreamfuse \"viewer corgi\""),
         (vec!["a car", "--set", "scene.fines=3"], "fines"),
         (vec!["resme"], "looks like the command \"resume\""),
-        (vec!["resume", "missing-run"], "missing-run is no run"),
+        (vec!["resume", "missing-run"], "missing-run is not a run"),
         (vec!["a car", "--threads", "0"], "--threads 0"),
         (
             vec![

@@ -128,10 +128,10 @@ fn a_killed_run_goes_on_from_its_last_checkpoint_to_the_same_mesh() {
     assert!(mesh(&whole) == mesh(&killed), "the meshes differ");
 }
 
-/// Sends signals after the first checkpoint appeared; the exit code.
-fn signalled(out: &Path, config: &str, signals: &[&str]) -> Option<i32> {
-    let mut child = dreamfuse(&arguments(out, config, "400"))
-        .stderr(std::process::Stdio::null())
+/// Sends signals after the first checkpoint appeared; the exit code, and the step that is told.
+fn signalled(out: &Path, config: &str, signals: &[&str]) -> (Option<i32>, u64) {
+    let child = dreamfuse(&arguments(out, config, "400"))
+        .stderr(std::process::Stdio::piped())
         .stdout(std::process::Stdio::null())
         .spawn()
         .unwrap();
@@ -143,19 +143,26 @@ fn signalled(out: &Path, config: &str, signals: &[&str]) -> Option<i32> {
         );
         std::thread::sleep(Duration::from_millis(5));
     }
+    let pid = child.id().to_string();
     for signal in signals {
-        let pid = child.id().to_string();
         let sent = std::process::Command::new("kill")
             .args([signal, pid.as_str()])
             .status();
         assert!(sent.unwrap().success());
     }
-    child.wait().unwrap().code()
+    let output = child.wait_with_output().unwrap();
+    let said = complaint(&output);
+    let step = said.split_once("stopped at step ").map(|(_, rest)| rest);
+    let step = step.and_then(|rest| rest.split(';').next()?.parse().ok());
+    (
+        output.status.code(),
+        step.unwrap_or_else(|| panic!("{said}")),
+    )
 }
 
 /// `timeout` and schedulers send SIGTERM more than once.
 #[test]
-fn a_burst_of_termination_saves_and_asks_to_be_run_again() {
+fn a_burst_of_signals_saves_and_says_so_by_the_exit_code() {
     let folder = tempfile::tempdir().unwrap();
     let config = small_config(folder.path());
     for (name, signals, code) in [
@@ -164,7 +171,10 @@ fn a_burst_of_termination_saves_and_asks_to_be_run_again() {
         ("person", &["-INT", "-INT"], 130),
     ] {
         let out = folder.path().join(name);
-        assert_eq!(signalled(&out, &config, signals), Some(code), "{name}");
+        let (found, step) = signalled(&out, &config, signals);
+        assert_eq!(found, Some(code), "{name}");
+        let saved = out.join(format!("checkpoints/step-{step:07}.checkpoint"));
+        assert!(saved.exists(), "{name}: {} is missing", saved.display());
         let output = run(&["resume", text(&out), "--steps", "100"]);
         let resumed = complaint(&output);
         assert!(output.status.success(), "{name}: {resumed}");

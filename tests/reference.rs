@@ -52,7 +52,7 @@ fn write_command(command: &[&str], page: &mut String) {
 #[test]
 fn every_command_and_flag_is_documented() {
     let mut page = String::from(
-        "# The command line\n\nWhat `--help` prints for each command. A test writes this page.\n",
+        "# The command line\n\nWhat `--help` prints for each command. tests/reference.rs checks this page and writes it anew.\n",
     );
     write_command(&[], &mut page);
     for part in [
@@ -111,8 +111,8 @@ fn every_key_of_the_configuration_is_documented() {
     };
     let mut page = String::from(
         "# The configuration of a run\n\n\
-         The keys of `config.toml`, `--config FILE` and `--set KEY=VALUE`. A test writes this page from\n\
-         the doc comments of the code. Angles are in degrees, lengths in units of the world, whose scene\n\
+         The keys of `config.toml`, `--config FILE` and `--set KEY=VALUE`. tests/reference.rs checks\n\
+         this page against the doc comments of the code. Angles are in degrees, lengths in units of the world, whose scene\n\
          lies in [−1, 1]³.\n\n",
     );
     let top = fields(&source("dreamfuse-engine/src/config.rs"), "RunConfig");

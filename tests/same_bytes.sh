@@ -8,7 +8,7 @@ commit=${1:-8b691c5}
 work=$(mktemp -d)
 trap 'git worktree remove --force "$work/tree" 2> /dev/null; rm -rf "$work"' EXIT
 git worktree add --quiet --detach "$work/tree" "$commit"
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
+export CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 (cd "$work/tree" && cargo build --release --quiet)
 cp "$CARGO_TARGET_DIR/release/dreamfuse" "$work/earlier"
 cargo build --release --quiet

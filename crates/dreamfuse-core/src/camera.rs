@@ -191,7 +191,7 @@ pub struct CameraRange {
     pub roll: f32,
     /// Share of the images that are zoomed crops.
     pub crops: f32,
-    /// Half-side of a crop, of the whole view.
+    /// Side of a crop, as a share of the whole view's.
     pub crop_scale: [f32; 2],
 }
 

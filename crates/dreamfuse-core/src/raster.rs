@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn planes_and_pngs_keep_a_image() {
+    fn planes_and_pngs_keep_an_image() {
         let pixels = (0..16)
             .map(|i| [i as f32 / 15.0, 1.0 - i as f32 / 15.0, 0.2])
             .collect();

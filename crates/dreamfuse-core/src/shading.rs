@@ -55,7 +55,8 @@ pub struct LightRange {
     pub distance: [f32; 2],
     /// Ambient part of the light; the rest is diffuse.
     pub ambient: [f32; 2],
-    /// Standard deviation of the light's direction around the camera's, in camera distances.
+    /// Standard deviation, per axis, of noise that is added to the unit vector towards the camera; the sum is
+    /// the light's direction.
     pub spread: f32,
 }
 

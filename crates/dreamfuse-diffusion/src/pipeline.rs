@@ -179,11 +179,6 @@ impl Pipeline {
             .narrow(1, 0, channels)
     }
 
-    /// Whether it is conditioned on the camera.
-    pub fn takes_camera(&self) -> bool {
-        self.unet.config().camera_numbers().is_some()
-    }
-
     /// What the U-Net takes for `count` images: their cameras, or all that is told of them, by the width
     /// that it has. What is not known is zeros; a network of several views that sees single images takes
     /// nothing.
@@ -245,7 +240,7 @@ impl Prior for Pipeline {
             resolution: config.sample_size * self.space.factor(),
             sample_shape: [config.in_channels, config.sample_size, config.sample_size],
             views_per_group: config.num_views,
-            takes_camera: self.takes_camera(),
+            takes_camera: config.camera_numbers().is_some(),
         }
     }
 

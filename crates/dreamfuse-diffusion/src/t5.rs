@@ -76,11 +76,11 @@ impl T5Config {
             ("num_heads", self.num_heads),
         ];
         if let Some((key, size)) = sizes.iter().find(|(_, size)| !(1..=1 << 20).contains(size)) {
-            return Err(format!("{key} {size} is not within 1 and {}", 1 << 20));
+            return Err(format!("{key} {size} is not between 1 and {}", 1 << 20));
         }
         if !(1..=1000).contains(&self.num_layers) {
             return Err(format!(
-                "num_layers {} is not within 1 and 1000",
+                "num_layers {} is not between 1 and 1000",
                 self.num_layers
             ));
         }

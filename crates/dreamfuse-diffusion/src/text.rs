@@ -10,7 +10,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 pub use pack::TextPack;
 pub use pair::ClipPair;
 
-/// ViewConditioning as an encoder leaves them.
+/// Texts as an encoder leaves them.
 #[derive(Clone, Debug)]
 pub struct EncodedText {
     /// `[texts, tokens, width]`.

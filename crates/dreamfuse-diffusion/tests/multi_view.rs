@@ -63,7 +63,7 @@ fn together(
 #[test]
 fn four_views_are_answered_together() {
     let (pipeline, reference) = model();
-    assert!(pipeline.takes_camera());
+    assert!(pipeline.spec().takes_camera);
     assert_eq!(pipeline.spec().views_per_group, 4);
     let text = text(&pipeline, &reference);
     let ours = together(&pipeline, reference.floats("sample"), &text, &told());

@@ -229,7 +229,8 @@ fn a_folder_is_loaded_whole_and_damage_is_named() {
     assert!(
         Pipeline::load(copy.path(), &Device::flex())
             .unwrap()
-            .takes_camera()
+            .spec()
+            .takes_camera
     );
     let message = |file: &str, bytes: Option<&[u8]>| {
         let path = copy.path().join(file);

@@ -123,7 +123,7 @@ fn the_unet_computes_what_diffusers_computes() {
             (
                 pipeline.spec().resolution,
                 pipeline.spec().sample_shape,
-                pipeline.takes_camera()
+                pipeline.spec().takes_camera
             ),
             (16, [4, 8, 8], false)
         );

@@ -60,8 +60,11 @@ impl Default for GuidanceConfig {
             threshold: true,
             rescale: 0.0,
             perp_neg: false,
-            clip: Scheduled::constant(0.05),
-            ramp: [0.0, 1.0],
+            clip: Scheduled {
+                start: 0.05,
+                end: 0.1,
+            },
+            ramp: [0.3, 0.9],
         }
     }
 }
@@ -74,7 +77,7 @@ impl GuidanceConfig {
     pub fn check(&self) -> Result<(), String> {
         if !(0.0..=1.0).contains(&self.rescale) {
             return Err(format!(
-                "guidance.rescale = {} is not within 0 and 1",
+                "guidance.rescale = {} is not between 0 and 1",
                 self.rescale
             ));
         }

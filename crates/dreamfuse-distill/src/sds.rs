@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_image_beyond_the_range_is_asked_for_only_without_a_threshold() {
+    fn an_image_beyond_the_range_is_asked_for_only_without_a_threshold() {
         assert_formula(3.0, 1.0, &UNBOUND);
         assert_formula(
             3.0,

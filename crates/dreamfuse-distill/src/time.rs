@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TimeSchedule {
-    /// Lower bound at the start and at the end.
+    /// Lower bound of the noise level t in (0, 1): at the start, and once `anneal` of the run is done.
     pub min: [f64; 2],
-    /// Upper bound at the start and at the end.
+    /// Upper bound, likewise.
     pub max: [f64; 2],
     /// Part of the run after which the bounds stay.
     pub anneal: f64,

@@ -27,7 +27,8 @@ pub struct RunConfig {
     pub device: String,
     /// Dtype of the prior: `f32`, `f16` or `bf16`. The scene is f32.
     pub precision: Precision,
-    /// `embedded`, a folder in the diffusers layout, or a single safetensors file.
+    /// `embedded`, a folder in the diffusers layout, a single safetensors file, or `OWNER/NAME@REVISION` of
+    /// the Hugging Face Hub.
     pub prior: PriorSource,
     /// LoRAs that are merged into the prior, `FILE:SCALE` each.
     pub loras: Vec<LoraSource>,
@@ -50,7 +51,7 @@ pub struct RunConfig {
     pub mlp_rate: f32,
     /// Part of the run at its start that shows albedo only.
     pub albedo_only: f64,
-    /// Probability that a view is lit afterwards.
+    /// Probability that a view is lit, once `albedo_only` is over.
     pub lit: f64,
     /// Probability that a lit view is textureless.
     pub textureless: f64,
@@ -84,7 +85,10 @@ impl Default for RunConfig {
             texts: None,
             views: 4,
             render_size: None,
-            guidance_scale: Scheduled::constant(5.0),
+            guidance_scale: Scheduled {
+                start: 7.5,
+                end: 2.0,
+            },
             camera_aware: true,
             view_prompts: true,
             table_rate: 0.02,
@@ -163,6 +167,8 @@ impl RunConfig {
         let config = |reason: String| Err(EngineError::Config(reason));
         let counts = [
             ("steps", self.steps, 1..=1_000_000),
+            // A larger one has no place in TOML.
+            ("seed", self.seed, 0..=i64::MAX as u64),
             ("views", self.views as u64, 1..=64),
             ("occupancy_every", self.occupancy_every, 1..=10_000),
             ("checkpoint_every", self.checkpoint_every, 1..=1_000_000),
@@ -179,7 +185,7 @@ impl RunConfig {
             .find(|(_, value, range)| !range.contains(value))
         {
             return config(format!(
-                "{key} = {value} is not within {} and {}",
+                "{key} = {value} is not between {} and {}",
                 range.start(),
                 range.end()
             ));
@@ -202,7 +208,7 @@ impl RunConfig {
             ("textureless", self.textureless, 1.0),
         ] {
             if !(0.0..=most).contains(&value) {
-                return Err(format!("{key} = {value} is not within 0 and {most}"));
+                return Err(format!("{key} = {value} is not between 0 and {most}"));
             }
         }
         for (key, weight) in [
@@ -211,7 +217,7 @@ impl RunConfig {
             ("losses.orientation", self.losses.orientation),
         ] {
             if !weight.all(|value| (0.0..=1e6).contains(&value)) {
-                return Err(format!("{key} = {weight} is not within 0 and 1000000"));
+                return Err(format!("{key} = {weight} is not between 0 and 1000000"));
             }
         }
         self.guidance.check()?;

@@ -39,9 +39,6 @@ pub enum Event {
         #[serde(serialize_with = "lossy")]
         path: PathBuf,
     },
-    Warning {
-        message: String,
-    },
     /// Something is wrong with the scene.
     Health {
         step: u64,

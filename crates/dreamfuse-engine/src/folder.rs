@@ -5,7 +5,7 @@ use crate::config::RunConfig;
 use crate::event::Event;
 use dreamfuse_core::files::{FileError, create_folder, write_atomically};
 use std::fs::OpenOptions;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 /// Regular checkpoints that are kept: the newest, and one to fall back on.
@@ -54,13 +54,18 @@ impl RunFolder {
     /// # Errors
     /// As [`RunFolder::create`].
     pub fn create_under(parent: &Path, config: &RunConfig) -> Result<Self, EngineError> {
+        create_folder(parent)?;
         let name = slug(&config.prompt);
         let mut root = parent.join(&name);
         for number in 2.. {
-            if !root.exists() {
-                break;
+            // One atomic step claims the name: others may start with the same prompt.
+            match std::fs::create_dir(&root) {
+                Ok(()) => break,
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    root = parent.join(format!("{name}-{number}"));
+                }
+                Err(source) => return Err(FileError::Write { path: root, source }.into()),
             }
-            root = parent.join(format!("{name}-{number}"));
         }
         Self::create(&root, config)
     }
@@ -161,16 +166,18 @@ impl RunFolder {
         Err(failures.into_iter().next().unwrap_or_else(none))
     }
 
+    /// Removes checkpoints of later steps than this one.
+    pub(crate) fn forget_after(&self, step: u64) {
+        let later = self.list_checkpoints().into_iter();
+        for path in later.filter(|path| step_of(path).is_some_and(|found| found > step)) {
+            let _ = std::fs::remove_file(path); // the next checkpoint of its step replaces it
+        }
+    }
+
     /// Checkpoints of every `every`-th step, newest first: not those of interruptions.
     pub(crate) fn regular_checkpoints(&self, every: u64) -> Vec<PathBuf> {
-        let step = |path: &PathBuf| {
-            path.file_stem()?
-                .to_str()?
-                .strip_prefix("step-")?
-                .parse::<u64>()
-                .ok()
-        };
-        let is_regular = |path: &PathBuf| step(path).is_some_and(|step| step.is_multiple_of(every));
+        let is_regular =
+            |path: &PathBuf| step_of(path).is_some_and(|step| step.is_multiple_of(every));
         self.list_checkpoints()
             .into_iter()
             .filter(is_regular)
@@ -213,6 +220,12 @@ impl RunFolder {
             .into()
         })
     }
+}
+
+/// The step of a checkpoint, by its name.
+fn step_of(path: &Path) -> Option<u64> {
+    let stem = path.file_stem()?.to_str()?;
+    stem.strip_prefix("step-")?.parse().ok()
 }
 
 /// Whether it is what a kill within [`RunFolder::create`] leaves behind: an empty folder, or a configuration that is not whole.

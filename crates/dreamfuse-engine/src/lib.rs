@@ -43,7 +43,7 @@ pub enum EngineError {
     Config(String),
     #[error("{path}: {reason}")]
     ConfigFile { path: PathBuf, reason: String },
-    #[error("{0} is no run of dreamfuse: it has no config.toml")]
+    #[error("{0} is not a run of dreamfuse: it has no config.toml")]
     NoRun(PathBuf),
     #[error("{0} has no checkpoint yet; start the run again with its config.toml")]
     NoCheckpoint(PathBuf),

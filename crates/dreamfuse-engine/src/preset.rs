@@ -120,6 +120,7 @@ mod tests {
         let back = RunConfig {
             guidance_scale: usual.guidance_scale,
             losses: usual.losses.clone(),
+            guidance: usual.guidance.clone(),
             ..crisp
         };
         assert_eq!(back, usual);

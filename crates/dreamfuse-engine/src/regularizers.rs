@@ -10,19 +10,25 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LossWeights {
-    /// `√(α² + 0.01)` (DreamFusion, appendix A.2): against fog.
+    /// Weight of `√(α² + 0.01)` (DreamFusion, appendix A.2), against fog. It may be `[start, end]`, as the others.
     pub opacity: Scheduled,
-    /// `α (1 − α)`: a ray should be empty or opaque.
+    /// Weight of `α (1 − α)`: a ray should be empty or opaque.
     pub binary: Scheduled,
-    /// Normals that look away from the camera (DreamFusion, appendix A.2).
+    /// Weight of normals that look away from the camera (DreamFusion, appendix A.2).
     pub orientation: Scheduled,
 }
 
 impl Default for LossWeights {
     fn default() -> Self {
         Self {
-            opacity: Scheduled::constant(0.001),
-            binary: Scheduled::constant(0.005),
+            opacity: Scheduled {
+                start: 0.001,
+                end: 0.0003,
+            },
+            binary: Scheduled {
+                start: 0.005,
+                end: 0.01,
+            },
             orientation: Scheduled::constant(0.001),
         }
     }

@@ -54,6 +54,8 @@ impl Run {
         {
             self.start_over();
         }
+        // What was saved later is what is gone back from: a resumed run must not find it.
+        folder.forget_after(self.step);
         self.attempt = attempt;
     }
 }

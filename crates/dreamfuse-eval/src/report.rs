@@ -16,7 +16,7 @@ pub struct Report {
     pub janus: Option<Interval>,
     pub r_precision: Option<Interval>,
     pub r_precision_textureless: Option<Interval>,
-    /// NegativeTerm the pool of captions, where the list has one.
+    /// Against the pool of captions, where the list has one.
     pub r_precision_pool: Option<Interval>,
     /// R-Precision when each run is asked for the next prompt's caption: chance is one in forty.
     pub r_precision_shuffled: Option<Interval>,

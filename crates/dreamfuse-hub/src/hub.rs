@@ -65,7 +65,7 @@ pub struct Progress<'a> {
 pub struct Hub {
     pub endpoint: String,
     pub token: Option<String>,
-    /// SdsRequest nothing of the network.
+    /// Ask nothing of the network.
     pub is_offline: bool,
     pub cache: Cache,
     /// How long an answer, or the next part of a file, may take.

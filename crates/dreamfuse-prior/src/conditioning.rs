@@ -22,7 +22,7 @@ macro_rules! each_rank {
     };
 }
 
-/// ViewConditioning as a prior reads them, a row a text: made once, used in every evaluation. Only the prior
+/// Texts as a prior reads them, a row a text: made once, used in every evaluation. Only the prior
 /// that made it knows what the leaves mean.
 #[derive(Clone, Debug, Default)]
 pub struct Conditioning {
@@ -57,7 +57,7 @@ impl Conditioning {
         &self.leaves
     }
 
-    /// ViewConditioning; `None` for a prior that reads none, which fits a batch of any size.
+    /// Texts; `None` for a prior that reads none, which fits a batch of any size.
     pub fn rows(&self) -> Option<usize> {
         self.leaves.first().map(Leaf::rows)
     }

@@ -95,7 +95,7 @@ impl SceneConfig {
             .find(|(_, value, range)| !range.contains(value))
         {
             Some((key, value, range)) => Err(format!(
-                "scene.{key} = {value} is not within {} and {}",
+                "scene.{key} = {value} is not between {} and {}",
                 range.start(),
                 range.end()
             )),

@@ -94,7 +94,7 @@ impl TrainConfig {
             ("captions.counts", captions.counts),
         ] {
             if !(0.0..=1.0).contains(&share) {
-                return Err(format!("{key} = {share} is not within 0 and 1"));
+                return Err(format!("{key} = {share} is not between 0 and 1"));
             }
         }
         for (key, value, [least, most]) in [
@@ -105,7 +105,7 @@ impl TrainConfig {
             ("text_width", self.text_width, [4, 4096]),
         ] {
             if !(least..=most).contains(&value) {
-                return Err(format!("{key} = {value} is not within {least} and {most}"));
+                return Err(format!("{key} = {value} is not between {least} and {most}"));
             }
         }
         if !self.text_width.is_multiple_of(TEXT_HEADS) {

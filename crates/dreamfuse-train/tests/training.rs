@@ -3,6 +3,7 @@
 
 use burn::tensor::Device;
 use dreamfuse_diffusion::Pipeline;
+use dreamfuse_prior::Prior;
 use dreamfuse_train::{TrainConfig, Trainer};
 use std::ops::ControlFlow;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -92,7 +93,7 @@ fn the_loss_falls_and_the_weights_open_as_a_pipeline() {
     assert!(after < 0.8 * before, "{before} {after}");
     trainer.export(folder.path()).unwrap();
     let pipeline = Pipeline::load(folder.path(), &Device::flex()).unwrap();
-    assert!(pipeline.takes_camera() && pipeline.words.contains(&"squirrel".to_owned()));
+    assert!(pipeline.spec().takes_camera && pipeline.words.contains(&"squirrel".to_owned()));
     // Weights of another shape are refused.
     let other = TrainConfig {
         channels: vec![16, 16],

@@ -75,7 +75,7 @@ pub struct RunArgs {
     /// Where to compute; `dreamfuse doctor` lists what there is [default: cpu].
     #[arg(long)]
     pub device: Option<String>,
-    /// What the prior computes with: f32, f16 or bf16. A CPU computes in f32 and rounds, which wins nothing [default: f32].
+    /// What the prior computes with: f32, f16 or bf16. A CPU computes in f32 and rounds, which is no faster [default: f32].
     #[arg(long)]
     pub precision: Option<Precision>,
     /// `embedded`, a folder in the diffusers layout, a single safetensors file, or a model of the Hugging Face hub as
@@ -94,7 +94,7 @@ pub struct RunArgs {
     /// Side of a view in pixels; as the prior's images, 64 at most, by default.
     #[arg(long, value_name = "N")]
     pub render_size: Option<usize>,
-    /// Strength of classifier-free guidance, in diffusers' convention; START:END changes it over the run [default: 5].
+    /// Strength of classifier-free guidance, in diffusers' convention; START:END changes it over the run [default: 7.5:2].
     #[arg(long, value_name = "S")]
     pub guidance_scale: Option<Scheduled>,
     /// Views of a step [default: 4].
@@ -247,7 +247,7 @@ pub struct TrainArgs {
     /// Where to compute; `dreamfuse doctor` lists what there is.
     #[arg(long, default_value = "cpu")]
     pub device: String,
-    /// What the networks compute with: f32, f16 or bf16. A CPU computes in f32 and rounds, which wins nothing. The weights
+    /// What the networks compute with: f32, f16 or bf16. A CPU computes in f32 and rounds, which is no faster. The weights
     /// that are learned are f32.
     #[arg(long, default_value_t = Precision::F32)]
     pub precision: Precision,
@@ -410,7 +410,7 @@ pub fn set_threads(threads: Option<usize>) -> anyhow::Result<()> {
     if let Some(threads) = threads {
         anyhow::ensure!(
             (1..=1024).contains(&threads),
-            "--threads {threads} is not within 1 and 1024"
+            "--threads {threads} is not between 1 and 1024"
         );
         rayon::ThreadPoolBuilder::new()
             .num_threads(threads)

@@ -24,7 +24,11 @@ pub fn report() -> anyhow::Result<ExitCode> {
         "built-in prior   {0} x {0} pixels, {1} words, camera-aware: {2}",
         prior.spec().resolution,
         prior.words.len(),
-        if prior.takes_camera() { "yes" } else { "no" }
+        if prior.spec().takes_camera {
+            "yes"
+        } else {
+            "no"
+        }
     );
     Ok(ExitCode::SUCCESS)
 }

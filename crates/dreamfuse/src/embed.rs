@@ -6,24 +6,21 @@ use anyhow::{Context, anyhow, ensure};
 use burn::tensor::Device;
 use dreamfuse_diffusion::text::{EncodedText, TextPack};
 use dreamfuse_distill::ViewPrompts;
+use dreamfuse_eval::lines;
 use std::process::ExitCode;
 
-/// ViewConditioning of a batch: a large text encoder is read from the disk for each.
+/// Texts of a batch: a large text encoder is read from the disk for each.
 const BATCH: usize = 64;
 
 /// Writes the texts of runs, with view words and without, as the prior's text encoder reads them.
 pub fn embed(args: &EmbedArgs) -> anyhow::Result<ExitCode> {
     let file = &args.prompts;
-    let lines =
+    let text =
         std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let prompts: Vec<&str> = lines
-        .lines()
-        .map(str::trim)
-        .filter(|l| !l.is_empty() && !l.starts_with('#'))
-        .collect();
+    let prompts = lines(&text);
     ensure!(!prompts.is_empty(), "{} holds no prompts", file.display());
     let negative = args.negative_prompt.as_str();
-    let of_prompt = |prompt: &&str| {
+    let of_prompt = |prompt: &String| {
         [true, false].map(|with_words| ViewPrompts::texts([prompt, negative], with_words))
     };
     let mut texts: Vec<String> = prompts.iter().flat_map(of_prompt).flatten().collect();

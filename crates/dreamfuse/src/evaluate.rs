@@ -73,6 +73,7 @@ pub fn toybench(args: &ToyBenchArgs) -> anyhow::Result<ExitCode> {
     let folder = BenchFolder::create(&args.bench.out, &prompts, &args.bench.seeds)?;
     folder.check(&config)?;
     interrupt::install()?;
+    interrupt::hold();
     for entry in args.bench.shard.of(&folder.entries) {
         let is_finished = match &prior {
             Some(prior) => folder.run(&bench, entry, &config, prior)?,
@@ -107,6 +108,7 @@ pub fn ablation(args: &AblationArgs) -> anyhow::Result<ExitCode> {
     let prior = load_prior(&config)?;
     create_folder(&args.bench.out)?;
     interrupt::install()?;
+    interrupt::hold();
     let place = |name: &str| {
         args.bench
             .out

@@ -30,7 +30,7 @@ pub fn inspect(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     warn_unknown(&args.prompt, &prior.words);
     let camera = Camera::orbit(args.azimuth.to_radians(), 0.3);
     let prompt = args.prompt.clone() + ViewWord::of(camera.azimuth, camera.elevation).suffix();
-    let camera = prior.takes_camera().then_some(camera);
+    let camera = prior.spec().takes_camera.then_some(camera);
     let image = image(args, &prior, &prompt, camera)?;
     let (guidance_scale, seed) = (args.guidance_scale, args.seed);
     let inspected = Inspected {

@@ -3,7 +3,7 @@
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Exit code after Ctrl-C: 128 + SIGINT, as shells expect.
@@ -18,7 +18,10 @@ const BURST: Duration = Duration::from_secs(1);
 /// The first signal that asked to stop; 0 if none has.
 static ASKED: AtomicI32 = AtomicI32::new(0);
 
-/// Listens from now on.
+/// Whether there is something to save.
+static HOLDS: AtomicBool = AtomicBool::new(false);
+
+/// Listens from now on. Until [`hold`] a signal ends the program: nothing is lost.
 ///
 /// # Errors
 /// When the system refuses it.
@@ -32,6 +35,9 @@ pub fn install() -> anyhow::Result<()> {
         let mut first_interrupt: Option<Instant> = None;
         for signal in signals.forever() {
             let _ = ASKED.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst);
+            if !HOLDS.load(Ordering::SeqCst) {
+                std::process::exit(i32::from(code()));
+            }
             if signal == SIGINT {
                 match first_interrupt {
                     None => first_interrupt = Some(Instant::now()),
@@ -42,6 +48,11 @@ pub fn install() -> anyhow::Result<()> {
         }
     });
     Ok(())
+}
+
+/// From now on a signal waits for the next good place to stop.
+pub fn hold() {
+    HOLDS.store(true, Ordering::SeqCst);
 }
 
 /// Whether `nohup` started the program: what it ignores stays ignored.
@@ -59,9 +70,13 @@ pub fn is_asked() -> bool {
 
 /// How work that was asked to stop, and whose state is saved, ends.
 pub fn exit_code() -> ExitCode {
-    ExitCode::from(if ASKED.load(Ordering::SeqCst) == SIGINT {
+    ExitCode::from(code())
+}
+
+fn code() -> u8 {
+    if ASKED.load(Ordering::SeqCst) == SIGINT {
         INTERRUPTED
     } else {
         SAVED
-    })
+    }
 }

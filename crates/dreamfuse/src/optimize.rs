@@ -38,10 +38,7 @@ pub fn start(args: &RunArgs) -> anyhow::Result<ExitCode> {
     words::warn_unknown(&config.prompt, &prior.words);
     words::warn_unknown(&config.negative_prompt, &prior.words);
     let mut run = Run::new(config, &prior)?;
-    if interrupt::is_asked() {
-        say!("stopped before the first step; nothing was written");
-        return Ok(interrupt::exit_code());
-    }
+    interrupt::hold();
     let folder = match &args.out {
         Some(out) => RunFolder::create(out, &run.config)?,
         None => RunFolder::create_under(Path::new("outputs"), &run.config)?,
@@ -106,6 +103,7 @@ pub fn resume(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
             run.step_count()
         );
     }
+    interrupt::hold();
     folder.save_config(&run.config)?;
     drive(&mut run, &prior, &folder)
 }
@@ -135,7 +133,7 @@ fn drive(
 ) -> anyhow::Result<ExitCode> {
     say!("{:?} in {}", run.config.prompt, folder.root().display());
     let bar = progress::bar(run.step_count(), run.config.steps);
-    let mut log = progress::Log::new(run.step_count(), run.config.steps);
+    let mut log = progress::Log::new(run.config.steps);
     let outcome = optimize(
         run,
         prior,
@@ -169,7 +167,6 @@ fn listen(event: &Event, bar: &ProgressBar) {
             ));
         }
         Event::Mesh { .. } => bar.suspend(|| announce(event)),
-        Event::Warning { message } => bar.suspend(|| warn(message.clone())),
         Event::Health {
             step,
             diagnosis,

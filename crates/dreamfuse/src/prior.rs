@@ -66,6 +66,7 @@ pub fn train(args: &TrainArgs) -> anyhow::Result<ExitCode> {
         trainer.step()
     );
     interrupt::install()?;
+    interrupt::hold();
     let bar = progress::bar(trainer.step(), args.steps);
     let mut mean = None;
     let mut failure = None;
@@ -85,10 +86,11 @@ pub fn train(args: &TrainArgs) -> anyhow::Result<ExitCode> {
             ControlFlow::Continue(())
         }
     })?;
+    // What went wrong with a record does not cost the steps since the last state.
+    trainer.save(&state)?;
     if let Some(error) = failure {
         return Err(error);
     }
-    trainer.save(&state)?;
     trainer.export(&args.out.join("weights"))?;
     tell!("{}", args.out.join("weights").display());
     if trainer.step() < args.steps {
@@ -193,12 +195,12 @@ fn sheet(prior: &Pipeline, prompts: &[String], options: &SheetOptions) -> anyhow
     let columns = options.views.unwrap_or(1);
     ensure!(
         (1..=64).contains(&columns),
-        "--views {columns} is not within 1 and 64"
+        "--views {columns} is not between 1 and 64"
     );
     let most = prior.schedule.steps();
     ensure!(
         (1..=most).contains(&options.steps),
-        "--steps {} is not within 1 and {most}",
+        "--steps {} is not between 1 and {most}",
         options.steps
     );
     ensure!(
@@ -212,7 +214,7 @@ fn sheet(prior: &Pipeline, prompts: &[String], options: &SheetOptions) -> anyhow
     {
         bail!("--views {views} is no multiple of the {together} that this prior draws together");
     }
-    if options.views.is_some() && !prior.takes_camera() {
+    if options.views.is_some() && !prior.spec().takes_camera {
         bail!("this prior takes no camera; leave --views away and name the view in the prompt");
     }
     let repeated: Vec<String> = prompts

@@ -11,18 +11,19 @@ const EVERY: Duration = Duration::from_secs(10);
 /// Lines about a run for those who read a file or a scheduler's log.
 pub struct Log {
     is_wanted: bool,
-    first: u64,
+    /// Steps heard of, which roll-backs repeat.
+    heard: u32,
     steps: u64,
     start: Instant,
     last: Instant,
 }
 
 impl Log {
-    /// From step `first` of `steps`. In a terminal it says nothing: a bar does.
-    pub fn new(first: u64, steps: u64) -> Self {
+    /// Of a run of `steps`. In a terminal it says nothing: a bar does.
+    pub fn new(steps: u64) -> Self {
         Self {
             is_wanted: !std::io::stderr().is_terminal(),
-            first,
+            heard: 0,
             steps,
             start: Instant::now(),
             last: Instant::now(),
@@ -32,13 +33,13 @@ impl Log {
     /// Says how far the run is, if it is time.
     pub fn hear(&mut self, event: &Event) {
         let Event::Step(report) = event else { return };
+        self.heard += 1;
         if !self.is_wanted || self.last.elapsed() < EVERY {
             return;
         }
         self.last = Instant::now();
-        let done = (report.step - self.first).max(1) as f64;
-        let rate = done / self.start.elapsed().as_secs_f64();
-        let left = (self.steps - report.step) as f64 / rate;
+        let rate = f64::from(self.heard) / self.start.elapsed().as_secs_f64();
+        let left = self.steps.saturating_sub(report.step) as f64 / rate;
         say!(
             "step {} of {}, {rate:.1} steps a second, {left:.0} s left, opacity {:.2}",
             report.step,

@@ -2,6 +2,7 @@
 
 use crate::cli::COMMANDS;
 use anyhow::bail;
+use dreamfuse_diffusion::embedded;
 use dreamfuse_engine::{PriorSource, RunConfig};
 use std::collections::BTreeSet;
 
@@ -32,14 +33,23 @@ pub fn unknown(prompt: &str, known: &[String]) -> Vec<(String, Vec<String>)> {
     if known.is_empty() {
         return Vec::new(); // the prior does not say what it was trained on
     }
+    let unknown = words_of(prompt).into_iter();
+    unknown
+        .filter(|word| !known.contains(word.as_str()))
+        .map(|word| {
+            let near = nearest(&word, &known);
+            (word, near)
+        })
+        .collect()
+}
+
+/// The words of a prompt in lower case, without a possessive's ending.
+fn words_of(prompt: &str) -> BTreeSet<String> {
     let lower = prompt.to_lowercase().replace("'s", "").replace("’s", "");
-    let words: BTreeSet<&str> = lower
-        .split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .collect();
+    let words = lower.split(|c: char| !c.is_alphanumeric());
     words
-        .difference(&known)
-        .map(|word| ((*word).to_owned(), nearest(word, &known)))
+        .filter(|word| !word.is_empty())
+        .map(String::from)
         .collect()
 }
 
@@ -59,28 +69,31 @@ fn nearest(word: &str, known: &BTreeSet<&str>) -> Vec<String> {
 
 /// Refuses a prompt in which the built-in prior knows no thing: a run would draw an arbitrary one.
 pub fn check_things(config: &RunConfig) -> anyhow::Result<()> {
-    if config.prior != PriorSource::Embedded {
+    // A LoRA may have taught it others.
+    if config.prior != PriorSource::Embedded || !config.loras.is_empty() {
         return Ok(());
     }
     let topics = dreamfuse_toybox::words::by_topic();
     let things = topics.into_iter().find(|(topic, _)| *topic == "things");
-    let things = things.map_or_else(Vec::new, |(_, things)| things);
+    let mut things = things.map_or_else(Vec::new, |(_, things)| things);
+    // A kind that is newer than the weights is none that they know.
+    let trained = embedded::words();
+    things.retain(|thing| trained.contains(&thing.as_str()));
     let unknown = unknown(&config.prompt, &things);
-    let is_known = |word: &str| !unknown.iter().any(|(other, _)| other == word);
-    let lower = config.prompt.to_lowercase();
-    let mut words = lower
-        .split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty());
-    if words.any(is_known) {
+    if unknown.len() < words_of(&config.prompt).len() {
         return Ok(());
     }
     let near: BTreeSet<String> = unknown.into_iter().flat_map(|(_, near)| near).collect();
     let near: Vec<String> = near.into_iter().take(5).collect();
+    let near = if near.is_empty() {
+        String::new()
+    } else {
+        format!("; near ones: {}", near.join(", "))
+    };
     bail!(
-        "the built-in prior knows no thing in {:?}; near ones: {}; hint: `dreamfuse prior words` lists them, \
-         --prior takes another model",
-        config.prompt,
-        near.join(", ")
+        "the built-in prior knows no thing in {:?}{near}; hint: `dreamfuse prior words` lists them, --prior \
+         takes another model",
+        config.prompt
     );
 }
 

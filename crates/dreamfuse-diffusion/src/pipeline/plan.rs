@@ -302,7 +302,7 @@ impl Plan {
             () if !(2..=100_000).contains(&schedule.num_train_timesteps) => (
                 SCHEDULER,
                 format!(
-                    "num_train_timesteps {} is not within 2 and 100000",
+                    "num_train_timesteps {} is not between 2 and 100000",
                     schedule.num_train_timesteps
                 ),
             ),

@@ -1,4 +1,4 @@
-//! ViewConditioning that were encoded before: a safetensors file with a tensor for each text, named by the text's SHA-256, and another where
+//! Texts that were encoded before: a safetensors file with a tensor for each text, named by the text's SHA-256, and another where
 //! the encoder says what each text is as a whole.
 
 use super::EncodedText;

@@ -5,7 +5,7 @@ use crate::clip_text::ClipTextModel;
 use crate::tokenizer::Tokenizer;
 use burn::tensor::{Device, Tensor, TensorData};
 
-/// ViewConditioning are what both say of each token; the second says besides what each text is as a whole.
+/// Texts are what both say of each token; the second says besides what each text is as a whole.
 pub struct ClipPair {
     pub tokenizers: [Tokenizer; 2],
     pub models: Box<[ClipTextModel; 2]>,

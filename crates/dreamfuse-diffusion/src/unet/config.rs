@@ -261,7 +261,7 @@ impl UNetConfig {
         let halved = 1 << (levels - 1).min(16);
         if !(1..=64).contains(&self.layers_per_block) {
             return Err(format!(
-                "layers_per_block {} is not within 1 and 64",
+                "layers_per_block {} is not between 1 and 64",
                 self.layers_per_block
             ));
         }
@@ -298,7 +298,7 @@ impl UNetConfig {
             .find(|layers| !(1..=64).contains(layers))
         {
             Some(layers) => Err(format!(
-                "transformer_layers_per_block {layers} is not within 1 and 64"
+                "transformer_layers_per_block {layers} is not between 1 and 64"
             )),
             None => Ok(()),
         }

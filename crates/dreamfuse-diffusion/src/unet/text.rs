@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use dreamfuse_prior::{Conditioning, Leaf};
 
-/// ViewConditioning as a U-Net reads them: its own view of a [`Conditioning`].
+/// Texts as a U-Net reads them: its own view of a [`Conditioning`].
 #[derive(Clone, Debug)]
 pub(super) struct TextConditioning {
     /// Keys and values `[batch, tokens, channels]` of each cross-attention, in the order of the network.
