@@ -9,10 +9,20 @@ mod from_disk;
 mod memory;
 mod work;
 
+use dreamfuse_train::TrainConfig;
 use from_disk::EvaluationOf;
 use std::path::Path;
 use std::time::Instant;
-use work::{DefaultRun, Evaluation, Render, Training, large, small};
+use work::{DefaultRun, Evaluation, Render, Training, large, small, uvit};
+
+/// What a piece of work that ends so trains or evaluates.
+fn trained(name: &str) -> TrainConfig {
+    match name.rsplit_once('-') {
+        Some((_, "embedded")) => small(),
+        Some((_, "uvit")) => uvit(),
+        _ => large(),
+    }
+}
 
 fn main() {
     memory::keep_freed();
@@ -33,13 +43,9 @@ fn main() {
             let work = Render::new(keep(), name == "render-lit");
             Box::new(move || work.step())
         }
-        "evaluation" | "evaluation-embedded" => {
-            let config = if name == "evaluation" {
-                large()
-            } else {
-                small()
-            };
-            let work = Evaluation::new(&config.unet(), config.tokens);
+        "evaluation" | "evaluation-embedded" | "evaluation-uvit" => {
+            let config = trained(name);
+            let work = Evaluation::new(&config.network(), config.tokens);
             Box::new(move || work.run().into_data().num_elements())
         }
         "evaluation-of" => {
@@ -48,8 +54,8 @@ fn main() {
             ));
             Box::new(move || work.run().into_data().num_elements())
         }
-        "training" | "training-embedded" => {
-            let config = if name == "training" { large() } else { small() };
+        "training" | "training-embedded" | "training-uvit" => {
+            let config = trained(name);
             let (batch, mut work) = (config.batch, Training::new(config));
             Box::new(move || {
                 work.steps(1);

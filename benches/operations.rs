@@ -13,7 +13,7 @@ use dreamfuse_kernels::{
     attention, composite, conv2d, field, geglu, group_norm, layer_norm, march, surface,
 };
 use dreamfuse_scene::SceneConfig;
-use work::{DefaultRun, Evaluation, Render, Training, large, small};
+use work::{DefaultRun, Evaluation, Render, Training, large, small, uvit};
 
 /// Images of a shard of training.
 const BATCH: usize = 8;
@@ -196,8 +196,8 @@ fn steps(c: &mut Criterion) {
         let work = Render::new(1.0, lit);
         c.bench_function(name, |b| b.iter(|| work.step()));
     }
-    for (name, config) in [("64x64", large()), ("embedded", small())] {
-        let work = Evaluation::new(&config.unet(), config.tokens);
+    for (name, config) in [("64x64", large()), ("embedded", small()), ("uvit", uvit())] {
+        let work = Evaluation::new(&config.network(), config.tokens);
         c.bench_function(&format!("guided evaluation, {name}"), |b| {
             b.iter(|| work.run());
         });

@@ -1,12 +1,11 @@
 //! The pieces of work that are timed, by Criterion as by `measure`.
 
 use burn::tensor::{Device, Distribution, Tensor};
-use dreamfuse_core::{Camera, Purpose, stream};
-use dreamfuse_diffusion::unet::{FrozenUNet, UNet, UNetConfig};
-use dreamfuse_diffusion::{Pipeline, embedded};
+use dreamfuse_core::{Camera, Purpose, Told, stream};
+use dreamfuse_diffusion::{FrozenNetwork, Network, NetworkConfig, Pipeline, embedded};
 use dreamfuse_engine::{Run, RunConfig};
 use dreamfuse_kernels::march::Occupancy;
-use dreamfuse_prior::Conditioning;
+use dreamfuse_prior::{Conditioning, Views};
 use dreamfuse_scene::{OccupancyGrid, Renderer, SceneConfig, SceneField, ViewSettings};
 use dreamfuse_train::{TrainConfig, Trainer};
 use rand::RngExt;
@@ -92,38 +91,46 @@ pub fn small() -> TrainConfig {
     .expect("our own configuration")
 }
 
+/// The network of patches that the built-in prior is to become.
+pub fn uvit() -> TrainConfig {
+    toml::from_str(include_str!(
+        "../crates/dreamfuse-train/configs/uvit-32.toml"
+    ))
+    .expect("our own configuration")
+}
+
 /// One guided evaluation: with and without the prompt, in one pass.
 pub struct Evaluation {
-    unet: FrozenUNet,
+    network: FrozenNetwork,
     sample: Tensor<4>,
     text: Conditioning,
-    camera: Tensor<2>,
+    told: [Told; 2],
 }
 
 impl Evaluation {
-    pub fn new(config: &UNetConfig, tokens: usize) -> Self {
+    pub fn new(config: &NetworkConfig, tokens: usize) -> Self {
         let device = Device::flex();
-        let size = config.sample_size;
-        let unet = FrozenUNet::new(UNet::new(config, &device));
+        let size = config.sample_size();
+        let network = FrozenNetwork::new(Network::new(config, &device));
         let text = Tensor::random(
-            [2, tokens, config.cross_attention_dim],
+            [2, tokens, config.text_width().0],
             Distribution::Default,
             &device,
         );
         Self {
-            text: unet.read(&text),
-            unet,
+            text: network.read(&text, None, size),
+            network,
             sample: Tensor::random([2, 3, size, size], Distribution::Default, &device),
-            camera: Tensor::zeros([2, Camera::CONDITIONING], &device),
+            told: [Told::camera(Camera::orbit(0.3, 0.2)); 2],
         }
     }
 
     pub fn run(&self) -> Tensor<4> {
-        self.unet.forward(
+        self.network.forward(
             self.sample.clone(),
             &[500, 500],
             &self.text,
-            Some(self.camera.clone()),
+            Views::Each(&self.told),
         )
     }
 }

@@ -11,6 +11,7 @@ pub mod color;
 pub mod files;
 pub mod random;
 pub mod raster;
+mod ray_maps;
 mod scheduled;
 pub mod shading;
 mod told;

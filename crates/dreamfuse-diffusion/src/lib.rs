@@ -1,4 +1,4 @@
-//! Diffusion models: the U-Net, autoencoder and text encoders with diffusers' and transformers'
+//! Diffusion models: denoising networks, autoencoder and text encoders with diffusers' and transformers'
 //! names, checkpoints in their layout, and pipelines of them as frozen priors.
 
 pub mod checkpoint;
@@ -7,6 +7,7 @@ mod defaults;
 pub mod embedded;
 mod layers;
 mod lora;
+mod network;
 pub mod pipeline;
 mod precision;
 mod resize;
@@ -14,10 +15,12 @@ pub mod t5;
 pub mod text;
 pub mod tokenizer;
 pub mod unet;
+pub mod uvit;
 pub mod vae;
 
 pub use checkpoint::{CheckpointError, Weights};
 pub use lora::LoraSource;
+pub use network::{FrozenNetwork, Network, NetworkConfig};
 pub use pipeline::{Additions, Pipeline};
 pub use precision::Precision;
 pub use tokenizer::Tokenizer;

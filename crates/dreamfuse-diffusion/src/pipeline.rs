@@ -10,14 +10,13 @@ mod space;
 use crate::checkpoint::CheckpointError;
 use crate::clip_text::ClipTextModel;
 use crate::lora::{Lora, LoraSource, Part};
+use crate::network::{FrozenNetwork, Network};
 use crate::precision::Precision;
 use crate::t5::T5Encoder;
 use crate::text::{ClipPair, EncodedText, TextEncoder, TextPack};
-use crate::unet::{FrozenUNet, UNet};
 use crate::vae::Vae;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 pub use cost::{Cost, Work};
-use dreamfuse_core::Told;
 use dreamfuse_kernels::cpu::Workers;
 use dreamfuse_prior::{Batch, Conditioning, Encoded, NoiseSchedule, Prior, PriorSpec};
 pub use files::{Files, Folder};
@@ -27,10 +26,10 @@ use space::Space;
 use std::ops::Range;
 use std::path::Path;
 
-/// Text encoder, U-Net, schedule and perhaps an autoencoder.
+/// Text encoder, network, schedule and perhaps an autoencoder.
 pub struct Pipeline {
     pub text: TextEncoder,
-    pub unet: FrozenUNet,
+    pub network: FrozenNetwork,
     pub schedule: NoiseSchedule,
     /// Words that training used, if the folder says so.
     pub words: Vec<String>,
@@ -148,10 +147,10 @@ impl Pipeline {
             },
             TextPlan::Pack(pack) => TextEncoder::Pack(pack),
         };
-        let unet = UNet::load(&plan.unet, adapted(Part::UNet, UNET_STEM)?, device)?;
+        let network = Network::load(&plan.network, adapted(Part::UNet, UNET_STEM)?, device)?;
         Ok(Self {
             text,
-            unet: FrozenUNet::new(unet),
+            network: FrozenNetwork::new(network),
             schedule: NoiseSchedule::new(plan.schedule),
             words: plan.words,
             space,
@@ -160,52 +159,19 @@ impl Pipeline {
         })
     }
 
-    /// With a U-Net that computes with these numbers. A CPU computes each operation in f32 and rounds what comes out.
+    /// With a network that computes with these numbers. A CPU computes each operation in f32 and rounds what comes out.
     pub fn with_precision(mut self, precision: Precision) -> Self {
-        self.unet = self.unet.cast(precision);
+        self.network = self.network.cast(precision);
         self
     }
 
-    /// The U-Net's output for images `range` of a batch, without the variances that some networks predict besides.
+    /// The network's output for images `range` of a batch.
     fn output(&self, batch: &Batch, range: Range<usize>) -> Tensor<4> {
         let samples = batch.samples().clone().slice_dim(0, range.clone());
         let text = batch.conditioning().slice(range.clone());
         let timesteps = &batch.timesteps()[range.clone()];
-        let told = batch.views().told().map(|told| &told[range]);
-        let camera = self.camera_tensor(told, batch.views().per_group(), timesteps.len());
-        let channels = self.unet.config().in_channels;
-        self.unet
-            .forward(samples, timesteps, &text, camera)
-            .narrow(1, 0, channels)
-    }
-
-    /// What the U-Net takes for `count` images: their cameras, or all that is told of them, by the width
-    /// that it has. What is not known is zeros; a network of several views that sees single images takes
-    /// nothing.
-    fn camera_tensor(
-        &self,
-        told: Option<&[Told]>,
-        per_group: usize,
-        count: usize,
-    ) -> Option<Tensor<2>> {
-        let config = self.unet.config();
-        let width = config.camera_numbers()?;
-        if config.num_views > 1 && per_group == 1 {
-            return None;
-        }
-        let unknown = vec![0.0; width];
-        let numbers = |told: &Told| match told.camera {
-            _ if width == Told::CONDITIONING => told.conditioning().to_vec(),
-            None => unknown.clone(),
-            Some(camera) if config.num_views > 1 => camera.matrix().to_vec(),
-            Some(camera) => camera.conditioning().to_vec(),
-        };
-        let values = match told {
-            None => unknown.repeat(count),
-            Some(told) => told.iter().flat_map(numbers).collect(),
-        };
-        let data = TensorData::new(values, [count, width]);
-        Some(Tensor::from_data(data, &self.device))
+        self.network
+            .forward(samples, timesteps, &text, batch.views().slice(range))
     }
 }
 
@@ -235,12 +201,13 @@ pub fn open(path: &Path) -> Result<Box<dyn Files + '_>, CheckpointError> {
 
 impl Prior for Pipeline {
     fn spec(&self) -> PriorSpec {
-        let config = self.unet.config();
+        let config = self.network.config();
+        let ([channels, _], size) = (config.channels(), config.sample_size());
         PriorSpec {
-            resolution: config.sample_size * self.space.factor(),
-            sample_shape: [config.in_channels, config.sample_size, config.sample_size],
-            views_per_group: config.num_views,
-            takes_camera: config.camera_numbers().is_some(),
+            resolution: size * self.space.factor(),
+            sample_shape: [channels, size, size],
+            views_per_group: config.views_per_group(),
+            takes_camera: config.takes_camera(),
         }
     }
 
@@ -255,10 +222,7 @@ impl Prior for Pipeline {
     fn condition(&self, prompts: &[String]) -> Result<Conditioning, String> {
         let EncodedText { tokens, pooled } = self.text.encode(prompts, &self.device)?;
         let size = self.spec().resolution;
-        Ok(match pooled {
-            Some(pooled) => self.unet.read_pooled(&tokens, &pooled, size),
-            None => self.unet.read(&tokens),
-        })
+        Ok(self.network.read(&tokens, pooled.as_ref(), size))
     }
 
     fn encode(&self, images: Tensor<4>) -> Encoded<'_> {
@@ -282,9 +246,9 @@ impl Prior for Pipeline {
     fn predict(&self, batch: &Batch) -> Tensor<4> {
         let (count, group) = (batch.count(), batch.views().per_group());
         assert!(
-            group == 1 || group == self.unet.config().num_views,
+            group == 1 || group == self.network.config().views_per_group(),
             "expected groups of {} views, got {group}",
-            self.unet.config().num_views
+            self.network.config().views_per_group()
         );
         let output = match &self.workers {
             None => self.output(batch, 0..count),

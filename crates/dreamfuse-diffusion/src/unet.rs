@@ -6,13 +6,12 @@ mod attention;
 mod blocks;
 mod config;
 mod embeddings;
-mod frozen;
 mod text;
 
 use crate::checkpoint::{
     CheckpointError, KeyTolerance, Renaming, Weights, load_weights, save_weights,
 };
-use crate::layers::{Convolution, normalize, project};
+use crate::layers::{Convolution, TimestepEmbedding, normalize, project, sinusoidal};
 pub use crate::layers::{Nonlinearity, TimeScaleShift};
 use attention::Attend;
 use blocks::{DownBlock, MidBlock, UpBlock};
@@ -22,9 +21,7 @@ use burn::tensor::{DType, Device, FloatDType, Tensor};
 pub(crate) use config::AttentionKind;
 pub use config::{PerLevel, UNetConfig};
 use dreamfuse_prior::Conditioning;
-use embeddings::{Addition, TimestepEmbedding};
-pub use frozen::FrozenUNet;
-pub(crate) use frozen::PREPARED_PARAMETERS;
+use embeddings::Addition;
 use std::cell::Cell;
 use std::path::Path;
 use text::TextConditioning;
@@ -133,8 +130,8 @@ impl UNet {
         load_weights(Self::new(config, device), weights, READ, tolerance)
     }
 
-    /// Does what depends on the weights alone once: see [`FrozenUNet`].
-    fn prepare(&mut self) {
+    /// Does what depends on the weights alone once.
+    pub(crate) fn prepare(&mut self) {
         self.down_blocks.iter_mut().for_each(DownBlock::prepare);
         self.mid_block.prepare();
         self.up_blocks.iter_mut().for_each(UpBlock::prepare);
@@ -186,8 +183,7 @@ impl UNet {
         };
         let (dtype, [batch, _]) = (self.conv_in.dtype(), pooled.dims());
         let width = self.config.addition_time_embed_dim.unwrap_or_default();
-        let sizes =
-            embeddings::sinusoidal(&[size, size, 0, 0, size, size], width, &pooled.device());
+        let sizes = sinusoidal(&[size, size, 0, 0, size, size], width, &pooled.device());
         let sizes = sizes
             .reshape([1, config::SIZES * width])
             .repeat_dim(0, batch);
@@ -235,7 +231,7 @@ impl UNet {
     ) -> Tensor<4> {
         let text = TextConditioning::from(text);
         let dtype = self.conv_in.dtype();
-        let sines = embeddings::sinusoidal(
+        let sines = sinusoidal(
             timesteps,
             self.config.block_out_channels[0],
             &sample.device(),

@@ -76,10 +76,15 @@ fn tokens_and_texts_are_those_of_transformers() {
 #[test]
 fn the_unets_compute_what_diffusers_computes() {
     for (folder, pipeline, reference) in models() {
-        let text = pipeline.unet.read(&reference.floats("text_embeddings"));
-        let ours = pipeline
-            .unet
-            .forward(reference.floats("sample"), &[37, 801], &text, None);
+        let text = pipeline
+            .network
+            .read(&reference.floats("text_embeddings"), None, 0);
+        let ours = pipeline.network.unet().unwrap().forward(
+            reference.floats("sample"),
+            &[37, 801],
+            &text,
+            None,
+        );
         assert_close(ours, reference.floats("output"), "output", &folder);
     }
 }
@@ -168,10 +173,15 @@ fn adaptations_are_merged() {
             &Device::flex(),
         )
         .unwrap();
-        let text = pipeline.unet.read(&reference.floats("text_embeddings"));
-        let ours = pipeline
-            .unet
-            .forward(reference.floats("sample"), &[37, 801], &text, None);
+        let text = pipeline
+            .network
+            .read(&reference.floats("text_embeddings"), None, 0);
+        let ours = pipeline.network.unet().unwrap().forward(
+            reference.floats("sample"),
+            &[37, 801],
+            &text,
+            None,
+        );
         assert_close(
             ours,
             reference.floats("output_lora"),

@@ -32,7 +32,9 @@ fn cameras() -> Vec<Camera> {
 }
 
 fn text(pipeline: &Pipeline, reference: &Reference) -> Conditioning {
-    pipeline.unet.read(&reference.floats("text_embeddings"))
+    pipeline
+        .network
+        .read(&reference.floats("text_embeddings"), None, 0)
 }
 
 #[test]

@@ -171,7 +171,10 @@ fn parts_of_a_batch_are_put_together_in_order() {
     );
     let whole = unet.forward(noisy.clone(), &timesteps, &unet.read(&text), Some(labels));
     let right = pipeline.schedule.noise_of(noisy.clone(), whole, &timesteps);
-    let (text, told) = (pipeline.unet.read(&text), cameras.map(Told::camera));
+    let (text, told) = (
+        pipeline.network.read(&text, None, 0),
+        cameras.map(Told::camera),
+    );
     let batch = Batch::new(noisy, &timesteps, &text, Views::Each(&told));
     let error = relative_error(pipeline.predict(&batch), right);
     assert!(error <= 1e-5, "relative error {error:.2e}");

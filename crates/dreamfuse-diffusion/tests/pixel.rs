@@ -66,10 +66,15 @@ fn texts_are_encoded_with_their_masks() {
 #[test]
 fn the_unet_computes_what_diffusers_computes() {
     let (pipeline, reference) = model();
-    let text = pipeline.unet.read(&reference.floats("text_embeddings"));
-    let ours = pipeline
-        .unet
-        .forward(reference.floats("sample"), &[37, 801], &text, None);
+    let text = pipeline
+        .network
+        .read(&reference.floats("text_embeddings"), None, 0);
+    let ours = pipeline.network.unet().unwrap().forward(
+        reference.floats("sample"),
+        &[37, 801],
+        &text,
+        None,
+    );
     assert_eq!(ours.dims(), [2, 6, 16, 16]);
     assert_close(ours, reference.floats("output"));
 }

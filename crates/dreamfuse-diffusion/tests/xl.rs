@@ -129,9 +129,12 @@ fn the_unet_computes_what_diffusers_computes() {
         );
         for (texts, name) in [(TEXTS, "output"), (["", ""], "output_empty")] {
             let text = pipeline.condition(&texts.map(String::from)).unwrap();
-            let ours = pipeline
-                .unet
-                .forward(reference.floats("sample"), &TIMESTEPS, &text, None);
+            let ours = pipeline.network.unet().unwrap().forward(
+                reference.floats("sample"),
+                &TIMESTEPS,
+                &text,
+                None,
+            );
             assert_close(ours, reference.floats::<4>(name));
         }
     }
@@ -188,9 +191,12 @@ fn adaptations_reach_all_three_networks() {
     assert_close(ours.tokens, reference.floats::<3>("text_embeddings_lora"));
     assert_close(ours.pooled.unwrap(), reference.floats::<2>("pooled_lora"));
     let text = pipeline.condition(&TEXTS.map(String::from)).unwrap();
-    let ours = pipeline
-        .unet
-        .forward(reference.floats("sample"), &TIMESTEPS, &text, None);
+    let ours = pipeline.network.unet().unwrap().forward(
+        reference.floats("sample"),
+        &TIMESTEPS,
+        &text,
+        None,
+    );
     assert_close(ours, reference.floats::<4>("output_lora"));
     let Err(CheckpointError::UnknownKey { key, .. }) = with(&folder().join("sd15")) else {
         panic!("sd15 has no second text encoder");

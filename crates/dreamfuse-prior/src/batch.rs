@@ -3,6 +3,7 @@
 use crate::Conditioning;
 use burn::tensor::Tensor;
 use dreamfuse_core::Told;
+use std::ops::Range;
 
 /// What is known of the images of a batch, beside their texts.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +31,21 @@ impl<'a> Views<'a> {
         match self {
             Self::Unknown => None,
             Self::Each(told) | Self::Groups { told, .. } => Some(told),
+        }
+    }
+
+    /// Those of the images `range`.
+    ///
+    /// # Panics
+    /// When there are not so many.
+    pub fn slice(self, range: Range<usize>) -> Self {
+        match self {
+            Self::Unknown => Self::Unknown,
+            Self::Each(told) => Self::Each(&told[range]),
+            Self::Groups { told, per_group } => Self::Groups {
+                told: &told[range],
+                per_group,
+            },
         }
     }
 

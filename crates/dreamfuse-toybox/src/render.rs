@@ -32,6 +32,10 @@ pub struct View {
     pub depth: Vec<f32>,
     /// Unit shading normal, averaged over the covered part; zero where there is none.
     pub normal: Vec<Vec3>,
+    /// Mean albedo of the covered part; black where there is none.
+    pub albedo: Vec<[f32; 3]>,
+    /// The name of a part that is seen there.
+    pub part: Vec<Option<&'static str>>,
 }
 
 /// Samples along each side of a pixel.
@@ -44,6 +48,8 @@ pub fn render(scene: &Scene, camera: &Camera, look: &Look, size: usize) -> View 
         opacity: vec![0.0; size * size],
         depth: vec![f32::INFINITY; size * size],
         normal: vec![Vec3::zeros(); size * size],
+        albedo: vec![[0.0; 3]; size * size],
+        part: vec![None; size * size],
     };
     for index in 0..size * size {
         pixel(scene, camera, look, size, index, &mut view);
@@ -55,7 +61,8 @@ fn pixel(scene: &Scene, camera: &Camera, look: &Look, size: usize, index: usize,
     let samples = SUPERSAMPLES * SUPERSAMPLES;
     let fine = (size * SUPERSAMPLES) as f32;
     let at = |i: usize, sub: usize| (i * SUPERSAMPLES + sub) as f32 / fine + 0.5 / fine;
-    let (mut color, mut hits, mut depth, mut normal) = ([0.0f32; 3], 0, 0.0, Vec3::zeros());
+    let (mut color, mut albedo) = ([0.0f32; 3], [0.0f32; 3]);
+    let (mut hits, mut depth, mut normal) = (0, 0.0, Vec3::zeros());
     for sample in 0..samples {
         let ray = camera.ray(
             at(index % size, sample % SUPERSAMPLES),
@@ -67,6 +74,8 @@ fn pixel(scene: &Scene, camera: &Camera, look: &Look, size: usize, index: usize,
                 hits += 1;
                 depth += surface.distance;
                 normal += surface.normal;
+                (0..3).for_each(|channel| albedo[channel] += surface.albedo[channel]);
+                view.part[index] = Some(surface.part);
                 look.shading
                     .apply(surface.albedo, surface.point, surface.normal, &look.light)
             }
@@ -80,6 +89,7 @@ fn pixel(scene: &Scene, camera: &Camera, look: &Look, size: usize, index: usize,
     if hits > 0 {
         view.opacity[index] = hits as f32 / samples as f32;
         view.depth[index] = depth / hits as f32;
+        view.albedo[index] = albedo.map(|sum| sum / hits as f32);
         view.normal[index] = normal.try_normalize(1e-6).unwrap_or_else(Vec3::zeros);
     }
 }

@@ -47,6 +47,8 @@ pub struct Surface {
     pub point: Vec3,
     pub normal: Vec3,
     pub albedo: Color,
+    /// The name of the part.
+    pub part: &'static str,
 }
 
 /// A scene inside `[−1, 1]³`.
@@ -102,6 +104,7 @@ impl Scene {
             point,
             normal,
             albedo,
+            part: self.parts[index].name,
         })
     }
 

@@ -1,8 +1,10 @@
 //! What a training run is made of: `configs/*.toml`.
 
 use dreamfuse_core::{Camera, CameraRange, LightRange, Told};
+use dreamfuse_diffusion::NetworkConfig;
 use dreamfuse_diffusion::clip_text::{Activation, ClipTextConfig};
 use dreamfuse_diffusion::unet::{Nonlinearity, PerLevel, TimeScaleShift, UNetConfig};
+use dreamfuse_diffusion::uvit::UVitConfig;
 use dreamfuse_prior::ScheduleConfig;
 use dreamfuse_toybox::CaptionShares;
 use serde::{Deserialize, Serialize};
@@ -54,11 +56,24 @@ pub struct TrainConfig {
     pub time_deviation: f64,
     /// Tokens of a padded caption.
     pub tokens: usize,
+    /// Shape of the transformer over patches. Without it, a U-Net of the three keys below is trained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uvit: Option<UVitShape>,
     /// Channels of the U-Net's levels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub channels: Vec<usize>,
-    /// The first level, from the top, that attends to the text and to itself.
+    /// The first level of the U-Net, from the top, that attends to the text and to itself.
+    #[serde(default)]
     pub text_from_level: usize,
+    /// Attention heads of the U-Net.
+    #[serde(default)]
     pub heads: usize,
+    /// Weight of what the UVit's features have to predict besides (see [`crate::buffers`]); they are not shipped.
+    #[serde(default)]
+    pub auxiliary: f64,
+    /// A pixel counts `1 + coverage_weight · opacity`, before the mean of these weights is made 1.
+    #[serde(default)]
+    pub coverage_weight: f64,
     pub text_width: usize,
     pub text_layers: usize,
     #[serde(default)]
@@ -67,6 +82,18 @@ pub struct TrainConfig {
     pub cameras: CameraRange,
     #[serde(default)]
     pub lights: LightRange,
+}
+
+/// Shape of a [`dreamfuse_diffusion::uvit::UVit`]; the rest follows from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UVitShape {
+    /// Of the convolutions.
+    pub channels: usize,
+    /// Of the tokens.
+    pub hidden_size: usize,
+    pub blocks: usize,
+    pub heads: usize,
 }
 
 impl TrainConfig {
@@ -126,7 +153,20 @@ impl TrainConfig {
         }
         self.cameras.check()?;
         self.lights.check()?;
-        self.unet().check()
+        let is_weight = |weight: f64| (0.0..=1e3).contains(&weight);
+        if !is_weight(self.auxiliary) || !is_weight(self.coverage_weight) {
+            return Err("expected auxiliary and coverage_weight from 0 to 1000".into());
+        }
+        match self.network() {
+            NetworkConfig::UNet(_) if self.auxiliary > 0.0 => {
+                Err("auxiliary is for [uvit] alone".into())
+            }
+            NetworkConfig::UNet(config) => config.check(),
+            NetworkConfig::UVit(_) if !(self.channels.is_empty() && self.told) => {
+                Err("[uvit] takes told = true, and no channels of a U-Net".into())
+            }
+            NetworkConfig::UVit(config) => config.check(),
+        }
     }
 
     /// Reads what a training state says of its configuration. States of version 0.1 have a key for
@@ -145,8 +185,24 @@ impl TrainConfig {
         toml::to_string(self).expect("every field has a place in TOML")
     }
 
-    /// The U-Net that the configuration describes.
-    pub fn unet(&self) -> UNetConfig {
+    /// The network that the configuration describes.
+    pub fn network(&self) -> NetworkConfig {
+        match self.uvit {
+            None => NetworkConfig::UNet(self.unet()),
+            Some(UVitShape {
+                channels,
+                hidden_size,
+                blocks,
+                heads,
+            }) => NetworkConfig::UVit(UVitConfig {
+                blocks,
+                heads,
+                ..UVitConfig::new(self.size, channels, hidden_size, self.text_width)
+            }),
+        }
+    }
+
+    fn unet(&self) -> UNetConfig {
         let levels = self.channels.len();
         let has_text = |level: usize| level >= self.text_from_level;
         let types = |order: &mut dyn Iterator<Item = usize>, with: &str, without: &str| {

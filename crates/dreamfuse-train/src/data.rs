@@ -1,5 +1,6 @@
 //! Batches of images with captions and cameras, drawn on all cores as they are needed.
 
+use crate::buffers;
 use crate::config::TrainConfig;
 use dreamfuse_core::{Camera, Purpose, Shading, Told, ViewWord, random_background, stream};
 use dreamfuse_diffusion::Tokenizer;
@@ -18,8 +19,10 @@ pub(crate) struct Batch {
     pub timesteps: Vec<usize>,
     /// `[batch, tokens]`.
     pub ids: Vec<i64>,
-    /// `[batch, width]`: cameras, or all that is told; zeros where something is not.
-    pub told: Vec<f32>,
+    /// What is told of each image.
+    pub told: Vec<Told>,
+    /// `[batch, BUFFERS, size, size]`, see [`crate::buffers`].
+    pub buffers: Vec<f32>,
 }
 
 impl Batch {
@@ -40,7 +43,8 @@ impl Batch {
                 noise: rows(&self.noise),
                 timesteps: self.timesteps[first..last].to_vec(),
                 ids: self.ids[first * tokens..last * tokens].to_vec(),
-                told: rows(&self.told),
+                told: self.told[first..last].to_vec(),
+                buffers: rows(&self.buffers),
             }
         };
         (0..self.len()).step_by(count).map(part).collect()
@@ -51,7 +55,8 @@ struct Example {
     clean: Vec<f32>,
     noise: Vec<f32>,
     ids: Vec<i64>,
-    told: Vec<f32>,
+    told: Told,
+    buffers: Vec<f32>,
 }
 
 /// The batch of step `step`: the same for the same configuration and seed.
@@ -87,9 +92,10 @@ pub(crate) fn draw(
             .iter()
             .flat_map(|e| e.ids.iter().copied())
             .collect(),
-        told: examples
+        told: examples.iter().map(|e| e.told).collect(),
+        buffers: examples
             .iter()
-            .flat_map(|e| e.told.iter().copied())
+            .flat_map(|e| e.buffers.iter().copied())
             .collect(),
     }
 }
@@ -111,9 +117,9 @@ fn example(
     };
     let camera = config.cameras.sample(0, 1, &mut rng);
     let look = look(config, &camera, &mut rng);
-    let image = render(&scene, &camera, &look, config.size).image;
+    let view = render(&scene, &camera, &look, config.size);
     let mut planes = Vec::with_capacity(3 * config.size * config.size);
-    image.push_planes(&mut planes);
+    view.image.push_planes(&mut planes);
     let mut text = caption.text;
     if rng.random_bool(config.view_words) {
         text.push_str(ViewWord::of(camera.azimuth, camera.elevation).suffix());
@@ -129,6 +135,7 @@ fn example(
             .encode(&text)
             .expect("captions of the grammar fit"),
         told,
+        buffers: buffers::of(&view, &camera),
     }
 }
 
@@ -139,23 +146,22 @@ fn told(
     look: &Look,
     is_canonical: bool,
     rng: &mut impl Rng,
-) -> Vec<f32> {
+) -> Told {
     let camera = (!rng.random_bool(config.drop_camera)).then_some(*camera);
     if !config.told {
-        let unknown = [0.0; Camera::CONDITIONING];
-        return camera
-            .map_or(unknown, |camera| camera.conditioning())
-            .to_vec();
+        return Told {
+            camera,
+            ..Told::default()
+        };
     }
     let mut is_known = || !rng.random_bool(config.drop_told);
-    let told = Told {
+    Told {
         camera,
         shading: is_known().then_some(look.shading),
         light: is_known().then_some(look.light),
         background: is_known().then_some(look.background),
         canonical: is_known().then_some(is_canonical),
-    };
-    told.conditioning().to_vec()
+    }
 }
 
 fn look(config: &TrainConfig, camera: &Camera, rng: &mut impl Rng) -> Look {

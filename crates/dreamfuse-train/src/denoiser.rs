@@ -1,66 +1,126 @@
-//! What is trained: a U-Net and the text encoder that feeds it, together.
+//! What is trained: a network, the text encoder that feeds it, and what its features predict besides.
 
+use crate::buffers::{BUFFERS, GROUPS};
+use crate::config::TrainConfig;
 use crate::data::Batch;
 use burn::module::Module;
+use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use dreamfuse_diffusion::clip_text::ClipTextModel;
-use dreamfuse_diffusion::unet::UNet;
-use dreamfuse_prior::NoiseSchedule;
+use dreamfuse_diffusion::{Network, Precision};
+use dreamfuse_prior::{NoiseSchedule, Views};
 
 /// The trained networks.
 #[derive(Module, Debug)]
 pub(crate) struct Denoiser {
-    pub unet: UNet,
+    pub network: Network,
     pub text_encoder: ClipTextModel,
+    /// From features of 2 × 2 pixels to their buffers. It only serves training.
+    pub auxiliary: Option<Linear>,
 }
 
 impl Denoiser {
-    /// Algorithm 1 of Ho et al. 2020: noise the images, predict, compare.
-    pub(crate) fn loss(
+    /// What the configuration wants the features to predict besides.
+    pub(crate) fn auxiliary(config: &TrainConfig, device: &Device) -> Option<Linear> {
+        let shape = config.uvit.filter(|_| config.auxiliary > 0.0)?;
+        Some(LinearConfig::new(shape.channels, 4 * BUFFERS).init(device))
+    }
+
+    /// The mean squared error of the prediction (Algorithm 1 of Ho et al. 2020: noise the images, predict,
+    /// compare), and what is minimized: the same with the weights of the configuration.
+    pub(crate) fn losses(
         &self,
+        config: &TrainConfig,
         batch: &Batch,
         schedule: &NoiseSchedule,
         device: &Device,
-    ) -> Tensor<1> {
+    ) -> [Tensor<1>; 2] {
         let count = batch.len();
         let size = (batch.clean.len() / (3 * count)).isqrt();
         let image = |values: &[f32]| {
-            Tensor::<4>::from_data(
-                TensorData::new(values.to_vec(), [count, 3, size, size]),
-                device,
-            )
+            let channels = values.len() / (count * size * size);
+            let data = TensorData::new(values.to_vec(), [count, channels, size, size]);
+            Tensor::<4>::from_data(data, device)
         };
         let (clean, noise) = (image(&batch.clean), image(&batch.noise));
         let tokens = batch.ids.len() / count;
-        let ids = Tensor::<2, Int>::from_data(
-            TensorData::new(batch.ids.clone(), [count, tokens]),
-            device,
-        );
-        let width = batch.told.len() / count;
-        let told = TensorData::new(batch.told.clone(), [count, width]);
-        let told = Tensor::<2>::from_data(told, device);
+        let ids = TensorData::new(batch.ids.clone(), [count, tokens]);
+        let ids = Tensor::<2, Int>::from_data(ids, device);
         let noisy = schedule.add_noise(clean.clone(), noise.clone(), &batch.timesteps);
         let target = schedule.target(clean, noise, &batch.timesteps);
-        let text = self.unet.read(&self.text_encoder.forward(ids));
-        let output = self
-            .unet
-            .forward(noisy, &batch.timesteps, &text, Some(told));
-        (output - target).powi_scalar(2).mean()
+        let text = self.network.read(&self.text_encoder.forward(ids));
+        let (output, features) = match &self.network {
+            Network::UVit(network) => {
+                let (output, features) =
+                    network.forward_with_features(noisy, &batch.timesteps, &text, &batch.told);
+                (output, Some(features))
+            }
+            network => {
+                let views = Views::Each(&batch.told);
+                let output = network.forward(noisy, &batch.timesteps, &text, views);
+                (output, None)
+            }
+        };
+        let squared = (output - target).powi_scalar(2);
+        let error = squared.clone().mean();
+        let mut loss = error.clone();
+        let opacity = || image(&batch.buffers).narrow(1, 0, 1);
+        if config.coverage_weight > 0.0 {
+            let weight = opacity() * config.coverage_weight + 1.0;
+            loss = (squared * (weight.clone() / weight.mean().reshape([1, 1, 1, 1]))).mean();
+        }
+        if let (Some(layer), Some(features)) = (&self.auxiliary, features) {
+            let buffers = auxiliary_loss(layer, features, image(&batch.buffers));
+            loss = loss + buffers * config.auxiliary;
+        }
+        [error, loss]
     }
+}
+
+/// The sum over groups of buffers of their mean squared error; all but the opacity count where it is.
+fn auxiliary_loss(layer: &Linear, features: Tensor<4>, buffers: Tensor<4>) -> Tensor<1> {
+    let [batch, channels, height, width] = features.dims();
+    let rows = features
+        .permute([0, 2, 3, 1])
+        .reshape([batch * height * width, channels]);
+    let predicted = layer
+        .forward(rows)
+        .cast(Precision::F32.dtype())
+        .reshape([batch, height, width, BUFFERS, 2, 2])
+        .permute([0, 3, 1, 4, 2, 5])
+        .reshape([batch, BUFFERS, 2 * height, 2 * width]);
+    let squared = (predicted - buffers.clone()).powi_scalar(2);
+    let opacity = buffers.narrow(1, 0, 1);
+    let mut first = 0;
+    let losses = GROUPS.map(|count| {
+        let group = squared.clone().narrow(1, first, count);
+        let is_opacity = first == 0;
+        first += count;
+        if is_opacity {
+            group.mean()
+        } else {
+            (group * opacity.clone()).mean()
+        }
+    });
+    losses
+        .into_iter()
+        .reduce(|sum, loss| sum + loss)
+        .expect("there are groups")
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::config::UVitShape;
     use crate::optimizer::{parameters, with_parameters};
     use crate::{TrainConfig, Trainer};
     use burn::tensor::Device;
     use dreamfuse_diffusion::Precision;
     use std::ops::ControlFlow;
 
-    /// A small one after some steps, because the layers that start at zero hide those behind them.
-    fn trained() -> Trainer {
-        let config: TrainConfig = toml::from_str(include_str!("../configs/prior-32.toml")).unwrap();
-        let config = TrainConfig {
+    /// A U-Net and a UVit.
+    fn configs() -> [TrainConfig; 2] {
+        let unet: TrainConfig = toml::from_str(include_str!("../configs/prior-32.toml")).unwrap();
+        let unet = TrainConfig {
             size: 8,
             batch: 4,
             channels: vec![8, 16],
@@ -68,8 +128,26 @@ mod tests {
             text_layers: 1,
             warmup_steps: 2,
             rate: 4e-3,
-            ..config
+            ..unet
         };
+        let uvit = TrainConfig {
+            channels: Vec::new(),
+            uvit: Some(UVitShape {
+                channels: 8,
+                hidden_size: 16,
+                blocks: 2,
+                heads: 2,
+            }),
+            told: true,
+            auxiliary: 0.1,
+            coverage_weight: 1.0,
+            ..unet.clone()
+        };
+        [unet, uvit]
+    }
+
+    /// After some steps, because the layers that start at zero hide those behind them.
+    fn trained(config: TrainConfig) -> Trainer {
         let mut trainer = Trainer::new(config).unwrap();
         trainer.run(20, |_, _| ControlFlow::Continue(())).unwrap();
         trainer
@@ -77,7 +155,11 @@ mod tests {
 
     #[test]
     fn halves_have_nearly_the_gradient_of_f32() {
-        let trainer = trained().on(&Device::flex(), Precision::F32);
+        configs().into_iter().for_each(check_halves);
+    }
+
+    fn check_halves(config: TrainConfig) {
+        let trainer = trained(config).on(&Device::flex(), Precision::F32);
         let batch = trainer.draw(100);
         let flat = |trainer: &Trainer| trainer.gradients(&batch).0.concat();
         let right = flat(&trainer);
@@ -95,16 +177,20 @@ mod tests {
 
     #[test]
     fn the_gradient_of_every_parameter_is_the_slope_of_the_loss() {
-        let trainer = trained();
+        configs().into_iter().for_each(check_slopes);
+    }
+
+    fn check_slopes(config: TrainConfig) {
+        let trainer = trained(config);
         let batch = trainer.draw(100);
         let (gradients, _) = trainer.gradients(&batch);
-        assert!(gradients.len() > 200);
+        assert!(gradients.len() > 100);
         let lists = parameters(trainer.model());
         let loss = |lists: Vec<Vec<f32>>| {
             let model = with_parameters(trainer.model().clone(), lists, &trainer.device);
             f64::from(
-                model
-                    .loss(&batch, &trainer.schedule, &trainer.device)
+                model.losses(&trainer.config, &batch, &trainer.schedule, &trainer.device)[1]
+                    .clone()
                     .into_scalar::<f32>(),
             )
         };

@@ -5,8 +5,10 @@ use crate::denoiser::Denoiser;
 use crate::trainer::TrainError;
 use burn::tensor::DType;
 use dreamfuse_core::files::{create_folder, write_atomically};
+use dreamfuse_diffusion::NetworkConfig;
 use dreamfuse_diffusion::pipeline::UNET_WEIGHTS;
 use dreamfuse_diffusion::tokenizer::TokenizerFiles;
+use dreamfuse_diffusion::uvit::UVitConfig;
 use dreamfuse_toybox::words;
 use serde::Serialize;
 use serde_json::json;
@@ -46,11 +48,12 @@ pub(crate) fn write(
             ("_diffusers_version", json!("0.42.1")),
         ]
     };
-    config_json(
-        "unet/config.json",
-        &class("UNet2DConditionModel"),
-        json!(config.unet()),
-    )?;
+    let network = config.network();
+    let (library, network_class, network_json) = match &network {
+        NetworkConfig::UNet(config) => ("diffusers", "UNet2DConditionModel", json!(config)),
+        NetworkConfig::UVit(config) => ("dreamfuse_uvit", UVitConfig::CLASS, json!(config)),
+    };
+    config_json("unet/config.json", &class(network_class), network_json)?;
     let architecture = [
         ("architectures", json!(["CLIPTextModel"])),
         ("model_type", json!("clip_text_model")),
@@ -80,13 +83,13 @@ pub(crate) fn write(
     text("tokenizer/merges.txt", &tokenizer.merges)?;
     text("tokenizer/tokenizer_config.json", &tokenizer.config)?;
     let index = json!({
-        "_class_name": "DiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"],
+        "_class_name": "DiffusionPipeline", "unet": [library, network_class],
         "text_encoder": ["transformers", "CLIPTextModel"], "tokenizer": ["transformers", "CLIPTokenizer"],
         "scheduler": ["diffusers", "DDPMScheduler"],
     });
     text("model_index.json", &pretty(&index))?;
     text("words.txt", &(words::all().join("\n") + "\n"))?;
-    model.unet.save(&folder.join(UNET_WEIGHTS), DType::F16)?;
+    model.network.save(&folder.join(UNET_WEIGHTS), DType::F16)?;
     model
         .text_encoder
         .save(&folder.join("text_encoder/model.safetensors"), DType::F16)?;

@@ -8,6 +8,7 @@ use burn::tensor::Device;
 use dreamfuse_diffusion::Tokenizer;
 use dreamfuse_prior::NoiseSchedule;
 use dreamfuse_toybox::CaptionSampler;
+use std::f32::consts::FRAC_PI_2;
 
 /// Noise levels that are measured, of `[0, 1]`.
 pub(crate) const LEVELS: [f64; 6] = [0.1, 0.3, 0.5, 0.7, 0.85, 0.95];
@@ -48,6 +49,7 @@ pub(crate) fn batch(config: &TrainConfig, tokenizer: &Tokenizer) -> Batch {
 /// The errors of `model` at noise level `level`.
 pub(crate) fn measure(
     model: &Denoiser,
+    config: &TrainConfig,
     batch: &Batch,
     level: f64,
     schedule: &NoiseSchedule,
@@ -55,8 +57,8 @@ pub(crate) fn measure(
     let mut batch = batch.clone();
     batch.timesteps.fill(schedule.timestep(level));
     let loss = |batch: &Batch| {
-        model
-            .loss(batch, schedule, &Device::flex())
+        model.losses(config, batch, schedule, &Device::flex())[0]
+            .clone()
             .into_scalar::<f32>()
     };
     let own = loss(&batch);
@@ -64,10 +66,11 @@ pub(crate) fn measure(
     batch.ids.rotate_right(tokens);
     let other_caption = loss(&batch);
     batch.ids.rotate_left(tokens);
-    let width = batch.told.len() / batch.len();
-    for camera in batch.told.chunks_exact_mut(width) {
-        (camera[1], camera[2]) = (-camera[2], camera[1]);
-    }
+    let cameras = batch
+        .told
+        .iter_mut()
+        .filter_map(|told| told.camera.as_mut());
+    cameras.for_each(|camera| camera.azimuth += FRAC_PI_2);
     HeldOut {
         level,
         loss: own,

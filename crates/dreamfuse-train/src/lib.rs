@@ -1,7 +1,8 @@
 //! Training of the embedded prior on the toybox world: Algorithm 1 of Ho et al. 2020, on images
 //! that are drawn as they are needed.
 
-pub mod config;
+pub mod buffers;
+mod config;
 mod data;
 mod denoiser;
 mod folder;
@@ -10,6 +11,6 @@ mod optimizer;
 mod state;
 mod trainer;
 
-pub use config::TrainConfig;
+pub use config::{TrainConfig, UVitShape};
 pub use held_out::HeldOut;
 pub use trainer::{Progress, TrainError, Trainer};

@@ -14,7 +14,9 @@ use dreamfuse_diffusion::clip_text::ClipTextModel;
 use dreamfuse_diffusion::pipeline::UNET_WEIGHTS;
 use dreamfuse_diffusion::tokenizer::TokenizerFiles;
 use dreamfuse_diffusion::unet::UNet;
-use dreamfuse_diffusion::{CheckpointError, Pipeline, Precision, Tokenizer, Weights};
+use dreamfuse_diffusion::{
+    CheckpointError, Network, NetworkConfig, Pipeline, Precision, Tokenizer, Weights,
+};
 use dreamfuse_kernels::adam::Adam;
 use dreamfuse_kernels::cpu::Workers;
 use dreamfuse_prior::NoiseSchedule;
@@ -54,6 +56,11 @@ pub struct Progress {
 /// Images of a shard on a CPU.
 const SHARD: usize = 8;
 
+/// Images of a shard: a small batch is halved, so that two threads have work.
+fn shard_of(config: &TrainConfig) -> usize {
+    SHARD.min(config.batch.div_ceil(2))
+}
+
 /// What a loss in f16 is multiplied by on its way back (Micikevicius et al. 2018, section 3.2): one pixel's part of a mean is
 /// less than f16 has. A power of two, so that dividing by it again changes nothing.
 const LOSS_SCALE: f32 = 1024.0;
@@ -69,11 +76,22 @@ const TOLD_GAINS: [f32; Told::CONDITIONING] = [
     0.3, // canonical
 ];
 
+/// The configuration's network, with random weights.
+fn network(config: &TrainConfig, device: &Device) -> Network {
+    match Network::new(&config.network(), device) {
+        Network::UNet(network) => {
+            let gains = &TOLD_GAINS[..config.conditioning_width()];
+            Network::UNet(network.with_class_gains(gains, device))
+        }
+        Network::UVit(network) => Network::UVit(network.with_told_gains(&TOLD_GAINS, device)),
+    }
+}
+
 static INITIALIZING: Mutex<()> = Mutex::new(());
 
 /// A training run.
 pub struct Trainer {
-    config: TrainConfig,
+    pub(crate) config: TrainConfig,
     model: Option<Denoiser>,
     slots: Vec<Slot>,
     step: u64,
@@ -104,9 +122,9 @@ impl Trainer {
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         device.seed(config.seed);
         let model = Denoiser {
-            unet: UNet::new(&config.unet(), &device)
-                .with_class_gains(&TOLD_GAINS[..config.conditioning_width()], &device),
+            network: network(&config, &device),
             text_encoder: ClipTextModel::new(&config.text_encoder(files.vocab_size), &device),
+            auxiliary: Denoiser::auxiliary(&config, &device),
         };
         let slots = optimizer::slots(&model);
         drop(alone);
@@ -118,11 +136,11 @@ impl Trainer {
             tokenizer,
             tokenizer_files: files,
             captions: CaptionSampler::new(config.captions),
+            shard: shard_of(&config),
             config,
             device,
             precision: Precision::F32,
             workers: Workers::single(),
-            shard: SHARD,
         })
     }
 
@@ -133,7 +151,7 @@ impl Trainer {
         self.precision = precision;
         let is_cpu = *device == Device::flex();
         (self.workers, self.shard) = if is_cpu {
-            (Workers::single(), SHARD)
+            (Workers::single(), shard_of(&self.config))
         } else {
             (Workers::new(1), self.config.batch)
         };
@@ -151,18 +169,28 @@ impl Trainer {
     /// When the folder's networks have other shapes than the configuration's.
     pub fn init_from(mut self, folder: &Path) -> Result<Self, TrainError> {
         let pipeline = Pipeline::load(folder, &self.device)?;
-        if pipeline.unet.config().cross_attention_dim != self.config.text_width {
+        if pipeline.network.config().text_width().0 != self.config.text_width {
             return Err(TrainError::State(
                 "its texts have another width than this configuration's".into(),
             ));
         }
         let path = folder.join(UNET_WEIGHTS);
-        let unet = UNet::grow(&self.config.unet(), Weights::open(&path)?, &self.device)?;
+        let weights = Weights::open(&path)?;
+        let network = match self.config.network() {
+            NetworkConfig::UNet(config) => {
+                Network::UNet(UNet::grow(&config, weights, &self.device)?)
+            }
+            config @ NetworkConfig::UVit(_) => Network::load(&config, weights, &self.device)?,
+        };
         let foreign = || TrainError::State("its text encoder is not CLIP's".into());
         let (tokenizer, text_encoder) = pipeline.text.into_clip().ok_or_else(foreign)?;
         let ids = self.tokenizer.ids_in(&tokenizer);
         let text_encoder = text_encoder.with_tokens(&ids, &self.model().text_encoder);
-        let model = Denoiser { unet, text_encoder };
+        let model = Denoiser {
+            network,
+            text_encoder,
+            auxiliary: self.model().auxiliary.clone(),
+        };
         self.restore(0, parameters(&model), None)?;
         Ok(self)
     }
@@ -295,9 +323,10 @@ impl Trainer {
     fn shard_gradients(&self, shard: &Batch, batch: usize) -> (Vec<Vec<f32>>, f32) {
         let model = optimizer::with_own_graph(self.model().clone());
         let networks = self.precision.of(model.clone());
-        let loss = networks.loss(shard, &self.schedule, &self.device)
-            * (shard.len() as f32 / batch as f32);
-        let value = loss.clone().into_scalar::<f32>();
+        let share = shard.len() as f32 / batch as f32;
+        let losses = networks.losses(&self.config, shard, &self.schedule, &self.device);
+        let [error, loss] = losses.map(|loss| loss * share);
+        let value = error.into_scalar::<f32>();
         let scale = if self.precision == Precision::F16 {
             LOSS_SCALE
         } else {
@@ -322,7 +351,13 @@ impl Trainer {
         let model = self.averaged();
         let batch = held_out::batch(&self.config, &self.tokenizer);
         self.workers.map(held_out::LEVELS.len(), |index| {
-            held_out::measure(&model, &batch, held_out::LEVELS[index], &self.schedule)
+            held_out::measure(
+                &model,
+                &self.config,
+                &batch,
+                held_out::LEVELS[index],
+                &self.schedule,
+            )
         })
     }
 

@@ -4,7 +4,7 @@
 use burn::tensor::Device;
 use dreamfuse_diffusion::Pipeline;
 use dreamfuse_prior::Prior;
-use dreamfuse_train::{TrainConfig, Trainer};
+use dreamfuse_train::{TrainConfig, Trainer, UVitShape};
 use std::ops::ControlFlow;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -32,6 +32,22 @@ fn config() -> TrainConfig {
     }
 }
 
+/// The same with a transformer over patches, which predicts buffers besides.
+fn uvit() -> TrainConfig {
+    TrainConfig {
+        channels: Vec::new(),
+        uvit: Some(UVitShape {
+            channels: 8,
+            hidden_size: 16,
+            blocks: 1,
+            heads: 2,
+        }),
+        told: true,
+        auxiliary: 0.1,
+        ..config()
+    }
+}
+
 fn run(trainer: &mut Trainer, total: u64, stop_at: u64) -> Vec<f32> {
     let mut losses = Vec::new();
     trainer
@@ -49,17 +65,22 @@ fn run(trainer: &mut Trainer, total: u64, stop_at: u64) -> Vec<f32> {
 
 #[test]
 fn a_resumed_run_is_the_uninterrupted_one() {
-    let (_alone, folder) = (alone(), tempfile::tempdir().unwrap());
+    let _alone = alone();
+    [config(), uvit()].into_iter().for_each(check_resumed);
+}
+
+fn check_resumed(config: TrainConfig) {
+    let folder = tempfile::tempdir().unwrap();
     let (whole, parted) = (folder.path().join("whole"), folder.path().join("parted"));
-    let mut trainer = Trainer::new(config()).unwrap();
+    let mut trainer = Trainer::new(config.clone()).unwrap();
     let losses = run(&mut trainer, 6, 6);
     trainer.save(&whole).unwrap();
-    let mut first = Trainer::new(config()).unwrap();
+    let mut first = Trainer::new(config.clone()).unwrap();
     let mut again = run(&mut first, 6, 3);
     first.save(&parted).unwrap();
     let other = TrainConfig {
         rate: 1e-3,
-        ..config()
+        ..config.clone()
     };
     let error = Trainer::new(other)
         .unwrap()
@@ -68,10 +89,7 @@ fn a_resumed_run_is_the_uninterrupted_one() {
         .unwrap()
         .to_string();
     assert!(error.contains("another configuration"), "{error}");
-    let mut second = Trainer::new(config())
-        .unwrap()
-        .resume_from(&parted)
-        .unwrap();
+    let mut second = Trainer::new(config).unwrap().resume_from(&parted).unwrap();
     assert_eq!(second.step(), 3);
     again.extend(run(&mut second, 6, 6));
     assert_eq!(again, losses);
@@ -94,6 +112,15 @@ fn the_loss_falls_and_the_weights_open_as_a_pipeline() {
     trainer.export(folder.path()).unwrap();
     let pipeline = Pipeline::load(folder.path(), &Device::flex()).unwrap();
     assert!(pipeline.spec().takes_camera && pipeline.words.contains(&"squirrel".to_owned()));
+    let mut uvit = Trainer::new(uvit()).unwrap();
+    let before = held_out(&uvit);
+    run(&mut uvit, 150, 150);
+    let after = held_out(&uvit);
+    assert!(after < 0.9 * before, "{before} {after}");
+    let other = folder.path().join("uvit");
+    uvit.export(&other).unwrap();
+    let pipeline = Pipeline::load(&other, &Device::flex()).unwrap();
+    assert!(pipeline.spec().takes_camera && pipeline.spec().sample_shape == [3, 8, 8]);
     // Weights of another shape are refused.
     let other = TrainConfig {
         channels: vec![16, 16],

@@ -4,10 +4,12 @@ use super::files::Files;
 use super::plan::{Plan, TextPlan};
 use super::{Additions, PREPARED_NUMBERS, SECOND_TEXT_STEM, TEXT_STEM, UNET_STEM, VAE_STEM};
 use crate::checkpoint::{CheckpointError, Weights};
+use crate::network::{NetworkConfig, PREPARED_PARAMETERS};
 use crate::text::TextPack;
-use crate::unet::PREPARED_PARAMETERS;
 use crate::unet::{AttentionKind, UNetConfig};
+use crate::uvit::UVitConfig;
 use crate::vae::VaeConfig;
+use dreamfuse_core::Camera;
 
 /// Multiplications and additions, as if no convolution were made faster than its definition.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -56,7 +58,7 @@ pub struct Cost {
     pub sample_shape: [usize; 3],
     /// Views that it sees together.
     pub views_together: usize,
-    /// Channels of the U-Net's first level.
+    /// Channels of the network's first convolution.
     pub channels: usize,
 }
 
@@ -188,6 +190,35 @@ fn unet(config: &UNetConfig) -> Tally {
     tally
 }
 
+fn uvit(config: &UVitConfig) -> Tally {
+    let (size, half) = (config.sample_size, config.sample_size / 2);
+    let (channels, head) = (config.channels, config.head_channels);
+    let input = config.in_channels + Camera::RAY_MAPS;
+    let (width, tokens) = (config.hidden_size as f64, config.tokens() as f64);
+    let context = TOKENS + config.told_tokens as f64;
+    let mut tally = Tally::default();
+    tally.convolution([4 * input, channels], 3, half);
+    for from in [channels, channels, 2 * channels, channels] {
+        tally.resnet([from, channels], half);
+    }
+    for _ in 0..config.context_layers {
+        tally.attention(config.text_size, 4, context, context);
+        tally.work.products += 24.0 * (config.text_size * config.text_size) as f64 * context;
+    }
+    // Patches to tokens and back.
+    tally.work.products += 16.0 * channels as f64 * width * tokens;
+    for _ in 0..config.blocks {
+        tally.attention(config.hidden_size, 4, tokens, tokens);
+        tally.attention(config.hidden_size, 2, tokens, context);
+        tally.work.products += 4.0 * config.text_size as f64 * width * context;
+        tally.work.products += 6.0 * config.feed_forward_size as f64 * width * tokens;
+    }
+    tally.convolution([channels, 4 * head], 1, half);
+    tally.convolution([head + input, head], 3, size);
+    tally.convolution([head, config.in_channels], 3, size);
+    tally
+}
+
 /// The encoder forward. Its stages' inputs are all kept for the way back.
 fn encoder(config: &VaeConfig, size: usize) -> Tally {
     let channels = &config.block_out_channels;
@@ -248,8 +279,12 @@ impl Cost {
         for stem in in_memory {
             parameters += numbers(files.weights(stem)?);
         }
-        let config = &plan.unet;
-        let work = unet(config);
+        let config = &plan.network;
+        let (work, channels) = match config {
+            NetworkConfig::UNet(config) => (unet(config), config.block_out_channels[0]),
+            NetworkConfig::UVit(config) => (uvit(config), config.channels),
+        };
+        let ([sample_channels, _], size) = (config.channels(), config.sample_size());
         let mut cost = Self {
             prepared: if is_prepared {
                 PREPARED_NUMBERS * parameters
@@ -262,10 +297,10 @@ impl Cost {
             pull_back: Work::default(),
             activations: work.held,
             encoding: 0.0,
-            resolution: config.sample_size,
-            sample_shape: [config.in_channels, config.sample_size, config.sample_size],
-            views_together: config.num_views,
-            channels: config.block_out_channels[0],
+            resolution: size,
+            sample_shape: [sample_channels, size, size],
+            views_together: config.views_per_group(),
+            channels,
         };
         if let Some(vae) = &plan.vae {
             cost.parameters += numbers(files.weights(VAE_STEM)?);

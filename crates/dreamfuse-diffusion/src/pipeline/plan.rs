@@ -5,10 +5,12 @@ use super::files::Files;
 use crate::checkpoint::{CheckpointError, parse_json};
 use crate::clip_text::ClipTextConfig;
 use crate::defaults;
+use crate::network::NetworkConfig;
 use crate::t5::T5Config;
 use crate::text::TextPack;
 use crate::tokenizer::{T5Tokenizer, Tokenizer, TokenizerTexts};
 use crate::unet::UNetConfig;
+use crate::uvit::UVitConfig;
 use crate::vae::VaeConfig;
 use dreamfuse_core::{Camera, Told};
 use dreamfuse_prior::ScheduleConfig;
@@ -53,7 +55,7 @@ const T5_LENGTH: usize = 77;
 
 /// The shapes of a model's parts, which fit together.
 pub struct Plan {
-    pub unet: UNetConfig,
+    pub network: NetworkConfig,
     /// Of models that diffuse latents.
     pub vae: Option<VaeConfig>,
     pub text: TextPlan,
@@ -204,8 +206,7 @@ impl Plan {
     /// # Errors
     /// When one is missing, malformed, not supported, or does not fit the others; the message names the file.
     pub fn read(files: &dyn Files, texts: Option<TextPack>) -> Result<Self, CheckpointError> {
-        let unet: UNetConfig = checked(files, UNET, &defaults::unet())?;
-        unsupported_if(files, UNET, unet.check())?;
+        let network = network(files)?;
         let vae: Option<VaeConfig> = files
             .has(VAE)
             .then(|| checked(files, VAE, &defaults::vae()))
@@ -220,7 +221,7 @@ impl Plan {
                 .collect()
         });
         let plan = Self {
-            unet,
+            network,
             vae,
             text: texts.map_or_else(|| TextPlan::read(files), |pack| Ok(TextPlan::Pack(pack)))?,
             schedule: checked(files, SCHEDULER, &defaults::scheduler())?,
@@ -235,7 +236,7 @@ impl Plan {
     /// Says which file keeps the parts from working as one model, and why, if any does.
     fn misfit(&self) -> Option<(&'static str, String)> {
         let Self {
-            unet,
+            network,
             vae,
             text,
             schedule,
@@ -251,41 +252,23 @@ impl Plan {
                 ),
             ),
         };
-        let channels = [unet.in_channels, unet.out_channels];
+        let channels = network.channels();
         let predicted = if schedule.learns_variance() {
             2 * wanted
         } else {
             wanted
         };
-        let labels = unet.camera_numbers();
-        let (pooled, pooled_taken) = (text.pooled_width(), unet.pooled_width());
-        let known: &[usize] = if unet.num_views == 1 {
-            &[Camera::CONDITIONING, Told::CONDITIONING]
-        } else {
-            &[Camera::MATRIX]
-        };
-        let (width, taken) = (text.width(), unet.text_width());
+        let (pooled, pooled_taken) = (text.pooled_width(), network.pooled_width());
+        let (width, (taken, key)) = (text.width(), network.text_width());
         let (start, end) = (schedule.beta_start, schedule.beta_end);
         Some(match () {
             () if channels != [wanted, predicted] => {
                 (UNET, format!("{channels:?} channels in and out are {what}"))
             }
-            () if labels.is_some_and(|labels| !known.contains(&labels)) => (
+            () if width != taken => (
                 UNET,
-                format!(
-                    "expected class labels of a camera ({known:?} values), got {} values",
-                    labels.unwrap_or_default()
-                ),
+                format!("{key} is {taken}, and the text is {width} wide"),
             ),
-            () if width != taken => {
-                let key = unet
-                    .encoder_hid_dim
-                    .map_or("cross_attention_dim", |_| "encoder_hid_dim");
-                (
-                    UNET,
-                    format!("{key} is {taken}, and the text is {width} wide"),
-                )
-            }
             () if pooled != pooled_taken => {
                 let numbers = |width: Option<usize>| {
                     width.map_or("none".into(), |width| format!("one {width} wide"))
@@ -312,6 +295,34 @@ impl Plan {
             ),
             () => return None,
         })
+    }
+}
+
+/// The network's configuration, checked by itself.
+fn network(files: &dyn Files) -> Result<NetworkConfig, CheckpointError> {
+    let (path, text) = (files.root().join(UNET), files.read(UNET)?);
+    if NetworkConfig::is_uvit(&parse_json(&path, &text)?) {
+        let config: UVitConfig = parse_json(&path, &text)?;
+        unsupported_if(files, UNET, config.check())?;
+        return Ok(NetworkConfig::UVit(config));
+    }
+    let unet: UNetConfig = checked(files, UNET, &defaults::unet())?;
+    unsupported_if(files, UNET, unet.check())?;
+    unsupported_if(files, UNET, check_camera(&unet))?;
+    Ok(NetworkConfig::UNet(unet))
+}
+
+fn check_camera(unet: &UNetConfig) -> Result<(), String> {
+    let known: &[usize] = if unet.num_views == 1 {
+        &[Camera::CONDITIONING, Told::CONDITIONING]
+    } else {
+        &[Camera::MATRIX]
+    };
+    match unet.camera_numbers() {
+        Some(labels) if !known.contains(&labels) => Err(format!(
+            "expected class labels of a camera ({known:?} values), got {labels} values"
+        )),
+        _ => Ok(()),
     }
 }
 

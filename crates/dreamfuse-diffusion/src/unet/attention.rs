@@ -2,11 +2,10 @@
 
 use super::config::UNetConfig;
 use super::text::TextConditioning;
-use crate::layers::{Convolution, Norms, normalize, normalize_tokens, project};
+use crate::layers::{Attention, Convolution, FeedForward, Norms, normalize, normalize_tokens};
 use burn::module::Module;
-use burn::nn::{GroupNorm, LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use burn::nn::{GroupNorm, LayerNorm, LayerNormConfig};
 use burn::tensor::{Device, Tensor};
-use dreamfuse_kernels::{attention, geglu};
 use std::cell::Cell;
 
 /// What blocks are conditioned on.
@@ -45,23 +44,6 @@ struct TransformerBlock {
     attn2: Attention,
     norm3: LayerNorm,
     ff: FeedForward,
-}
-
-#[derive(Module, Debug)]
-struct Attention {
-    to_q: Linear,
-    to_k: Linear,
-    to_v: Linear,
-    to_out: Vec<Linear>,
-    #[module(skip)]
-    heads: usize,
-}
-
-/// A gated feed-forward layer (GEGLU, Shazeer 2020).
-#[derive(Module, Debug)]
-struct FeedForward {
-    proj_in: Linear,
-    proj_out: Linear,
 }
 
 impl SpatialTransformer {
@@ -115,10 +97,7 @@ impl TransformerBlock {
             norm2: norm(),
             attn2: Attention::new([width, text_width], heads, device),
             norm3: norm(),
-            ff: FeedForward {
-                proj_in: LinearConfig::new(width, 8 * width).init(device),
-                proj_out: LinearConfig::new(4 * width, width).init(device),
-            },
+            ff: FeedForward::new(width, 4 * width, device),
         }
     }
 
@@ -137,38 +116,5 @@ impl TransformerBlock {
                 .attn2
                 .forward(normalize_tokens(&self.norm2, x), context.next_keys_values());
         x.clone() + self.ff.forward(normalize_tokens(&self.norm3, x))
-    }
-}
-
-impl Attention {
-    fn new([width, context]: [usize; 2], heads: usize, device: &Device) -> Self {
-        let linear = |from: usize| LinearConfig::new(from, width).with_bias(false).init(device);
-        Self {
-            to_q: linear(width),
-            to_k: linear(context),
-            to_v: linear(context),
-            to_out: vec![LinearConfig::new(width, width).init(device)],
-            heads,
-        }
-    }
-
-    /// `[batch, m, width]` each, from `context` `[batch, m, …]`.
-    fn keys_values(&self, context: Tensor<3>) -> [Tensor<3>; 2] {
-        [
-            project(&self.to_k, context.clone()),
-            project(&self.to_v, context),
-        ]
-    }
-
-    /// Queries from `x` `[batch, n, width]`.
-    fn forward(&self, x: Tensor<3>, [k, v]: [Tensor<3>; 2]) -> Tensor<3> {
-        let attended = attention(project(&self.to_q, x), k, v, self.heads);
-        project(&self.to_out[0], attended)
-    }
-}
-
-impl FeedForward {
-    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        project(&self.proj_out, geglu(project(&self.proj_in, x)))
     }
 }

@@ -78,19 +78,20 @@ pub fn assert_halves_are_as_near_as_pytorchs(name: &str) {
     let path = folder().join(name);
     let reference = Reference::load(&path);
     for (precision, least) in [(Precision::F16, 1e-4), (Precision::Bf16, 1e-3)] {
-        let unet = Pipeline::load(&path, &Device::flex())
+        let network = Pipeline::load(&path, &Device::flex())
             .unwrap()
             .with_precision(precision)
-            .unet;
-        let text = match unet.config().pooled_width() {
-            Some(_) => unet.read_pooled(
-                &reference.floats("text_embeddings"),
-                &reference.floats("pooled"),
-                16,
-            ),
-            None => unet.read(&reference.floats("text_embeddings")),
-        };
-        let ours = unet.forward(reference.floats("sample"), &[37, 801], &text, None);
+            .network;
+        let pooled = network
+            .config()
+            .pooled_width()
+            .map(|_| reference.floats("pooled"));
+        let text = network.read(&reference.floats("text_embeddings"), pooled.as_ref(), 16);
+        let ours =
+            network
+                .unet()
+                .unwrap()
+                .forward(reference.floats("sample"), &[37, 801], &text, None);
         let error = relative_error(ours, reference.floats::<4>("output"));
         let of_pytorch = relative_error(
             reference.floats(&format!("output_{precision}")),

@@ -1,0 +1,70 @@
+//! A transformer block whose norms the embedding scales and shifts.
+
+use super::config::UVitConfig;
+use crate::layers::{Attention, FeedForward, linear, normalize_tokens, zeroed};
+use burn::module::Module;
+use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
+use burn::tensor::{Device, Tensor};
+
+/// Adaptive layer norms after DiT (Peebles & Xie 2023, section 3.2), with cross-attention to the context.
+#[derive(Module, Debug)]
+pub(super) struct Block {
+    norm1: LayerNorm,
+    attn1: Attention,
+    norm2: LayerNorm,
+    attn2: Attention,
+    norm3: LayerNorm,
+    ff: FeedForward,
+    modulation: Linear,
+}
+
+/// What the embedding does to a branch: `[batch, 1, width]` each.
+struct Modulation {
+    scale: Tensor<3>,
+    shift: Tensor<3>,
+    gate: Tensor<3>,
+}
+
+impl Block {
+    pub(super) fn new(config: &UVitConfig, device: &Device) -> Self {
+        let (width, heads) = (config.hidden_size, config.heads);
+        let norm = || LayerNormConfig::new(width).init(device);
+        Self {
+            norm1: norm(),
+            attn1: Attention::new([width, width], heads, device),
+            norm2: norm(),
+            attn2: Attention::new([width, config.text_size], heads, device).zeroed(),
+            norm3: norm(),
+            ff: FeedForward::new(width, config.feed_forward_size, device),
+            modulation: zeroed(LinearConfig::new(config.conditioning_size, 6 * width).init(device)),
+        }
+    }
+
+    /// - `x`: `[batch, tokens, width]`, as is the output
+    /// - `context`: `[batch, context tokens, text_size]`
+    /// - `embedding`: `[batch, conditioning_size]`, after the nonlinearity
+    pub(super) fn forward(
+        &self,
+        x: Tensor<3>,
+        context: &Tensor<3>,
+        embedding: &Tensor<2>,
+    ) -> Tensor<3> {
+        let [batch, _, width] = x.dims();
+        let parts = linear(&self.modulation, embedding.clone()).reshape([batch, 6, width]);
+        let part = |index: usize| parts.clone().narrow(1, index, 1);
+        let branch = |first: usize| Modulation {
+            scale: part(first) + 1.0,
+            shift: part(first + 1),
+            gate: part(first + 2) + 1.0,
+        };
+        let (own, feed) = (branch(0), branch(3));
+        let h = normalize_tokens(&self.norm1, x.clone()) * own.scale + own.shift;
+        let of_own = self.attn1.keys_values(h.clone());
+        let x = x + self.attn1.forward(h, of_own) * own.gate;
+        let of_context = self.attn2.keys_values(context.clone());
+        let h = normalize_tokens(&self.norm2, x.clone());
+        let x = x + self.attn2.forward(h, of_context);
+        let h = normalize_tokens(&self.norm3, x.clone()) * feed.scale + feed.shift;
+        x + self.ff.forward(h) * feed.gate
+    }
+}
