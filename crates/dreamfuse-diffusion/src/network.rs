@@ -7,6 +7,7 @@ use crate::uvit::{UVit, UVitConfig};
 use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use dreamfuse_core::Told;
+use dreamfuse_kernels::cpu::autocast;
 use dreamfuse_prior::{Conditioning, Views};
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -201,6 +202,7 @@ pub(crate) const PREPARED_PARAMETERS: usize = 100_000_000;
 pub struct FrozenNetwork {
     network: Network,
     config: NetworkConfig,
+    is_autocast: bool,
 }
 
 impl FrozenNetwork {
@@ -214,13 +216,23 @@ impl FrozenNetwork {
         if network.num_params() <= PREPARED_PARAMETERS {
             network.prepare();
         }
-        Self { network, config }
+        Self {
+            network,
+            config,
+            is_autocast: false,
+        }
     }
 
-    /// The same with weights of this dtype.
-    pub fn cast(self, precision: Precision) -> Self {
+    /// The same with weights of this dtype, on the device where they are.
+    pub fn cast(self, precision: Precision, device: &Device) -> Self {
         if precision == Precision::F32 {
             return self;
+        }
+        if precision.is_autocast(device) {
+            return Self {
+                is_autocast: true,
+                ..self
+            };
         }
         Self::new(precision.of(self.network))
     }
@@ -262,6 +274,8 @@ impl FrozenNetwork {
         text: &Conditioning,
         views: Views,
     ) -> Tensor<4> {
-        self.network.forward(samples, timesteps, text, views)
+        autocast(self.is_autocast, || {
+            self.network.forward(samples, timesteps, text, views)
+        })
     }
 }

@@ -161,7 +161,7 @@ impl Pipeline {
 
     /// With a network that computes with these numbers. A CPU computes each operation in f32 and rounds what comes out.
     pub fn with_precision(mut self, precision: Precision) -> Self {
-        self.network = self.network.cast(precision);
+        self.network = self.network.cast(precision, &self.device);
         self
     }
 

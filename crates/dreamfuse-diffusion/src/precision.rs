@@ -1,12 +1,14 @@
 //! The numbers that a network computes with.
 
 use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::{FloatDType, Tensor};
+use burn::tensor::{Device, FloatDType, Tensor};
+use dreamfuse_kernels::cpu::has_bf16_products;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
 /// Floats of a network's weights and of what flows between its layers. Norms take their means in f32 all the same.
+/// On a CPU with AVX-512 BF16, `bf16` rounds the operands of linear layers alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
@@ -28,6 +30,13 @@ impl Precision {
             Self::F16 => FloatDType::F16,
             Self::Bf16 => FloatDType::BF16,
         }
+    }
+
+    /// Whether a CPU keeps weights of f32 and rounds the operands of products alone, because it has instructions
+    /// for that.
+    pub fn is_autocast(self, device: &Device) -> bool {
+        let is_cpu = device.clone().without_autodiff() == Device::flex();
+        self == Self::Bf16 && is_cpu && has_bf16_products()
     }
 
     /// The network with weights of these numbers; gradients pass back to those that it had.

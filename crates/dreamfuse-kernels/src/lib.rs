@@ -20,6 +20,7 @@ pub mod geglu;
 mod gpu;
 pub mod group_norm;
 pub mod layer_norm;
+pub mod linear;
 pub mod march;
 pub mod surface;
 #[cfg(test)]
@@ -32,4 +33,5 @@ pub use field::{FieldSpec, field};
 pub use geglu::geglu;
 pub use group_norm::group_norm;
 pub use layer_norm::layer_norm;
+pub use linear::linear_bf16;
 pub use surface::{lit_surface, surface};

@@ -125,18 +125,13 @@ pub(crate) fn step<M: Module>(
         .ema_decay
         .min((1.0 + step.number as f64) / (10.0 + step.number as f64)) as f32;
     let mut lists = parameters(&module);
-    for ((values, grad), slot) in lists.iter_mut().zip(grads).zip(slots) {
-        adam.step(
-            step.number,
-            step.rate,
-            scale,
-            values,
-            grad,
-            &mut slot.moments,
-        );
-        for (average, value) in slot.average.iter_mut().zip(values.iter()) {
+    let all = lists.par_iter_mut().zip(grads).zip(slots);
+    all.for_each(|((values, grad), slot)| {
+        let Slot { moments, average } = slot;
+        adam.step(step.number, step.rate, scale, values, grad, moments);
+        for (average, value) in average.iter_mut().zip(values.iter()) {
             *average += (1.0 - decay) * (value - *average);
         }
-    }
+    });
     (with_parameters(module, lists, device), norm)
 }

@@ -18,9 +18,10 @@ use dreamfuse_diffusion::{
     CheckpointError, Network, NetworkConfig, Pipeline, Precision, Tokenizer, Weights,
 };
 use dreamfuse_kernels::adam::Adam;
-use dreamfuse_kernels::cpu::Workers;
+use dreamfuse_kernels::cpu::{Workers, autocast};
 use dreamfuse_prior::NoiseSchedule;
 use dreamfuse_toybox::CaptionSampler;
+use rayon::prelude::*;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Mutex;
@@ -311,9 +312,9 @@ impl Trainer {
             self.shard_gradients(&shards[index], batch.len())
         });
         let add = |mut sum: (Vec<Vec<f32>>, f32), part: (Vec<Vec<f32>>, f32)| {
-            for (sum, part) in sum.0.iter_mut().zip(part.0) {
+            sum.0.par_iter_mut().zip(part.0).for_each(|(sum, part)| {
                 sum.iter_mut().zip(part).for_each(|(s, p)| *s += p);
-            }
+            });
             (sum.0, sum.1 + part.1)
         };
         parts.into_iter().reduce(add).expect("a batch has a shard")
@@ -322,9 +323,16 @@ impl Trainer {
     /// The loss is the shard's share of the batch's mean.
     fn shard_gradients(&self, shard: &Batch, batch: usize) -> (Vec<Vec<f32>>, f32) {
         let model = optimizer::with_own_graph(self.model().clone());
-        let networks = self.precision.of(model.clone());
+        let is_autocast = self.precision.is_autocast(&self.device);
+        let networks = if is_autocast {
+            model.clone()
+        } else {
+            self.precision.of(model.clone())
+        };
         let share = shard.len() as f32 / batch as f32;
-        let losses = networks.losses(&self.config, shard, &self.schedule, &self.device);
+        let losses = autocast(is_autocast, || {
+            networks.losses(&self.config, shard, &self.schedule, &self.device)
+        });
         let [error, loss] = losses.map(|loss| loss * share);
         let value = error.into_scalar::<f32>();
         let scale = if self.precision == Precision::F16 {

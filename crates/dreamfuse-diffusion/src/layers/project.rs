@@ -2,11 +2,21 @@
 
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::{DType, Device, FloatDType, Tensor};
-use dreamfuse_kernels::layer_norm;
+use dreamfuse_kernels::cpu::is_autocast;
+use dreamfuse_kernels::{layer_norm, linear_bf16};
 
-/// A linear layer on `[rows, width]`. On a CPU Burn's products of f16 add up in f16, and with one row round the sum after every number: so
+/// A linear layer on `[rows, width]`, with products in bf16 under [`dreamfuse_kernels::cpu::autocast`]. On a CPU Burn's products of f16 add up in f16, and with one row round the sum after every number: so
 /// f16 is widened before, and the result rounded once.
 pub(crate) fn linear(layer: &Linear, x: Tensor<2>) -> Tensor<2> {
+    if is_autocast() && x.device().without_autodiff() == Device::flex() {
+        let weight = layer.weight.val();
+        let [_, to] = weight.dims();
+        let bias = match &layer.bias {
+            Some(bias) => bias.val(),
+            None => Tensor::zeros([to], &x.device()),
+        };
+        return linear_bf16(x, weight, bias);
+    }
     if x.dtype() != DType::F16 || x.device().without_autodiff() != Device::flex() {
         return layer.forward(x);
     }

@@ -30,7 +30,7 @@ impl Matrix {
     }
 
     /// Elements from the first to the last, both included.
-    fn span(&self) -> usize {
+    pub(super) fn span(&self) -> usize {
         if self.rows == 0 || self.cols == 0 {
             return 0;
         }
