@@ -1,6 +1,7 @@
 //! Weights and configurations in the files of diffusers and transformers.
 
 pub(crate) mod ldm;
+pub(crate) mod recognise;
 mod weights;
 
 use crate::layers::PointwiseShapes;
@@ -27,6 +28,11 @@ pub enum CheckpointError {
     MissingKey { path: PathBuf, key: String },
     #[error("{path}: {key} belongs to no part of this model")]
     UnknownKey { path: PathBuf, key: String },
+    /// File and tensor.
+    #[error(
+        "{0} has values that are not finite (NaN or infinity); the file is damaged, or was saved in too small a dtype"
+    )]
+    NotFinite(String),
     #[error("{path}: {reason}; dreamfuse cannot run it")]
     Unsupported { path: PathBuf, reason: String },
     #[error("{path} is a pickle, which can run code of others; dreamfuse reads safetensors alone")]
@@ -88,6 +94,7 @@ pub fn load_weights<M: Module + ModuleSnapshot>(
     tolerance: KeyTolerance<'_>,
 ) -> Result<M, CheckpointError> {
     let path = weights.path().to_owned();
+    let header = weights.clone();
     let adapter = PointwiseShapes
         .chain(PyTorchToBurnAdapter)
         .chain(FloatCastAdapter::to(DType::F32));
@@ -98,10 +105,7 @@ pub fn load_weights<M: Module + ModuleSnapshot>(
         true,
     );
     if let Some(error) = result.errors.first() {
-        return Err(CheckpointError::Malformed {
-            path,
-            reason: in_words(error),
-        });
+        return Err(in_words(path, error));
     }
     let among = |parts: &[&str], key: &str| parts.iter().any(|part| key.contains(part));
     if let Some((key, _)) = result
@@ -109,15 +113,12 @@ pub fn load_weights<M: Module + ModuleSnapshot>(
         .iter()
         .find(|(key, _)| !among(tolerance.optional, key))
     {
-        return Err(CheckpointError::MissingKey {
-            path,
-            key: in_files(key),
-        });
+        return Err(header.missing(&in_files(key)));
     }
     match result
         .unused
         .iter()
-        .find(|key| !among(tolerance.ignored, key))
+        .find(|key| !among(tolerance.ignored, key) && !is_count(&header, key))
     {
         Some(key) => Err(CheckpointError::UnknownKey {
             path,
@@ -136,23 +137,47 @@ fn in_files(key: &str) -> String {
         .unwrap_or_else(|| key.to_owned())
 }
 
-fn in_words(error: &ApplyError) -> String {
-    match error {
+/// Stand around the part of a message that names a file and a tensor that is not finite: libraries between add
+/// words of their own.
+const NOT_FINITE: [char; 2] = ['⟦', '⟧'];
+
+/// The error for a tensor whose values cannot be had.
+fn unreadable(path: PathBuf, message: &str) -> CheckpointError {
+    let [open, close] = NOT_FINITE;
+    let named = message
+        .split_once(open)
+        .and_then(|(_, rest)| rest.split_once(close));
+    match named {
+        Some((named, _)) => CheckpointError::NotFinite(named.to_owned()),
+        None => CheckpointError::Read {
+            path,
+            source: io::Error::other(one_line(message)),
+        },
+    }
+}
+
+/// Whether a tensor counts something, as buffers of norms and of positions do: networks that are run do not read it.
+fn is_count(weights: &Weights, key: &str) -> bool {
+    weights.dtype(key).is_some_and(|dtype| !dtype.is_float())
+}
+
+fn in_words(file: PathBuf, error: &ApplyError) -> CheckpointError {
+    let reason = match error {
         ApplyError::ShapeMismatch {
             path,
             expected,
             found,
-        } => {
-            format!(
-                "{} has the shape {found} where {expected} is right",
-                in_files(path)
-            )
-        }
+        } => format!(
+            "{} has the shape {found} where {expected} is right",
+            in_files(path)
+        ),
         ApplyError::DTypeMismatch { path, found, .. } => {
-            format!("{} has numbers of type {found:?}", in_files(path))
+            format!("{} has the dtype {found:?}", in_files(path))
         }
+        ApplyError::LoadError { message, .. } => return unreadable(file, message),
         other => one_line(&other.to_string()),
-    }
+    };
+    CheckpointError::Malformed { path: file, reason }
 }
 
 fn one_line(text: &str) -> String {

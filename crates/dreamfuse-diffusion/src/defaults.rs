@@ -26,7 +26,43 @@ pub(crate) fn vae() -> Value {
 
 /// The same for its schedulers.
 pub(crate) fn scheduler() -> Value {
-    json!({ "trained_betas": null, "rescale_betas_zero_snr": false })
+    json!({ "trained_betas": null, "rescale_betas_zero_snr": false, "use_flow_sigmas": false })
+}
+
+/// Schedulers of diffusers for models that were trained with DDPM's forward process; they differ in how they sample.
+const SCHEDULERS: [&str; 22] = [
+    "DDIMScheduler",
+    "DDIMInverseScheduler",
+    "DDIMParallelScheduler",
+    "DDPMScheduler",
+    "DDPMParallelScheduler",
+    "DEISMultistepScheduler",
+    "DPMSolverMultistepScheduler",
+    "DPMSolverMultistepInverseScheduler",
+    "DPMSolverSDEScheduler",
+    "DPMSolverSinglestepScheduler",
+    "EulerAncestralDiscreteScheduler",
+    "EulerDiscreteScheduler",
+    "HeunDiscreteScheduler",
+    "IPNDMScheduler",
+    "KDPM2AncestralDiscreteScheduler",
+    "KDPM2DiscreteScheduler",
+    "LMSDiscreteScheduler",
+    "PNDMScheduler",
+    "RePaintScheduler",
+    "SASolverScheduler",
+    "UnCLIPScheduler",
+    "UniPCMultistepScheduler",
+];
+
+/// Says when a scheduler's class is of another process.
+pub(crate) fn check_scheduler(config: &Map<String, Value>) -> Result<(), String> {
+    match config.get("_class_name").and_then(Value::as_str) {
+        Some(class) if !SCHEDULERS.contains(&class) => Err(format!(
+            "{class} is not of DDPM's family, so the model was trained with another forward process"
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Says which key has another value than its default, if any.

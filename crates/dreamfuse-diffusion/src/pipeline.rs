@@ -2,12 +2,14 @@
 
 mod cost;
 mod files;
+mod in_hand;
 mod infer;
 mod plan;
 mod single_file;
 mod space;
 
 use crate::checkpoint::CheckpointError;
+use crate::checkpoint::recognise::recognise;
 use crate::clip_text::ClipTextModel;
 use crate::lora::{Lora, LoraSource, Part};
 use crate::network::{FrozenNetwork, Network};
@@ -20,6 +22,7 @@ pub use cost::{Cost, Work};
 use dreamfuse_kernels::cpu::Workers;
 use dreamfuse_prior::{Batch, Conditioning, Encoded, NoiseSchedule, Prior, PriorSpec};
 pub use files::{Files, Folder};
+pub use in_hand::what_a_name_is;
 pub use plan::{Plan, TextPlan};
 pub use single_file::SingleFile;
 use space::Space;
@@ -33,6 +36,8 @@ pub struct Pipeline {
     pub schedule: NoiseSchedule,
     /// Words that training used, if the folder says so.
     pub words: Vec<String>,
+    /// What was inferred or read of the model, in one line.
+    pub summary: String,
     space: Space,
     device: Device,
     /// On a CPU, for parts of a batch that are evaluated side by side.
@@ -113,6 +118,7 @@ impl Pipeline {
                     lora.merge_into(part, weights)
                 })
         };
+        let summary = plan.summary();
         let space = match &plan.vae {
             None => Space::Pixels,
             Some(config) => Space::Latents(Box::new(Vae::load(
@@ -153,6 +159,7 @@ impl Pipeline {
             network: FrozenNetwork::new(network),
             schedule: NoiseSchedule::new(plan.schedule),
             words: plan.words,
+            summary,
             space,
             device: device.clone(),
             workers: (*device == Device::flex()).then(|| Workers::new(PARTS)),
@@ -181,12 +188,20 @@ impl Pipeline {
 /// When there are none, or only a pickle.
 pub fn open(path: &Path) -> Result<Box<dyn Files + '_>, CheckpointError> {
     match path.extension().and_then(|ending| ending.to_str()) {
-        _ if path.is_dir() => Ok(Box::new(Folder(path))),
-        Some("ckpt" | "pt" | "pth" | "bin") if path.is_file() => Err(CheckpointError::Pickle {
-            path: path.to_owned(),
-        }),
+        _ if path.is_dir() => {
+            in_hand::check_folder(path)?;
+            Ok(Box::new(Folder(path)))
+        }
+        Some("ckpt" | "pt" | "pth" | "bin") if path.is_file() => {
+            let path = path.to_owned();
+            Err(recognise(&path).unwrap_or(CheckpointError::Pickle { path }))
+        }
         _ if path.is_file() => Ok(Box::new(SingleFile::open(path)?)),
         _ => {
+            if let Some(reason) = in_hand::what_a_name_is(&path.to_string_lossy()) {
+                let path = path.to_owned();
+                return Err(CheckpointError::Malformed { path, reason });
+            }
             let source = std::io::Error::new(
                 std::io::ErrorKind::NotFound,
                 "there is no such file or folder",

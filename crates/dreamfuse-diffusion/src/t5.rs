@@ -166,10 +166,7 @@ impl T5Encoder {
                     });
                 }
                 None => {
-                    return Err(CheckpointError::MissingKey {
-                        path: path.to_owned(),
-                        key: key.clone(),
-                    });
+                    return Err(self.weights.missing(key));
                 }
             }
         }

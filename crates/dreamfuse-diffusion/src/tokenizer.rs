@@ -1,5 +1,6 @@
 //! CLIP's byte-pair tokenizer, from its two files or made for a list of words; T5's is beside it.
 
+mod added;
 mod sentence_piece;
 
 use crate::checkpoint::CheckpointError;
@@ -26,22 +27,32 @@ pub struct Tokenizer {
     max_length: usize,
     ends: [i64; 2],
     padding: i64,
+    padding_token: String,
 }
 
 /// The texts of a tokenizer's files.
 pub struct TokenizerTexts {
-    /// `vocab.json`.
-    pub vocab: String,
-    /// `merges.txt`.
-    pub merges: String,
+    pub model: TokenizerModel,
     /// `tokenizer_config.json`.
     pub config: String,
     /// `special_tokens_map.json`, which older folders have too; where both name a token, it wins, as in transformers.
     pub special: Option<String>,
+    /// `added_tokens.json`, which older folders have: ids of tokens beyond the vocabulary.
+    pub added: Option<String>,
+    /// The token that pads, whatever the files say.
+    pub padding: Option<String>,
+}
+
+/// Words and how bytes become them.
+pub enum TokenizerModel {
+    /// `vocab.json` and `merges.txt`.
+    Parts { vocab: String, merges: String },
+    /// `tokenizer.json`.
+    Whole(String),
 }
 
 impl Tokenizer {
-    /// Reads `vocab.json`, `merges.txt` and `tokenizer_config.json` of a folder.
+    /// Reads the files of a folder: `vocab.json` and `merges.txt`, or `tokenizer.json`, and what they need besides.
     ///
     /// # Errors
     /// When one is missing or malformed; the message names it.
@@ -50,22 +61,18 @@ impl Tokenizer {
             let path = folder.join(name);
             std::fs::read_to_string(&path).map_err(|source| CheckpointError::Read { path, source })
         };
-        let (vocab, merges, config) = (
-            read("vocab.json")?,
-            read("merges.txt")?,
-            read("tokenizer_config.json")?,
-        );
-        let has_special = folder.join("special_tokens_map.json").exists();
-        let special = has_special
-            .then(|| read("special_tokens_map.json"))
-            .transpose()?;
-        Self::from_texts(&TokenizerTexts {
-            vocab,
-            merges,
-            config,
-            special,
-        })
-        .map_err(|reason| CheckpointError::Malformed {
+        let maybe = |name: &str| folder.join(name).exists().then(|| read(name)).transpose();
+        let texts = TokenizerTexts {
+            model: TokenizerModel::Parts {
+                vocab: read("vocab.json")?,
+                merges: read("merges.txt")?,
+            },
+            config: read("tokenizer_config.json")?,
+            special: maybe("special_tokens_map.json")?,
+            added: maybe("added_tokens.json")?,
+            padding: None,
+        };
+        Self::from_texts(&texts).map_err(|reason| CheckpointError::Malformed {
             path: folder.to_owned(),
             reason,
         })
@@ -76,59 +83,52 @@ impl Tokenizer {
     /// # Errors
     /// When one is malformed; the message says how.
     pub fn from_texts(texts: &TokenizerTexts) -> Result<Self, String> {
-        let vocab: std::collections::HashMap<String, u32> =
-            serde_json::from_str(&texts.vocab).map_err(|e| format!("vocab.json: {e}"))?;
-        let end_of = |name: &str| {
-            vocab
-                .get(name)
-                .map(|&id| i64::from(id))
-                .ok_or_else(|| format!("vocab.json lacks {name}"))
-        };
-        let ends = [end_of(START)?, end_of(END)?];
-        let lines = texts
-            .merges
-            .lines()
-            .filter(|line| !line.starts_with("#version") && !line.is_empty());
-        let pair = |line: &str| {
-            let split = line
-                .split_once(' ')
-                .map(|(a, b)| (a.to_owned(), b.to_owned()));
-            split.ok_or_else(|| format!("merges.txt: {line:?} is no pair"))
-        };
-        let merges = lines.map(pair).collect::<Result<Vec<_>, _>>()?;
         let config: Value = serde_json::from_str(&texts.config)
             .map_err(|e| format!("tokenizer_config.json: {e}"))?;
-        let special = texts
-            .special
+        let special = texts.special.as_deref().map(serde_json::from_str);
+        let special: Option<Value> = special
+            .transpose()
+            .map_err(|e| format!("special_tokens_map.json: {e}"))?;
+        let padding = texts
+            .padding
             .as_deref()
-            .map(serde_json::from_str)
-            .transpose();
-        let special: Option<Value> =
-            special.map_err(|e| format!("special_tokens_map.json: {e}"))?;
-        let padding = special
-            .as_ref()
-            .and_then(padding_token)
+            .or_else(|| special.as_ref().and_then(padding_token))
             .or_else(|| padding_token(&config))
             .unwrap_or(END)
             .to_owned();
-        let padding_id = end_of(&padding)?;
         let max_length = config["model_max_length"]
             .as_u64()
             .filter(|n| (2..=4096).contains(n))
             .unwrap_or(77) as usize;
-        let model = BPE::builder()
-            .vocab_and_merges(vocab.into_iter().collect::<ahash::AHashMap<_, _>>(), merges)
-            .end_of_word_suffix("</w>".into())
-            .unk_token(END.into())
-            .build()
+        let mut inner = match &texts.model {
+            TokenizerModel::Parts { vocab, merges } => of_parts(vocab, merges)?,
+            TokenizerModel::Whole(text) => of_whole(text)?,
+        };
+        let tokens = added::tokens(&config, texts.added.as_deref())?;
+        added::add(&mut inner, tokens)?;
+        let id_of = |name: &str| {
+            let id = inner.token_to_id(name).map(i64::from);
+            id.ok_or_else(|| format!("the vocabulary lacks {name}"))
+        };
+        let ends = [id_of(START)?, id_of(END)?];
+        let padding_id = id_of(&padding)?;
+        // As in transformers, a special token in a text is that token: with Stable Diffusion 2, every `!` is padding.
+        let special = [START, END, &padding].map(|token| AddedToken::from(token, true));
+        inner
+            .add_special_tokens(special)
             .map_err(|e| e.to_string())?;
-        let inner = assemble(model, padding).map_err(|e| e.to_string())?;
         Ok(Self {
             inner,
             max_length,
             ends,
             padding: padding_id,
+            padding_token: padding,
         })
+    }
+
+    /// The token that fills texts up.
+    pub fn padding_token(&self) -> &str {
+        &self.padding_token
     }
 
     /// Tokens of a padded text.
@@ -205,7 +205,40 @@ fn padding_token(config: &Value) -> Option<&str> {
     token.as_str().or_else(|| token["content"].as_str())
 }
 
-fn assemble(model: BPE, padding: String) -> tokenizers::Result<tokenizers::Tokenizer> {
+fn of_parts(vocab: &str, merges: &str) -> Result<tokenizers::Tokenizer, String> {
+    let vocab: std::collections::HashMap<String, u32> =
+        serde_json::from_str(vocab).map_err(|e| format!("vocab.json: {e}"))?;
+    let lines = merges
+        .lines()
+        .filter(|line| !line.starts_with("#version") && !line.is_empty());
+    let pair = |line: &str| {
+        let split = line
+            .split_once(' ')
+            .map(|(a, b)| (a.to_owned(), b.to_owned()));
+        split.ok_or_else(|| format!("merges.txt: {line:?} is no pair"))
+    };
+    let merges = lines.map(pair).collect::<Result<Vec<_>, _>>()?;
+    let model = BPE::builder()
+        .vocab_and_merges(vocab.into_iter().collect::<ahash::AHashMap<_, _>>(), merges)
+        .end_of_word_suffix("</w>".into())
+        .unk_token(END.into())
+        .build()
+        .map_err(|e| e.to_string())?;
+    assemble(model).map_err(|e| e.to_string())
+}
+
+/// What the file says of normalization and splitting is taken as it is; start, end and padding are ours.
+fn of_whole(text: &str) -> Result<tokenizers::Tokenizer, String> {
+    let mut inner: tokenizers::Tokenizer =
+        text.parse().map_err(|e| format!("tokenizer.json: {e}"))?;
+    inner.with_padding(None);
+    inner
+        .with_truncation(None)
+        .map_err(|e| format!("tokenizer.json: {e}"))?;
+    Ok(inner)
+}
+
+fn assemble(model: BPE) -> tokenizers::Result<tokenizers::Tokenizer> {
     let mut inner = tokenizers::Tokenizer::new(model);
     let spaces = Replace::new(
         tokenizers::normalizers::replace::ReplacePattern::Regex(r"\s+".into()),
@@ -220,10 +253,6 @@ fn assemble(model: BPE, padding: String) -> tokenizers::Result<tokenizers::Token
     )?;
     let bytes = ByteLevel::new(false, true, true);
     inner.with_pre_tokenizer(Some(PreTokenizers::new(vec![split.into(), bytes.into()])));
-    // As in transformers, a special token in a text is that token: with Stable Diffusion 2, every `!` is padding.
-    inner.add_special_tokens(
-        [START.to_owned(), END.to_owned(), padding].map(|token| AddedToken::from(token, true)),
-    )?;
     Ok(inner)
 }
 
@@ -244,10 +273,11 @@ impl TokenizerFiles {
     pub fn tokenizer(&self) -> Result<Tokenizer, String> {
         let [vocab, merges, config] = [&self.vocab, &self.merges, &self.config].map(Clone::clone);
         Tokenizer::from_texts(&TokenizerTexts {
-            vocab,
-            merges,
+            model: TokenizerModel::Parts { vocab, merges },
             config,
             special: None,
+            added: None,
+            padding: None,
         })
     }
 

@@ -157,7 +157,7 @@ fn cases() -> Vec<(Damage, &'static str, [&'static str; 2])> {
         (
             Bytes(UNET, b"\x80\x02}q\x00."),
             "sd15",
-            ["unet", "no safetensors file"],
+            ["unet", "is a pickle"],
         ),
         (Bytes(UNET, b""), "sd15", ["unet", "no safetensors file"]),
         (
@@ -426,7 +426,11 @@ fn deepfloyd_cases() -> Vec<(Damage, &'static str, [&'static str; 2])> {
             "deepfloyd",
             [index, "where [24, 24] is right"],
         ),
-        (Type(shard, key, Dtype::F8_E4M3), "deepfloyd", [shard, key]),
+        (
+            Type(shard, key, Dtype::F8_E4M3),
+            "deepfloyd",
+            ["has the dtype F8_E4M3", key],
+        ),
         (
             Json(index, "weight_map", json!({"shared.weight": "../../../x"})),
             "deepfloyd",

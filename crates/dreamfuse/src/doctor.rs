@@ -30,5 +30,6 @@ pub fn report() -> anyhow::Result<ExitCode> {
             "no"
         }
     );
+    tell!("                 {}", prior.summary);
     Ok(ExitCode::SUCCESS)
 }

@@ -1,8 +1,9 @@
 //! Priors by their names on the Hugging Face hub.
 
 use crate::progress;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use burn::tensor::Device;
+use dreamfuse_diffusion::pipeline::what_a_name_is;
 use dreamfuse_diffusion::{Additions, LoraSource, Pipeline};
 use dreamfuse_engine::PriorSource;
 use dreamfuse_hub::{Hub, ModelId};
@@ -20,6 +21,9 @@ pub fn locate(source: &PriorSource) -> anyhow::Result<PriorSource> {
         return Ok(source.clone());
     };
     let name = path.to_string_lossy();
+    if let Some(reason) = what_a_name_is(&name) {
+        bail!("{name}: {reason}");
+    }
     let id = match ModelId::parse(&name) {
         Some(id) if !path.exists() => id,
         _ => return Ok(source.clone()),

@@ -35,6 +35,7 @@ pub fn start(args: &RunArgs) -> anyhow::Result<ExitCode> {
     words::check_things(&config)?;
     locate_prior(&mut config)?;
     let prior = load_prior(&config)?;
+    say!("prior: {}", prior.summary);
     words::warn_unknown(&config.prompt, &prior.words);
     words::warn_unknown(&config.negative_prompt, &prior.words);
     let mut run = Run::new(config, &prior)?;
@@ -96,6 +97,7 @@ pub fn resume(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
     set(&mut config.device, args.device.clone());
     interrupt::install()?;
     let prior = load_prior(&config)?;
+    say!("prior: {}", prior.summary);
     let mut run = Run::resume(&folder, config, &prior, &mut warn)?;
     if let Some(steps) = args.steps.filter(|steps| *steps < run.step_count()) {
         bail!(

@@ -162,6 +162,7 @@ pub fn plan(args: &RunArgs) -> anyhow::Result<ExitCode> {
         cost.parameters / 1e6,
         cost.resolution
     );
+    tell!("reads    {}", cost.summary);
     tell!("memory   {:.1} GiB", (prior / MIB + scene) / 1024.0);
     tell!("disk     {checkpoints:.0} MiB of checkpoints");
     let most = if besides > 0 { "at most " } else { "" };

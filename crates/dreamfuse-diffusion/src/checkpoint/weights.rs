@@ -1,6 +1,7 @@
 //! The tensors of a safetensors file, none of which is read before it is needed.
 
-use super::{CheckpointError, Renaming, read_json};
+use super::recognise::recognise;
+use super::{CheckpointError, NOT_FINITE, Renaming, read_json, unreadable};
 use burn::store::KeyRemapper;
 use burn::store::bridge::from_data;
 use burn::store::burn_pack::{Error as PackError, Tensor as Packed};
@@ -20,6 +21,8 @@ pub struct Weights {
     /// What the header says besides.
     metadata: HashMap<String, String>,
     tensors: Vec<Packed>,
+    /// Names and dtypes of tensors that no network of ours could read; most files with them do not need them.
+    unreadable: BTreeMap<String, Dtype>,
 }
 
 /// What `model.safetensors.index.json` says.
@@ -44,9 +47,10 @@ impl Weights {
             path: path.to_owned(),
             source,
         })?;
-        let damaged =
-            |e: serde_json::Error| no_safetensors(path, &format!("its header is damaged: {e}"));
-        let metadata: Metadata = serde_json::from_slice(&header).map_err(damaged)?;
+        let metadata: Metadata = serde_json::from_slice(&header).map_err(|error| {
+            recognise(path)
+                .unwrap_or_else(|| no_safetensors(path, &format!("its header is damaged: {error}")))
+        })?;
         let data_at = HEADER_LENGTH + header.len() as u64;
         let whole = data_at.checked_add(metadata.data_len() as u64);
         if whole != Some(length) {
@@ -56,26 +60,29 @@ impl Weights {
                 &format!("it has {length} bytes, and its header speaks of {whole}"),
             ));
         }
-        let tensors = metadata.tensors().into_iter().map(|(key, info)| {
+        let (mut tensors, mut unreadable) = (Vec::new(), BTreeMap::new());
+        for (key, info) in metadata.tensors() {
+            let Some(dtype) = dtype_of(path, &key, info)? else {
+                unreadable.insert(key, info.dtype);
+                continue;
+            };
             let (from, to) = info.data_offsets;
             let (file, at, count) = (path.to_owned(), data_at + from as u64, to - from);
-            let read =
-                move || read_part(&file, at, count).map_err(|e| PackError::IoError(e.to_string()));
-            let dtype = dtype_of(path, &key, info)?;
-            Ok::<_, CheckpointError>(Packed::deferred(
-                key,
-                dtype,
-                info.shape.clone(),
-                None,
-                count,
-                read,
-            ))
-        });
-        let tensors = tensors.collect::<Result<_, _>>()?;
+            let name = key.clone();
+            let read = move || {
+                let bytes =
+                    read_part(&file, at, count).map_err(|e| PackError::IoError(e.to_string()))?;
+                check_finite(&file, &name, dtype, &bytes)?;
+                Ok(bytes)
+            };
+            let shape = info.shape.clone();
+            tensors.push(Packed::deferred(key, dtype, shape, None, count, read));
+        }
         Ok(Self {
             path: path.to_owned(),
             metadata: metadata.metadata().clone().unwrap_or_default(),
             tensors,
+            unreadable,
         })
     }
 
@@ -89,7 +96,7 @@ impl Weights {
         weight_map
             .iter()
             .for_each(|(key, file)| files.entry(file).or_default().push(key));
-        let mut tensors = Vec::new();
+        let (mut tensors, mut unreadable) = (Vec::new(), BTreeMap::new());
         for (file, keys) in files {
             if Path::new(file).components().count() != 1 || file.starts_with('.') {
                 let reason = format!("{file} is no name of a file beside it");
@@ -101,6 +108,10 @@ impl Weights {
             let path = index.with_file_name(file);
             let shard = Self::open(&path)?;
             for key in keys {
+                if let Some(dtype) = shard.unreadable.get(key) {
+                    unreadable.insert(key.to_owned(), *dtype);
+                    continue;
+                }
                 let found = shard
                     .tensors
                     .iter()
@@ -116,6 +127,7 @@ impl Weights {
             path: index.to_owned(),
             metadata: HashMap::new(),
             tensors,
+            unreadable,
         })
     }
 
@@ -132,7 +144,8 @@ impl Weights {
                 shape: view.shape().to_vec(),
                 data_offsets: (0, view.data().len()),
             };
-            let dtype = dtype_of(path, &key, &info)?;
+            let dtype = dtype_of(path, &key, &info)?
+                .ok_or_else(|| unreadable_dtype(path, &key, info.dtype))?;
             let data = TensorData::from_bytes(
                 Bytes::from_bytes_vec(view.data().to_vec()),
                 info.shape,
@@ -145,12 +158,24 @@ impl Weights {
             path: path.to_owned(),
             metadata: HashMap::new(),
             tensors,
+            unreadable: BTreeMap::new(),
         })
     }
 
     /// The file that they come from, for errors.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The error for a tensor that is not there: it may be there with a dtype that is not read.
+    pub(crate) fn missing(&self, key: &str) -> CheckpointError {
+        match self.unreadable.get(key) {
+            Some(dtype) => unreadable_dtype(&self.path, key, *dtype),
+            None => CheckpointError::MissingKey {
+                path: self.path.clone(),
+                key: key.to_owned(),
+            },
+        }
     }
 
     /// A note in the header, by its name.
@@ -171,6 +196,12 @@ impl Weights {
             .map(|tensor| tensor.shape.as_slice())
     }
 
+    /// The dtype of a tensor, if it is there.
+    pub(crate) fn dtype(&self, key: &str) -> Option<DType> {
+        let found = self.tensors.iter().find(|tensor| tensor.name == key);
+        found.map(|tensor| tensor.dtype)
+    }
+
     /// The numbers of a tensor.
     ///
     /// # Errors
@@ -182,10 +213,7 @@ impl Weights {
     ) -> Result<Tensor<D>, CheckpointError> {
         let path = || self.path.clone();
         let found = self.tensors.iter().find(|tensor| tensor.name == key);
-        let found = found.ok_or_else(|| CheckpointError::MissingKey {
-            path: path(),
-            key: key.to_owned(),
-        })?;
+        let found = found.ok_or_else(|| self.missing(key))?;
         if found.shape.as_slice().len() != D {
             let reason = format!(
                 "{key} has the shape {:?}, and {D} dimensions are right",
@@ -196,10 +224,7 @@ impl Weights {
                 reason,
             });
         }
-        let unreadable = |e: PackError| CheckpointError::Read {
-            path: path(),
-            source: io::Error::other(e.to_string()),
-        };
+        let unreadable = |e: PackError| unreadable(path(), &e.to_string());
         let data = TensorData::from_bytes(
             found.to_bytes().map_err(unreadable)?,
             found.shape.clone(),
@@ -218,6 +243,10 @@ impl Weights {
 
     /// Those whose names begin so, by the rest of the name.
     pub(crate) fn under(mut self, prefix: &str) -> Self {
+        let rest = |(key, dtype): (String, Dtype)| {
+            key.strip_prefix(prefix).map(|key| (key.to_owned(), dtype))
+        };
+        self.unreadable = self.unreadable.into_iter().filter_map(rest).collect();
         self.tensors.retain_mut(|tensor| {
             let rest = tensor.name.strip_prefix(prefix).map(str::to_owned);
             rest.is_some_and(|rest| {
@@ -238,11 +267,27 @@ impl Weights {
         self
     }
 
+    /// Without the blocks whose number behind `prefix` is `layers` or more.
+    pub(crate) fn with_layers(mut self, prefix: &str, layers: usize) -> Self {
+        let is_kept = |key: &str| {
+            let number = key
+                .strip_prefix(prefix)
+                .and_then(|rest| rest.split('.').next());
+            number
+                .and_then(|number| number.parse::<usize>().ok())
+                .is_none_or(|number| number < layers)
+        };
+        self.tensors.retain(|tensor| is_kept(&tensor.name));
+        self
+    }
+
     /// With other names.
     pub(crate) fn with_keys(mut self, name: impl Fn(&str) -> String) -> Self {
         self.tensors
             .iter_mut()
             .for_each(|tensor| tensor.name = name(&tensor.name));
+        let renamed = |(key, dtype): (String, Dtype)| (name(&key), dtype);
+        self.unreadable = self.unreadable.into_iter().map(renamed).collect();
         self
     }
 
@@ -348,6 +393,7 @@ impl Weights {
             path: "<shapes>".into(),
             metadata: HashMap::new(),
             tensors: shapes.into_iter().map(tensor).collect(),
+            unreadable: BTreeMap::new(),
         }
     }
 
@@ -388,8 +434,45 @@ fn no_safetensors(path: &Path, reason: &str) -> CheckpointError {
     }
 }
 
-/// The numbers of a tensor, of which there have to be as many as its shape says.
-fn dtype_of(path: &Path, key: &str, info: &TensorInfo) -> Result<DType, CheckpointError> {
+fn unreadable_dtype(path: &Path, key: &str, dtype: Dtype) -> CheckpointError {
+    CheckpointError::Malformed {
+        path: path.to_owned(),
+        reason: format!("{key} has the dtype {dtype:?}; f32, f16 and bf16 are read"),
+    }
+}
+
+/// A value that is not finite makes black images of everything that comes after it.
+fn check_finite(path: &Path, key: &str, dtype: DType, bytes: &[u8]) -> Result<(), PackError> {
+    // All bits of the exponent are set in what is not finite.
+    let is_finite = match dtype {
+        DType::F16 => is_without::<2>(bytes, |b| u64::from(u16::from_le_bytes(b)), 0x7C00),
+        DType::BF16 => is_without::<2>(bytes, |b| u64::from(u16::from_le_bytes(b)), 0x7F80),
+        DType::F32 => is_without::<4>(bytes, |b| u64::from(u32::from_le_bytes(b)), 0x7F80_0000),
+        DType::F64 => is_without::<8>(bytes, u64::from_le_bytes, 0x7FF0_0000_0000_0000),
+        _ => true,
+    };
+    if is_finite {
+        return Ok(());
+    }
+    let [open, close] = NOT_FINITE;
+    Err(PackError::ValidationError(format!(
+        "{open}{}: {key}{close}",
+        path.display()
+    )))
+}
+
+/// Whether no value has all bits of `exponent`.
+fn is_without<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> u64, exponent: u64) -> bool {
+    let (values, _) = bytes.as_chunks::<N>();
+    // In pieces, each without a branch, so that the compiler can use vectors.
+    values.chunks(4096).all(|piece| {
+        let is_wrong = |bytes: &[u8; N]| value(*bytes) & exponent == exponent;
+        !piece.iter().fold(false, |any, bytes| any | is_wrong(bytes))
+    })
+}
+
+/// The dtype of a tensor, if it can be read, of which there have to be as many values as its shape says.
+fn dtype_of(path: &Path, key: &str, info: &TensorInfo) -> Result<Option<DType>, CheckpointError> {
     let malformed = |reason: String| CheckpointError::Malformed {
         path: path.to_owned(),
         reason,
@@ -401,11 +484,7 @@ fn dtype_of(path: &Path, key: &str, info: &TensorInfo) -> Result<DType, Checkpoi
         Dtype::BF16 => DType::BF16,
         Dtype::I64 => DType::I64,
         Dtype::I32 => DType::I32,
-        other => {
-            return Err(malformed(format!(
-                "{key} has numbers of type {other:?}; f32, f16 and bf16 are read"
-            )));
-        }
+        _ => return Ok(None),
     };
     let (from, to) = info.data_offsets;
     let elements = info
@@ -413,7 +492,7 @@ fn dtype_of(path: &Path, key: &str, info: &TensorInfo) -> Result<DType, Checkpoi
         .iter()
         .try_fold(1usize, |product, size| product.checked_mul(*size));
     match elements.and_then(|elements| elements.checked_mul(dtype.size())) {
-        Some(bytes) if from.checked_add(bytes) == Some(to) => Ok(dtype),
+        Some(bytes) if from.checked_add(bytes) == Some(to) => Ok(Some(dtype)),
         _ => Err(malformed(format!(
             "{key} of shape {:?} has {} bytes",
             info.shape,

@@ -60,6 +60,8 @@ pub struct Cost {
     pub views_together: usize,
     /// Channels of the network's first convolution.
     pub channels: usize,
+    /// What was inferred or read of the model, in one line.
+    pub summary: String,
 }
 
 /// Tokens of a text, about: what they cost is little beside the pixels.
@@ -301,6 +303,7 @@ impl Cost {
             sample_shape: [sample_channels, size, size],
             views_together: config.views_per_group(),
             channels,
+            summary: plan.summary(),
         };
         if let Some(vae) = &plan.vae {
             cost.parameters += numbers(files.weights(VAE_STEM)?);

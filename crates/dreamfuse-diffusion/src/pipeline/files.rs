@@ -18,6 +18,11 @@ pub trait Files {
     /// Whether there is such a file or folder.
     fn has(&self, name: &str) -> bool;
 
+    /// The token that pads the texts of the tokenizer in `folder`, where the model says it and not the tokenizer's files.
+    fn padding(&self, _folder: &str) -> Option<&'static str> {
+        None
+    }
+
     /// The safetensors file called `stem`, perhaps with diffusers' name of a variant.
     ///
     /// # Errors
@@ -29,7 +34,7 @@ pub trait Files {
 pub struct Folder<'a>(pub &'a Path);
 
 /// What diffusers adds to the names of files with other numbers.
-const VARIANTS: [&str; 3] = ["", ".fp16", ".bf16"];
+const VARIANTS: [&str; 4] = ["", ".fp16", ".bf16", ".non_ema"];
 const PICKLES: [&str; 3] = [".bin", ".ckpt", ".pt"];
 
 impl Files for Folder<'_> {
@@ -52,8 +57,13 @@ impl Files for Folder<'_> {
         if let Some(found) = files.iter().find(|path| path.exists()) {
             return Weights::open(found);
         }
-        let index = path(".safetensors.index.json");
-        if index.exists() {
+        let indices = VARIANTS.iter().flat_map(|variant| {
+            [
+                path(&format!(".safetensors.index{variant}.json")),
+                path(&format!("{variant}.safetensors.index.json")),
+            ]
+        });
+        if let Some(index) = indices.into_iter().find(|index| index.exists()) {
             return Weights::open_shards(&index);
         }
         // transformers calls pickles otherwise than its safetensors.

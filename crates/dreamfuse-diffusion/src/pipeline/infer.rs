@@ -55,6 +55,13 @@ fn pooled_input(weights: &Weights) -> Option<usize> {
         .copied()
 }
 
+/// Side of the latents that the header speaks of, as `768x768` pixels.
+fn noted_size(weights: &Weights) -> Option<usize> {
+    let (width, height) = weights.note("modelspec.resolution")?.split_once('x')?;
+    let side = width.trim().parse::<usize>().ok()?;
+    (width.trim() == height.trim() && side.is_multiple_of(64)).then_some(side / 8)
+}
+
 /// `sample_size` is that of 512 pixels; who predicts v was trained with 768, MVDream with 256, and XL with 1024.
 pub(super) fn unet(weights: &Weights, predicts_v: bool) -> Option<Value> {
     let layers = unet_layers(weights);
@@ -75,10 +82,7 @@ pub(super) fn unet(weights: &Weights, predicts_v: bool) -> Option<Value> {
     let first = weights
         .keys()
         .find(|key| key.starts_with(UNET) && key.ends_with(".attn2.to_k.weight"))?;
-    let projection = weights
-        .keys()
-        .find(|key| key.starts_with(UNET) && key.ends_with(".1.proj_in.weight"))?;
-    let is_linear = weights.shape(projection)?.len() == 2;
+    let is_linear = projects_linearly(weights)?;
     let heads = if is_linear {
         json!(channels.iter().map(|c| c / HEAD).collect::<Vec<_>>())
     } else {
@@ -90,6 +94,7 @@ pub(super) fn unet(weights: &Weights, predicts_v: bool) -> Option<Value> {
     };
     let pooled = pooled_input(weights);
     let size = match (cameras, pooled, predicts_v) {
+        _ if noted_size(weights).is_some() => noted_size(weights)?,
         (Some(_), ..) => 32,
         (None, Some(_), _) => 128,
         (None, None, true) => 96,
@@ -153,8 +158,84 @@ pub(super) fn has_open_clip(weights: &Weights) -> bool {
     weights.keys().any(|key| key.starts_with(OPEN_CLIP))
 }
 
-pub(super) fn open_clip_layers(weights: &Weights) -> usize {
-    count(weights, &format!("{OPEN_CLIP}transformer.resblocks."))
+/// A model of Stable Diffusion's kind, by its tensors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Family {
+    /// CLIP ViT-L/14 for texts.
+    V1,
+    /// OpenCLIP ViT-H/14 for texts, under its own names or transformers', and linear projections in the U-Net.
+    V2,
+    Xl,
+    /// MVDream: Stable Diffusion 2.1 with cameras.
+    MultiView,
+}
+
+pub(super) fn family(weights: &Weights) -> Family {
+    let has_cameras = weights.shape(&format!("{UNET}camera_embed.0.weight"));
+    if is_xl(weights) {
+        Family::Xl
+    } else if has_cameras.is_some() {
+        Family::MultiView
+    } else if has_open_clip(weights) || projects_linearly(weights) == Some(true) {
+        Family::V2
+    } else {
+        Family::V1
+    }
+}
+
+/// Whether the U-Net's transformers begin with linear layers, as those of Stable Diffusion 2 and XL do.
+fn projects_linearly(weights: &Weights) -> Option<bool> {
+    let projection = weights
+        .keys()
+        .find(|key| key.starts_with(UNET) && key.ends_with(".1.proj_in.weight"))?;
+    Some(weights.shape(projection)?.len() == 2)
+}
+
+/// Layers of OpenCLIP ViT-H/14.
+const WHOLE_OPEN_CLIP: usize = 24;
+
+/// Layers of the text encoder that are used, of those that are stored. The U-Net of Stable Diffusion 2 was trained with the
+/// output of the last but one; a file may have left the last out already.
+fn used_layers(weights: &Weights, stored: usize) -> Option<usize> {
+    match family(weights) {
+        Family::V2 | Family::MultiView if stored + 1 == WHOLE_OPEN_CLIP => Some(stored),
+        Family::V2 | Family::MultiView => stored.checked_sub(1),
+        Family::V1 => {
+            // Counted from the end: 1 is the last.
+            let layer = weights.note("modelspec.encoder_layer");
+            let layer = layer
+                .and_then(|layer| layer.parse::<usize>().ok())
+                .unwrap_or(1);
+            (stored + 1).checked_sub(layer.max(1))
+        }
+        Family::Xl => Some(stored),
+    }
+}
+
+/// The token that pads the texts of a tokenizer: OpenCLIP's pads with the first of the vocabulary, whatever tokenizer lies beside
+/// the file.
+pub(super) fn padding(weights: &Weights, folder: &str) -> Option<&'static str> {
+    match (family(weights), folder) {
+        (Family::V2 | Family::MultiView, "tokenizer") | (Family::Xl, "tokenizer_2") => Some("!"),
+        _ => None,
+    }
+}
+
+/// Says what the header calls the file, if that is no model that is run here (Stability AI's ModelSpec 1.0).
+pub(super) fn check_header(weights: &Weights) -> Result<(), String> {
+    let Some(architecture) = weights.note("modelspec.architecture") else {
+        return Ok(());
+    };
+    let base = [
+        "stable-diffusion-v1",
+        "stable-diffusion-v2",
+        "stable-diffusion-xl-v1-base",
+    ];
+    let is_base = base.iter().any(|known| architecture.starts_with(known));
+    if is_base && !architecture.contains('/') {
+        return Ok(());
+    }
+    Err(format!("its header calls it {architecture}"))
 }
 
 /// Whether it has the two text encoders of Stable Diffusion XL.
@@ -166,11 +247,10 @@ pub(super) fn is_xl(weights: &Weights) -> bool {
 pub(super) fn text(weights: &Weights) -> Option<Value> {
     match () {
         () if is_xl(weights) => clip(weights, XL_CLIP),
-        () if has_open_clip(weights) => open_clip(
-            weights,
-            OPEN_CLIP,
-            open_clip_layers(weights).checked_sub(1)?,
-        ),
+        () if has_open_clip(weights) => {
+            let stored = count(weights, &format!("{OPEN_CLIP}transformer.resblocks."));
+            open_clip(weights, OPEN_CLIP, used_layers(weights, stored)?)
+        }
         () => clip(weights, CLIP),
     }
 }
@@ -203,12 +283,16 @@ fn open_clip(weights: &Weights, prefix: &str, layers: usize) -> Option<Value> {
 fn clip(weights: &Weights, prefix: &str) -> Option<Value> {
     let shape = |key: &str| weights.shape(&format!("{prefix}text_model.{key}"));
     let hidden = shape("encoder.layers.0.mlp.fc1.weight")?;
-    let layers = count(weights, &format!("{prefix}text_model.encoder.layers."));
+    let stored = count(weights, &format!("{prefix}text_model.encoder.layers."));
     let embedding = |kind: &str| shape(&format!("embeddings.{kind}_embedding.weight"));
+    let act = match family(weights) {
+        Family::V2 | Family::MultiView => "gelu",
+        Family::V1 | Family::Xl => "quick_gelu",
+    };
     text_config(
         [embedding("token")?, embedding("position")?, hidden],
-        layers,
-        "quick_gelu",
+        used_layers(weights, stored)?,
+        act,
     )
 }
 
@@ -219,29 +303,38 @@ fn text_config([words, places, hidden]: [&[usize]; 3], layers: usize, act: &str)
         "hidden_size": width,
         "intermediate_size": hidden.first()?,
         "num_hidden_layers": layers,
-        "num_attention_heads": width / HEAD,
+        "num_attention_heads": (width / HEAD).max(1),
         "max_position_embeddings": places.first()?,
         "hidden_act": act,
     }))
 }
 
-/// Of Stable Diffusion 1, XL and MVDream. Other models with OpenCLIP's text encoder predict noise or v, and their tensors are alike.
-pub(super) fn scheduler(weights: &Weights) -> Option<Value> {
-    let is_multi_view = weights
-        .shape(&format!("{UNET}camera_embed.0.weight"))
-        .is_some();
+/// What the model predicts: by a tensor or a note that says so, else as its family does. Models of Stable Diffusion 2 predict
+/// noise or v, and their tensors are alike.
+fn prediction(weights: &Weights) -> Option<&'static str> {
     // An empty tensor with which some models of XL's shape say so.
-    let prediction = if weights.shape("v_pred").is_some() {
-        "v_prediction"
-    } else {
-        "epsilon"
-    };
-    (is_multi_view || !has_open_clip(weights)).then(|| {
-        json!({
-            "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012,
-            "num_train_timesteps": 1000, "prediction_type": prediction,
-        })
-    })
+    if weights.shape("v_pred").is_some() {
+        return Some("v_prediction");
+    }
+    match weights.note("modelspec.prediction_type") {
+        Some("v" | "v_prediction" | "v-prediction") => return Some("v_prediction"),
+        Some("epsilon" | "eps") => return Some("epsilon"),
+        _ => {}
+    }
+    match (family(weights), weights.note("modelspec.architecture")) {
+        (Family::V2, Some("stable-diffusion-v2-768-v")) => Some("v_prediction"),
+        (Family::V2, Some("stable-diffusion-v2-512")) => Some("epsilon"),
+        (Family::V2, _) => None,
+        (Family::V1 | Family::Xl | Family::MultiView, _) => Some("epsilon"),
+    }
+}
+
+/// Where it can be told what the model predicts.
+pub(super) fn scheduler(weights: &Weights) -> Option<Value> {
+    Some(json!({
+        "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012,
+        "num_train_timesteps": 1000, "prediction_type": prediction(weights)?,
+    }))
 }
 
 #[cfg(test)]

@@ -3,17 +3,17 @@
 use super::WORDS;
 use super::files::Files;
 use crate::checkpoint::{CheckpointError, parse_json};
-use crate::clip_text::ClipTextConfig;
+use crate::clip_text::{Activation, ClipTextConfig};
 use crate::defaults;
 use crate::network::NetworkConfig;
 use crate::t5::T5Config;
 use crate::text::TextPack;
-use crate::tokenizer::{T5Tokenizer, Tokenizer, TokenizerTexts};
+use crate::tokenizer::{T5Tokenizer, Tokenizer, TokenizerModel, TokenizerTexts};
 use crate::unet::UNetConfig;
 use crate::uvit::UVitConfig;
 use crate::vae::VaeConfig;
 use dreamfuse_core::{Camera, Told};
-use dreamfuse_prior::ScheduleConfig;
+use dreamfuse_prior::{Prediction, ScheduleConfig};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -29,25 +29,36 @@ const TOKENIZER_JSON: &str = "tokenizer/tokenizer.json";
 /// The small files of a CLIP text encoder.
 struct ClipFiles {
     config: &'static str,
+    /// The tokenizer's.
+    folder: &'static str,
     vocabulary: &'static str,
     merges: &'static str,
+    /// All in one, as transformers 5 writes it.
+    whole: &'static str,
     tokenizer: &'static str,
     special_tokens: &'static str,
+    added_tokens: &'static str,
 }
 
 const CLIP: ClipFiles = ClipFiles {
     config: TEXT,
+    folder: "tokenizer",
     vocabulary: "tokenizer/vocab.json",
     merges: "tokenizer/merges.txt",
+    whole: TOKENIZER_JSON,
     tokenizer: "tokenizer/tokenizer_config.json",
     special_tokens: "tokenizer/special_tokens_map.json",
+    added_tokens: "tokenizer/added_tokens.json",
 };
 const SECOND_CLIP: ClipFiles = ClipFiles {
     config: SECOND_TEXT,
+    folder: "tokenizer_2",
     vocabulary: "tokenizer_2/vocab.json",
     merges: "tokenizer_2/merges.txt",
+    whole: "tokenizer_2/tokenizer.json",
     tokenizer: "tokenizer_2/tokenizer_config.json",
     special_tokens: "tokenizer_2/special_tokens_map.json",
+    added_tokens: "tokenizer_2/added_tokens.json",
 };
 
 /// Tokens of DeepFloyd IF's texts, whatever its tokenizer's files say (diffusers' pipeline_if.py).
@@ -97,7 +108,7 @@ impl TextPlan {
                     parse_json(&files.root().join(SECOND_TEXT), &files.read(SECOND_TEXT)?)?;
                 Ok(Self::ClipPair {
                     configs: [parse_json(&path, &text)?, second],
-                    tokenizers: [tokenizer(files, &CLIP)?, tokenizer(files, &SECOND_CLIP)?],
+                    tokenizers: [tokenizer(files, &CLIP)?, second_tokenizer(files)?],
                     empty_is_zero: empty_is_zero(files)?,
                 })
             }
@@ -109,6 +120,27 @@ impl TextPlan {
                 let reason = format!("model_type is {other}; clip_text_model or t5 would do");
                 Err(CheckpointError::Unsupported { path, reason })
             }
+        }
+    }
+
+    fn summary(&self) -> String {
+        let clip = |config: &ClipTextConfig, tokenizer: &Tokenizer| {
+            let (name, act) = match config.hidden_act {
+                Activation::Gelu => ("OpenCLIP", "gelu"),
+                Activation::QuickGelu => ("CLIP", "quick_gelu"),
+            };
+            let (layers, padding) = (config.num_hidden_layers, tokenizer.padding_token());
+            format!("{name} text, {layers} layers, {act}, pads with {padding}")
+        };
+        match self {
+            Self::Clip { config, tokenizer } => clip(config, tokenizer),
+            Self::ClipPair {
+                configs: [first, second],
+                tokenizers: [one, two],
+                ..
+            } => format!("{} and {}", clip(first, one), clip(second, two)),
+            Self::T5 { config, .. } => format!("T5 text, {} layers", config.num_layers),
+            Self::Pack(_) => "texts of a pack".into(),
         }
     }
 
@@ -220,6 +252,9 @@ impl Plan {
                 .map(Into::into)
                 .collect()
         });
+        let keys: Map<String, Value> =
+            parse_json(&files.root().join(SCHEDULER), &files.read(SCHEDULER)?)?;
+        unsupported_if(files, SCHEDULER, defaults::check_scheduler(&keys))?;
         let plan = Self {
             network,
             vae,
@@ -231,6 +266,28 @@ impl Plan {
             Some((file, reason)) => unsupported_if(files, file, Err(reason)).map(|()| plan),
             None => Ok(plan),
         }
+    }
+
+    /// What was inferred or read of the model, in one line.
+    pub fn summary(&self) -> String {
+        let size = self.network.sample_size();
+        let network = match (&self.network, &self.vae) {
+            (NetworkConfig::UVit(_), _) => format!("UVit of {size} × {size} pixels"),
+            (NetworkConfig::UNet(_), None) => format!("U-Net of {size} × {size} pixels"),
+            (NetworkConfig::UNet(_), Some(_)) => format!("U-Net of {size} × {size} latents"),
+        };
+        let views = match self.network.views_per_group() {
+            1 => String::new(),
+            views => format!(", {views} views at once"),
+        };
+        let predicts = match self.schedule.prediction_type {
+            Prediction::Epsilon => "ε",
+            Prediction::V => "v",
+        };
+        format!(
+            "{network}{views}, {}, predicts {predicts}",
+            self.text.summary()
+        )
     }
 
     /// Says which file keeps the parts from working as one model, and why, if any does.
@@ -370,29 +427,47 @@ fn t5_tokenizer(files: &dyn Files) -> Result<T5Tokenizer, CheckpointError> {
 }
 
 fn tokenizer(files: &dyn Files, names: &ClipFiles) -> Result<Tokenizer, CheckpointError> {
+    read_tokenizer(files, names, files.padding(names.folder))
+}
+
+/// A single file of XL may have one tokenizer beside it: the second is the same but for its padding.
+fn second_tokenizer(files: &dyn Files) -> Result<Tokenizer, CheckpointError> {
+    let padding = files.padding(SECOND_CLIP.folder);
+    let has_own = files.has(SECOND_CLIP.vocabulary) || files.has(SECOND_CLIP.whole);
+    if padding.is_some() && !has_own {
+        return read_tokenizer(files, &CLIP, padding);
+    }
+    read_tokenizer(files, &SECOND_CLIP, padding)
+}
+
+fn read_tokenizer(
+    files: &dyn Files,
+    names: &ClipFiles,
+    padding: Option<&str>,
+) -> Result<Tokenizer, CheckpointError> {
     let string = |name: &str| {
         files
             .read(name)
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
     };
-    let (vocab, merges, config) = (
-        string(names.vocabulary)?,
-        string(names.merges)?,
-        string(names.tokenizer)?,
-    );
-    let special = files
-        .has(names.special_tokens)
-        .then(|| string(names.special_tokens))
-        .transpose()?;
-    let folder = names.vocabulary.trim_end_matches("/vocab.json");
-    Tokenizer::from_texts(&TokenizerTexts {
-        vocab,
-        merges,
-        config,
-        special,
-    })
-    .map_err(|reason| CheckpointError::Malformed {
-        path: files.root().join(folder),
+    let maybe = |name: &str| files.has(name).then(|| string(name)).transpose();
+    let is_whole = files.has(names.whole) && !files.has(names.vocabulary);
+    let texts = TokenizerTexts {
+        model: if is_whole {
+            TokenizerModel::Whole(string(names.whole)?)
+        } else {
+            TokenizerModel::Parts {
+                vocab: string(names.vocabulary)?,
+                merges: string(names.merges)?,
+            }
+        },
+        config: maybe(names.tokenizer)?.unwrap_or_else(|| "{}".into()),
+        special: maybe(names.special_tokens)?,
+        added: maybe(names.added_tokens)?,
+        padding: padding.map(str::to_owned),
+    };
+    Tokenizer::from_texts(&texts).map_err(|reason| CheckpointError::Malformed {
+        path: files.root().join(names.folder),
         reason,
     })
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 pub(super) const UNET: &str = "model.diffusion_model.";
+const SCHEDULER: &str = "scheduler/scheduler_config.json";
 pub(super) const VAE: &str = "first_stage_model.";
 /// The text encoder of Stable Diffusion 1, with transformers' names.
 pub(super) const CLIP: &str = "cond_stage_model.transformer.";
@@ -65,6 +66,11 @@ impl SingleFile {
             }
         }
         let projection = format!("{XL_OPEN_CLIP}text_projection");
+        let weights = weights.with_keys(with_text_model);
+        infer::check_header(&weights).map_err(|reason| CheckpointError::Unsupported {
+            path: path.to_owned(),
+            reason,
+        })?;
         if infer::is_xl(&weights) && weights.shape(&projection).is_none() {
             return Err(CheckpointError::MissingKey {
                 path: path.to_owned(),
@@ -78,13 +84,23 @@ impl SingleFile {
         })
     }
 
-    /// What the configuration beside the file says.
+    /// What a configuration beside the file says, or what is inferred.
+    fn config(&self, name: &str) -> Value {
+        let text = Folder(&self.beside).read(name).unwrap_or_default();
+        serde_json::from_slice(&text)
+            .ok()
+            .or_else(|| self.inferred(name))
+            .unwrap_or_default()
+    }
+
     fn predicts_v(&self) -> bool {
-        let text = Folder(&self.beside)
-            .read("scheduler/scheduler_config.json")
-            .unwrap_or_default();
-        let config: Value = serde_json::from_slice(&text).unwrap_or_default();
-        config["prediction_type"] == "v_prediction"
+        self.config(SCHEDULER)["prediction_type"] == "v_prediction"
+    }
+
+    /// The text encoder's blocks that are used: those behind them are left out of what is read.
+    fn text_layers(&self) -> usize {
+        let layers = self.config("text_encoder/config.json")["num_hidden_layers"].as_u64();
+        layers.map_or(usize::MAX, |layers| layers as usize)
     }
 
     fn inferred(&self, name: &str) -> Option<Value> {
@@ -93,7 +109,7 @@ impl SingleFile {
             "vae/config.json" => infer::vae(&self.weights),
             "text_encoder/config.json" => infer::text(&self.weights),
             "text_encoder_2/config.json" => infer::second_text(&self.weights),
-            "scheduler/scheduler_config.json" => infer::scheduler(&self.weights),
+            SCHEDULER => infer::scheduler(&self.weights),
             _ => None,
         }
     }
@@ -118,6 +134,10 @@ impl Files for SingleFile {
         })
     }
 
+    fn padding(&self, folder: &str) -> Option<&'static str> {
+        infer::padding(&self.weights, folder)
+    }
+
     fn has(&self, name: &str) -> bool {
         Folder(&self.beside).has(name) || self.inferred(name).is_some()
     }
@@ -134,13 +154,15 @@ impl Files for SingleFile {
                 under(VAE).with_keys(|key| vae_key(key, levels))
             }
             TEXT_STEM if infer::has_open_clip(&self.weights) => {
-                // The penultimate layer's output is what the U-Net was trained with.
-                let last = infer::open_clip_layers(&self.weights).saturating_sub(1);
-                let last = format!("transformer.resblocks.{last}.");
-                open_clip(under(OPEN_CLIP).without(&[&last, "text_projection"]))
+                let used = under(OPEN_CLIP).without(&["text_projection"]);
+                let layers = self.text_layers();
+                open_clip(used.with_layers("transformer.resblocks.", layers))
             }
             TEXT_STEM if infer::is_xl(&self.weights) => under(XL_CLIP),
-            TEXT_STEM => under(CLIP),
+            TEXT_STEM => {
+                let used = under(CLIP).without(&["text_projection", "text_model.text_projection"]);
+                used.with_layers("text_model.encoder.layers.", self.text_layers())
+            }
             SECOND_TEXT_STEM => open_clip(under(XL_OPEN_CLIP))
                 .with_transposed("text_projection", "text_projection.weight"),
             other => {
@@ -151,6 +173,17 @@ impl Files for SingleFile {
             }
         })
     }
+}
+
+/// Some files leave out a part of the name that others have.
+fn with_text_model(key: &str) -> String {
+    for prefix in [CLIP, XL_CLIP] {
+        let bare = key.strip_prefix(prefix);
+        if let Some(rest) = bare.filter(|rest| !rest.starts_with("text_model.")) {
+            return format!("{prefix}text_model.{rest}");
+        }
+    }
+    key.to_owned()
 }
 
 /// OpenCLIP's text encoder with transformers' names.
