@@ -270,17 +270,115 @@ fn a_folder_in_use_and_a_broken_checkpoint_are_refused_and_left_alone() {
             error.contains("step-0000004.checkpoint") && error.contains("damaged"),
             "{error}"
         );
-        assert_eq!(
-            complaint(&output).trim_end().lines().count(),
-            1,
-            "it is told more than once"
-        );
+        let complaint = complaint(&output);
+        let told = complaint
+            .lines()
+            .filter(|line| !line.starts_with("prior: "));
+        assert_eq!(told.count(), 1, "it is told more than once");
         assert_eq!(
             std::fs::read(&checkpoint).unwrap(),
             bytes,
             "the broken file was touched"
         );
     }
+}
+
+/// Public reports, kinds 9 and 10: arguments as people type them, each with words of its one line.
+#[test]
+fn arguments_of_public_reports_are_named() {
+    let long = "red ".repeat(60);
+    let cases: &[(&[&str], &str)] = &[
+        (&["plan", "一只红色的狐狸"], "knows no thing"),
+        (&["plan", "🦊"], "knows no thing"),
+        (&["plan", "..."], "knows no thing"),
+        (&["plan", "a samurai riding a motorcycle"], "--prior"),
+        (&["plan", "a (red:1.3) mushroom"], "\"(red:1.3)\""),
+        (&["plan", "a ((red)) mushroom"], "without weights"),
+        (&["plan", "a mushroom <lora:detail:1>"], "--lora FILE:SCALE"),
+        (&["plan", "a mushroom BREAK a house"], "BREAK"),
+        (&["plan", "a mushroom --ar 16:9"], "--ar"),
+        (&["plan", "a {red|blue} mushroom"], "one of the words"),
+        (
+            &["plan", "a car", "--negative-prompt", "(ugly:1.5)"],
+            "the negative prompt has",
+        ),
+        (
+            &["plan", "a car", "--negative-prompt", &long],
+            "the negative prompt has 60 tokens",
+        ),
+        (&["plan", "a car", "--prompt", &long], "cannot be used with"),
+        (
+            &["plan", "--prompt", &format!("a car {long}")],
+            "the prompt has 65 tokens",
+        ),
+        (
+            &["plan", "a car", "--preset", "dreamfusion-sd"],
+            "hint: --prior",
+        ),
+        (
+            &["plan", "a car", "--preset", "dreamfusion-if"],
+            "hint: --prior",
+        ),
+        (&["plan", "a car", "--seed", "-2"], "-1 to draw one"),
+        (
+            &["plan", "a car", "--seed", "1.5"],
+            "expected a whole number",
+        ),
+        (
+            &["plan", "a car", "--prior", "https://huggingface.co/a/b"],
+            "a/b",
+        ),
+        (
+            &["plan", "a car", "--prior", "https://civitai.com/models/1"],
+            "download the file",
+        ),
+        (
+            &["prior", "sample", "a car", "-o", "x.jpg"],
+            "expected a name in .png",
+        ),
+        (
+            &["prior", "inspect", "a car", "-o", "x.webp"],
+            "expected a name in .png",
+        ),
+    ];
+    for (arguments, words) in cases {
+        let output = run(arguments);
+        let lines = complaint(&output);
+        assert!(!output.status.success(), "{arguments:?}");
+        assert_eq!(lines.lines().count(), 1, "{arguments:?}: {lines}");
+        assert!(lines.contains(words), "{arguments:?}: {lines}");
+    }
+    let doctor = run(&["--threads", "1", "doctor"]);
+    let report = String::from_utf8(doctor.stdout).unwrap();
+    assert!(report.contains("threads          1"), "{report}");
+}
+
+/// Public reports, kinds 8 and 9: a run in use, and a prior that is another than the run's.
+#[test]
+fn a_run_is_resumed_by_one_process_and_with_its_own_prior() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, out) = (small_config(folder.path()), folder.path().join("run"));
+    let reference =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../dreamfuse-diffusion/tests/reference");
+    let [first, second] = ["sd15", "sd21"].map(|name| reference.join(name));
+    let start = ["a car", "--steps", "4", "--config", &config];
+    let place = ["--out", text(&out), "--prior", text(&first)];
+    assert!(run(&[&start[..], &place[..]].concat()).status.success());
+    let resume = ["resume", text(&out), "--steps", "6"];
+    let error = error_of(&run(&[&resume[..], &["--prior", text(&second)]].concat()));
+    assert!(
+        error.contains("not the prior that the run began with"),
+        "{error}"
+    );
+    let lock = std::fs::File::open(out.join(".lock")).unwrap();
+    lock.lock().unwrap();
+    let error = error_of(&run(&resume));
+    assert!(error.contains("is in use by process"), "{error}");
+    lock.unlock().unwrap();
+    let moved = folder.path().join("moved");
+    std::os::unix::fs::symlink(&first, &moved).unwrap();
+    let output = run(&[&resume[..], &["--prior", text(&moved)]].concat());
+    assert!(output.status.success(), "{}", complaint(&output));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The prior that is built into the binary: trained by this project on its toybox world.
 
 use crate::checkpoint::{CheckpointError, Weights};
-use crate::pipeline::{Additions, Cost, Files, Pipeline};
+use crate::pipeline::{Additions, Cost, Files, Pipeline, Plan};
 use burn::tensor::Device;
 use std::io;
 use std::path::Path;
@@ -54,6 +54,14 @@ pub fn load_with(additions: &Additions, device: &Device) -> Result<Pipeline, Che
 /// As [`load`].
 pub fn cost(additions: &Additions) -> Result<Cost, CheckpointError> {
     Cost::read(&Embedded, additions)
+}
+
+/// What its small files say.
+///
+/// # Errors
+/// As [`load`].
+pub fn plan(additions: &Additions) -> Result<Plan, CheckpointError> {
+    Plan::open(&Embedded, additions)
 }
 
 struct Embedded;

@@ -5,6 +5,7 @@ pub mod checkpoint;
 pub mod clip_text;
 mod defaults;
 pub mod embedded;
+mod fingerprint;
 mod layers;
 mod lora;
 mod network;

@@ -11,11 +11,12 @@ mod space;
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::recognise::recognise;
 use crate::clip_text::ClipTextModel;
+use crate::fingerprint::Fingerprint;
 use crate::lora::{Lora, LoraSource, Part};
 use crate::network::{FrozenNetwork, Network};
 use crate::precision::Precision;
 use crate::t5::T5Encoder;
-use crate::text::{ClipPair, EncodedText, TextEncoder, TextPack};
+use crate::text::{ClipPair, EncodedText, TextEncoder};
 use crate::vae::Vae;
 use burn::tensor::{Device, Tensor};
 pub use cost::{Cost, Work};
@@ -38,6 +39,7 @@ pub struct Pipeline {
     pub words: Vec<String>,
     /// What was inferred or read of the model, in one line.
     pub summary: String,
+    fingerprint: [u8; 32],
     space: Space,
     device: Device,
     /// On a CPU, for parts of a batch that are evaluated side by side.
@@ -100,7 +102,7 @@ impl Pipeline {
         additions: &Additions,
         device: &Device,
     ) -> Result<Self, CheckpointError> {
-        let plan = Plan::read(files, additions.texts.map(TextPack::open).transpose()?)?;
+        let plan = Plan::open(files, additions)?;
         let loras = additions
             .loras
             .iter()
@@ -154,7 +156,16 @@ impl Pipeline {
             TextPlan::Pack(pack) => TextEncoder::Pack(pack),
         };
         let network = Network::load(&plan.network, adapted(Part::UNet, UNET_STEM)?, device)?;
+        let fingerprint = match &text {
+            TextEncoder::Clip { model, .. } => Fingerprint::new(&summary).with(&**model),
+            TextEncoder::ClipPair(pair) => pair
+                .models
+                .iter()
+                .fold(Fingerprint::new(&summary), Fingerprint::with),
+            TextEncoder::T5 { .. } | TextEncoder::Pack(_) => Fingerprint::new(&summary),
+        };
         Ok(Self {
+            fingerprint: fingerprint.with(&network).finish(),
             text,
             network: FrozenNetwork::new(network),
             schedule: NoiseSchedule::new(plan.schedule),
@@ -224,6 +235,10 @@ impl Prior for Pipeline {
             views_per_group: config.views_per_group(),
             takes_camera: config.takes_camera(),
         }
+    }
+
+    fn fingerprint(&self) -> Option<[u8; 32]> {
+        Some(self.fingerprint)
     }
 
     fn device(&self) -> Device {

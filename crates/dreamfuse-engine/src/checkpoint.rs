@@ -1,6 +1,7 @@
 //! All that an exact resume needs, in one checked file.
 
 use crate::EngineError;
+use crate::prior_source::PriorSource;
 use crate::run::Run;
 use burn::tensor::{Tensor, TensorData};
 use dreamfuse_core::files::{FileError, read_checked, write_checked};
@@ -24,6 +25,8 @@ const LISTS: [&str; 7] = [
 ];
 const OCCUPIED: &str = "occupancy.occupied";
 const COUNTERS: [&str; 2] = ["step", "salt"];
+/// The prior's fingerprint; not in checkpoints of version 0.1.
+const PRIOR: &str = "prior";
 const INSTRUCTION_SET: &str = "instruction_set";
 
 /// Writes the run's state.
@@ -67,6 +70,10 @@ pub(crate) fn save(run: &Run, path: &Path) -> Result<(), EngineError> {
             TensorView::new(Dtype::U64, vec![1], bytes).map_err(bad)?,
         ));
     }
+    if let Some(prior) = &run.prior {
+        let view = TensorView::new(Dtype::U8, vec![prior.len()], prior).map_err(bad)?;
+        views.push((PRIOR, view));
+    }
     // One entry only: they are written in an order that differs from run to run.
     let metadata = HashMap::from([(INSTRUCTION_SET.to_owned(), instruction_set())]);
     Ok(write_checked(
@@ -84,6 +91,7 @@ pub(crate) struct State {
     pub densities: Vec<f32>,
     pub occupied: Vec<bool>,
     instruction_set: String,
+    prior: Option<[u8; 32]>,
 }
 
 impl State {
@@ -138,16 +146,29 @@ impl State {
             ],
             densities: floats(densities, cells)?,
             occupied,
+            prior: raw(PRIOR).ok().and_then(|bytes| bytes.try_into().ok()),
             instruction_set: metadata.get(INSTRUCTION_SET).cloned().unwrap_or_default(),
         })
     }
 
     /// Says where the same bytes are no longer promised.
-    fn warning(&self) -> Option<String> {
+    fn warnings(&self, run: &Run) -> Result<Vec<String>, EngineError> {
         let (before, here) = (&self.instruction_set, instruction_set());
-        (*before != here).then(|| {
-            format!("the checkpoint was made with {before}; here is {here}: the bytes will differ")
-        })
+        let mut warnings = Vec::new();
+        if *before != here {
+            warnings.push(format!(
+                "the checkpoint was made with {before}; here is {here}: the bytes will differ"
+            ));
+        }
+        if self.prior.is_some() && self.prior != run.prior {
+            if run.config.prior != PriorSource::Embedded {
+                return Err(EngineError::OtherPrior(run.config.prior.to_string()));
+            }
+            warnings.push(
+                "the built-in prior is not the one that the run began with; the run goes on with it".into(),
+            );
+        }
+        Ok(warnings)
     }
 }
 
@@ -156,11 +177,11 @@ fn read_floats(bytes: &[u8]) -> Vec<f32> {
     bytes.chunks_exact(4).map(float).collect()
 }
 
-/// Brings a run to the state that [`save`] wrote; returns a warning where the same bytes are no longer
+/// Brings a run to the state that [`save`] wrote; returns warnings where the same bytes are no longer
 /// promised.
-pub(crate) fn restore(run: &mut Run, path: &Path) -> Result<Option<String>, EngineError> {
+pub(crate) fn restore(run: &mut Run, path: &Path) -> Result<Vec<String>, EngineError> {
     let state = State::read(path, &run.config.scene)?;
-    let warning = state.warning();
+    let warnings = state.warnings(run)?;
     (run.step, run.attempt) = (state.step, state.attempt);
     for (parameters, lists) in run.optimizer.parameters.iter_mut().zip(state.parameters) {
         let targets = [
@@ -177,5 +198,5 @@ pub(crate) fn restore(run: &mut Run, path: &Path) -> Result<Option<String>, Engi
     let cells = run.config.scene.occupancy_cells;
     run.occupancy.occupancy = Occupancy::new(cells, |i| state.occupied[i]);
     run.refresh_field();
-    Ok(warning)
+    Ok(warnings)
 }

@@ -4,17 +4,23 @@ use crate::EngineError;
 use crate::config::RunConfig;
 use crate::event::Event;
 use dreamfuse_core::files::{FileError, create_folder, write_atomically};
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Regular checkpoints that are kept: the newest, and one to fall back on.
 const KEPT: usize = 2;
+
+/// Locked by the process that writes to the folder; it holds that process's name.
+const LOCK: &str = ".lock";
 
 /// Paths of a run.
 #[derive(Clone, Debug)]
 pub struct RunFolder {
     root: PathBuf,
+    /// Locked as long as a process writes to the folder.
+    _claim: Option<Arc<File>>,
 }
 
 impl RunFolder {
@@ -40,9 +46,14 @@ impl RunFolder {
     /// When it is a file or a folder that is not empty, or cannot be written.
     pub fn create(root: &Path, config: &RunConfig) -> Result<Self, EngineError> {
         Self::check_free(root)?;
+        create_folder(root)?;
         let folder = Self {
             root: root.to_owned(),
+            _claim: None,
         };
+        let folder = folder.claim()?;
+        // Another run may have begun and ended meanwhile.
+        Self::check_free(root)?;
         create_folder(&folder.checkpoints())?;
         create_folder(&folder.previews())?;
         folder.save_config(config)?;
@@ -77,12 +88,55 @@ impl RunFolder {
     pub fn open(root: &Path) -> Result<(Self, RunConfig), EngineError> {
         let folder = Self {
             root: root.to_owned(),
+            _claim: None,
         };
         if !folder.config_path().is_file() {
             return Err(EngineError::NoRun(root.to_owned()));
         }
         let config = RunConfig::load(&folder.config_path())?;
         Ok((folder, config))
+    }
+
+    /// The same, kept from other processes until it is dropped. Where the file system has no locks, it is not kept.
+    ///
+    /// # Errors
+    /// When another process has it; the message says which.
+    pub fn claim(self) -> Result<Self, EngineError> {
+        let path = self.root.join(LOCK);
+        let opened = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&path);
+        let mut file = opened.map_err(|source| FileError::Write {
+            path: path.clone(),
+            source,
+        })?;
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                let mut by = String::new();
+                let _ = file.read_to_string(&mut by); // it only names the other process
+                let by = if by.is_empty() {
+                    "another process".into()
+                } else {
+                    by
+                };
+                let path = self.root;
+                return Err(EngineError::InUse { path, by });
+            }
+            Err(TryLockError::Error(_)) => return Ok(self),
+            Ok(()) => {}
+        }
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let name = format!("process {} on {}", std::process::id(), host.trim());
+        let _ = file
+            .set_len(0)
+            .and_then(|()| file.write_all(name.as_bytes())); // as above
+        Ok(Self {
+            _claim: Some(Arc::new(file)),
+            ..self
+        })
     }
 
     /// Where it is.
@@ -232,7 +286,7 @@ fn step_of(path: &Path) -> Option<u64> {
 fn is_remnant(path: &Path) -> bool {
     let is_empty = std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    is_empty || name.starts_with(".config.toml.partial-")
+    is_empty || name == LOCK || name.starts_with(".config.toml.partial-")
 }
 
 /// A prompt as a folder name: lower-case letters and digits with hyphens.
@@ -274,6 +328,21 @@ mod tests {
             RunFolder::open(parent.path()),
             Err(EngineError::NoRun(_))
         ));
+    }
+
+    #[test]
+    fn a_folder_in_use_is_refused_until_it_is_free() {
+        let parent = tempfile::tempdir().unwrap();
+        let root = parent.path().join("run");
+        let config = RunConfig::default();
+        let first = RunFolder::create(&root, &config).unwrap();
+        let (second, _) = RunFolder::open(&root).unwrap();
+        let refused = second.claim().unwrap_err().to_string();
+        let own = format!("process {}", std::process::id());
+        assert!(refused.contains(&own), "{refused}");
+        drop(first);
+        let (third, _) = RunFolder::open(&root).unwrap();
+        assert!(third.claim().is_ok());
     }
 
     #[test]

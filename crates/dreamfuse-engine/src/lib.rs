@@ -34,6 +34,17 @@ use dreamfuse_diffusion::CheckpointError;
 use dreamfuse_mesh::MeshError;
 use std::path::PathBuf;
 
+impl EngineError {
+    /// The prompt, or the negative one, cannot be read by the prior.
+    pub fn of_prompt(reason: String, is_negative: bool) -> Self {
+        Self::Prompt(if is_negative {
+            reason.replacen("the prompt", "the negative prompt", 1)
+        } else {
+            reason
+        })
+    }
+}
+
 /// A run cannot start or go on; the message is one line that says what would be right.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -66,6 +77,12 @@ pub enum EngineError {
         diagnosis: Diagnosis,
         roll_backs: u64,
     },
+    #[error(
+        "{0} is not the prior that the run began with: its weights are others; hint: --prior with the first one, or start a new run"
+    )]
+    OtherPrior(String),
+    #[error("{path} is in use by {by}; wait for it, or stop it first")]
+    InUse { path: PathBuf, by: String },
     #[error("device {0:?} is not in this binary; it has: {list}", list = DEVICES.join(", "))]
     Device(String),
     #[error(

@@ -3,8 +3,9 @@
 use crate::EngineError;
 use crate::config::RunConfig;
 use crate::device::device;
-use dreamfuse_diffusion::pipeline::{Cost, open};
+use dreamfuse_diffusion::pipeline::{Cost, Plan, open};
 use dreamfuse_diffusion::{Additions, CheckpointError, Pipeline, embedded};
+use dreamfuse_distill::ViewPrompts;
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
 use std::fmt;
@@ -41,6 +42,26 @@ impl PriorSource {
             Self::Path(path) => Cost::read(&*open(path)?, additions)?,
             Self::Truth => return Err(is_truth()),
         })
+    }
+
+    /// Whether it can read the texts of a run, from its small files.
+    ///
+    /// # Errors
+    /// As [`PriorSource::cost`], and when a text is too long.
+    pub fn check_texts(&self, config: &RunConfig) -> Result<(), EngineError> {
+        let additions = config.additions();
+        let plan = match self {
+            Self::Embedded => embedded::plan(&additions)?,
+            Self::Path(path) => Plan::open(&*open(path)?, &additions)?,
+            Self::Truth => return Err(is_truth()),
+        };
+        let (prompt, negative) = (&config.prompt, &config.negative_prompt);
+        for text in ViewPrompts::texts([prompt, negative], config.view_prompts) {
+            plan.text
+                .check(&text)
+                .map_err(|reason| EngineError::of_prompt(reason, text == *negative))?;
+        }
+        Ok(())
     }
 
     /// Loads it for a device.

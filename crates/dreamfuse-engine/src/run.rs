@@ -30,6 +30,8 @@ pub struct Run {
     pub(crate) field: SceneField,
     pub(crate) occupancy: OccupancyGrid,
     prompts: ViewPrompts,
+    /// The prior's fingerprint, if it has one.
+    pub(crate) prior: Option<[u8; 32]>,
 }
 
 impl Run {
@@ -58,7 +60,12 @@ impl Run {
             [&config.prompt, &config.negative_prompt],
             config.view_prompts,
         );
-        let prompts = prompts.map_err(EngineError::Prompt)?;
+        let prompts = prompts.map_err(|reason| {
+            let is_negative = prior
+                .condition(std::slice::from_ref(&config.negative_prompt))
+                .is_err();
+            EngineError::of_prompt(reason, is_negative)
+        })?;
         let field = SceneField::random(&config.scene, config.seed, &device);
         let occupancy = OccupancyGrid::full(&config.scene);
         Ok(Self {
@@ -68,6 +75,7 @@ impl Run {
             field,
             occupancy,
             prompts,
+            prior: prior.fingerprint(),
             config,
         })
     }

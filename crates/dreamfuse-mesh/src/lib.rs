@@ -59,7 +59,7 @@ impl std::str::FromStr for Format {
     type Err = MeshError;
 
     fn from_str(name: &str) -> Result<Self, MeshError> {
-        match name {
+        match name.trim().to_lowercase().as_str() {
             "glb" => Ok(Self::Glb),
             "ply" => Ok(Self::Ply),
             other => Err(MeshError::Format(other.into())),

@@ -34,6 +34,11 @@ pub trait Prior: Send + Sync {
     /// Its shapes and what it accepts.
     fn spec(&self) -> PriorSpec;
 
+    /// A digest of its weights, if it has one: a run that goes on checks that its prior is the same.
+    fn fingerprint(&self) -> Option<[u8; 32]> {
+        None
+    }
+
     /// Where it computes.
     fn device(&self) -> Device;
 

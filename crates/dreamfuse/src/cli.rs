@@ -4,6 +4,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use dreamfuse_core::Scheduled;
 use dreamfuse_diffusion::{LoraSource, Precision};
 use dreamfuse_engine::PriorSource;
+use std::ffi::OsString;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::PathBuf;
 
 /// Text to 3D by score distillation: a prompt in, a mesh out.
@@ -66,9 +68,9 @@ pub struct RunArgs {
     /// Steps of optimization [default: 800].
     #[arg(long, value_name = "N")]
     pub steps: Option<u64>,
-    /// Same seed, same mesh, on a CPU [default: 0].
-    #[arg(long, value_name = "N")]
-    pub seed: Option<u64>,
+    /// Same seed, same mesh, on a CPU; -1 draws one [default: 0].
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub seed: Option<Seed>,
     /// Folder of the run; one under outputs/ by default.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -120,6 +122,9 @@ pub struct ResumeArgs {
     /// Steps in all; more than before goes on longer.
     #[arg(long, value_name = "N")]
     pub steps: Option<u64>,
+    /// Where the run's prior lies now; its weights have to be those that the run began with.
+    #[arg(long, value_name = "PRIOR")]
+    pub prior: Option<PriorSource>,
     /// Where to compute; where the run did, by default.
     #[arg(long)]
     pub device: Option<String>,
@@ -211,7 +216,7 @@ pub struct InspectArgs {
     #[command(flatten)]
     pub source: PriorArgs,
     /// The strip, a PNG.
-    #[arg(short, long, value_name = "FILE", default_value = "inspect.png")]
+    #[arg(short, long, value_name = "FILE", default_value = "inspect.png", value_parser = png_path)]
     pub out: PathBuf,
 }
 
@@ -282,13 +287,18 @@ pub struct SampleArgs {
     /// Strength of classifier-free guidance, in diffusers' convention.
     #[arg(long, value_name = "S", default_value_t = 3.0)]
     pub guidance_scale: f64,
-    /// Same seed, same images.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub seed: u64,
+    /// Same seed, same images; -1 draws one.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "0",
+        allow_hyphen_values = true
+    )]
+    pub seed: Seed,
     #[command(flatten)]
     pub source: PriorArgs,
     /// The sheet, a PNG.
-    #[arg(short, long, value_name = "FILE", default_value = "samples.png")]
+    #[arg(short, long, value_name = "FILE", default_value = "samples.png", value_parser = png_path)]
     pub out: PathBuf,
 }
 
@@ -362,6 +372,77 @@ pub struct BenchArgs {
     /// A TOML file with any of the keys of a run's config.toml.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+/// A seed as people type it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seed {
+    Given(u64),
+    /// `-1`: another one each time.
+    Drawn,
+}
+
+/// Drawn seeds are below this, so that they are short to type again.
+const SEEDS: u64 = 1 << 32;
+
+impl Seed {
+    /// The number; one that is drawn is told.
+    pub fn value(self) -> u64 {
+        match self {
+            Self::Given(seed) => seed,
+            Self::Drawn => {
+                // The standard library seeds its hashes from the system.
+                let seed = RandomState::new().build_hasher().finish() % SEEDS;
+                say!("seed {seed}");
+                seed
+            }
+        }
+    }
+}
+
+impl std::str::FromStr for Seed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.trim() == "-1" {
+            return Ok(Self::Drawn);
+        }
+        // TOML, in which a run keeps its seed, has no larger numbers.
+        let seed = text.trim().parse::<u64>().ok();
+        let seed = seed.filter(|seed| i64::try_from(*seed).is_ok());
+        seed.map(Self::Given)
+            .ok_or_else(|| format!("expected a whole number from 0, or -1 to draw one, got {text}"))
+    }
+}
+
+/// A path of an image that is written as PNG, whatever its name says otherwise.
+fn png_path(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    let ending = path
+        .extension()
+        .map(|ending| ending.to_string_lossy().to_lowercase());
+    match ending.as_deref() {
+        None | Some("png") => Ok(path),
+        Some(other) => Err(format!(
+            "images are written as PNG: expected a name in .png, got .{other}"
+        )),
+    }
+}
+
+/// Arguments with a leading `--threads N` behind the command, where clap takes it.
+pub fn reordered(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = arguments.collect();
+    let of = |index: usize| arguments.get(index).and_then(|argument| argument.to_str());
+    let width = match of(1) {
+        Some("--threads") => 2,
+        Some(argument) if argument.starts_with("--threads=") => 1,
+        _ => return arguments,
+    };
+    if of(1 + width).is_some_and(|word| COMMANDS.contains(&word)) {
+        let option: Vec<OsString> = arguments.drain(1..=width).collect();
+        arguments.extend(option);
+    }
+    arguments
 }
 
 /// A part of the work.
@@ -448,7 +529,7 @@ mod tests {
         );
         for told in [
             format!("Steps of optimization [default: {steps}]"),
-            format!("Same seed, same mesh, on a CPU [default: {seed}]"),
+            format!("Same seed, same mesh, on a CPU; -1 draws one [default: {seed}]"),
             format!("over the run [default: {scale}]"),
             format!("Views of a step [default: {views}]"),
         ] {
@@ -467,6 +548,40 @@ mod tests {
             line.contains("--stepz") && line.contains("--steps") && !line.contains('\n'),
             "{line}"
         );
+    }
+
+    #[test]
+    fn seeds_are_numbers_or_drawn() {
+        assert_eq!("7".parse(), Ok(Seed::Given(7)));
+        assert_eq!("-1".parse(), Ok(Seed::Drawn));
+        assert!(Seed::Drawn.value() < SEEDS);
+        for wrong in ["-2", "1.5", "random", "", "18446744073709551615"] {
+            assert!(wrong.parse::<Seed>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn threads_may_stand_before_the_command() {
+        let of = |words: &[&str]| {
+            let arguments = reordered(words.iter().map(OsString::from));
+            arguments
+                .into_iter()
+                .map(|word| word.into_string().unwrap())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            of(&["d", "--threads", "1", "doctor"]),
+            ["d", "doctor", "--threads", "1"]
+        );
+        assert_eq!(
+            of(&["d", "--threads=1", "plan", "x"]),
+            ["d", "plan", "x", "--threads=1"]
+        );
+        assert_eq!(
+            of(&["d", "--threads", "1", "a car"]),
+            ["d", "--threads", "1", "a car"]
+        );
+        assert_eq!(of(&["d", "--threads"]), ["d", "--threads"]);
     }
 
     #[test]

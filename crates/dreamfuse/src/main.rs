@@ -27,7 +27,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     memory::keep_freed();
-    let parsed = match cli::Cli::try_parse() {
+    let parsed = match cli::Cli::try_parse_from(cli::reordered(std::env::args_os())) {
         Ok(parsed) => parsed,
         Err(error)
             if error.use_stderr()

@@ -1,10 +1,11 @@
 //! Runs: start, resume, export.
 
-use crate::cli::{ExportArgs, ResumeArgs, RunArgs};
+use crate::cli::{ExportArgs, ResumeArgs, RunArgs, Seed};
 use crate::{hub, interrupt, progress, words};
 use anyhow::bail;
 use dreamfuse_engine::{
-    Event, ExportOptions, Outcome, Run, RunConfig, RunFolder, Snapshot, load_prior, optimize,
+    Event, ExportOptions, Outcome, PriorSource, Run, RunConfig, RunFolder, Snapshot, load_prior,
+    optimize,
 };
 use dreamfuse_mesh::Format;
 use indicatif::ProgressBar;
@@ -32,7 +33,7 @@ pub fn start(args: &RunArgs) -> anyhow::Result<ExitCode> {
         RunFolder::check_free(out)?;
     }
     interrupt::install()?;
-    words::check_things(&config)?;
+    words::check(&config)?;
     locate_prior(&mut config)?;
     let prior = load_prior(&config)?;
     say!("prior: {}", prior.summary);
@@ -57,13 +58,23 @@ pub fn locate_prior(config: &mut RunConfig) -> anyhow::Result<()> {
 /// File, then flags.
 pub fn configure(args: &RunArgs) -> anyhow::Result<RunConfig> {
     let mut config = RunConfig::layered(args.preset.as_deref(), args.config.as_deref(), &args.set)?;
+    let preset = args.preset.as_deref().unwrap_or_default();
+    if preset.starts_with("dreamfusion-")
+        && args.prior.is_none()
+        && config.prior == PriorSource::Embedded
+    {
+        bail!(
+            "--preset {preset} is for a larger prior than the built-in one; hint: --prior with a folder, a file or \
+             OWNER/NAME"
+        );
+    }
     let prompt = args
         .prompt
         .clone()
         .or_else(|| (!args.words.is_empty()).then(|| args.words.join(" ")));
     set(&mut config.prompt, prompt);
     set(&mut config.steps, args.steps);
-    set(&mut config.seed, args.seed);
+    set(&mut config.seed, args.seed.map(Seed::value));
     set(&mut config.device, args.device.clone());
     set(&mut config.precision, args.precision);
     set(&mut config.prior, args.prior.clone());
@@ -93,8 +104,13 @@ fn warn(message: String) {
 /// `dreamfuse resume RUN`.
 pub fn resume(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
     let (folder, mut config) = RunFolder::open(&args.run)?;
+    let folder = folder.claim()?;
     set(&mut config.steps, args.steps);
     set(&mut config.device, args.device.clone());
+    if let Some(prior) = &args.prior {
+        config.prior = prior.clone();
+        locate_prior(&mut config)?;
+    }
     interrupt::install()?;
     let prior = load_prior(&config)?;
     say!("prior: {}", prior.summary);

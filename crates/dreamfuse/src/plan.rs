@@ -119,8 +119,9 @@ fn bytes(cost: &Cost, together: usize, precision: Precision) -> f64 {
 pub fn plan(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let mut config = configure(args)?;
     config.check()?;
-    words::check_things(&config)?;
+    words::check(&config)?;
     locate_prior(&mut config)?;
+    config.prior.check_texts(&config)?;
     let cost = config.prior.cost(&config.additions())?;
     let stand_in = StandIn {
         cost: cost.clone(),

@@ -254,8 +254,12 @@ pub fn sample(args: &SampleArgs) -> anyhow::Result<ExitCode> {
         SamplerName::Ddim => Sampler::Ddim,
         SamplerName::Ddpm => Sampler::Ddpm,
     };
-    let (views, steps, guidance_scale, seed) =
-        (args.views, args.steps, args.guidance_scale, args.seed);
+    let (views, steps, guidance_scale, seed) = (
+        args.views,
+        args.steps,
+        args.guidance_scale,
+        args.seed.value(),
+    );
     let image = sheet(
         &prior,
         &args.prompts,

@@ -67,8 +67,70 @@ fn nearest(word: &str, known: &BTreeSet<&str>) -> Vec<String> {
         .collect()
 }
 
+/// Refuses prompts that a run would misread for minutes.
+pub fn check(config: &RunConfig) -> anyhow::Result<()> {
+    for (name, text) in [
+        ("prompt", &config.prompt),
+        ("negative prompt", &config.negative_prompt),
+    ] {
+        if let Some((found, cure)) = foreign_syntax(text) {
+            bail!(
+                "the {name} has {found:?}, which other tools read and dreamfuse does not; hint: {cure}"
+            );
+        }
+    }
+    check_things(config)
+}
+
+/// What of a prompt is another tool's syntax, and what to write instead.
+fn foreign_syntax(text: &str) -> Option<(&str, &'static str)> {
+    let between = |open: char, close: char| {
+        let start = text.find(open)?;
+        let length = text[start..].find(close)?;
+        Some(&text[start..start + length + close.len_utf8()])
+    };
+    if let Some(tag) = between('<', '>').filter(|tag| tag.contains(':')) {
+        return Some((tag, "--lora FILE:SCALE"));
+    }
+    let is_weight = |part: &&str| {
+        let number = part.trim_end_matches([')', ']']).rsplit(':').next();
+        part.contains(':') && number.is_some_and(|number| number.trim().parse::<f32>().is_ok())
+    };
+    for (open, close) in [('(', ')'), ('[', ']')] {
+        if let Some(part) = between(open, close).filter(is_weight) {
+            return Some((part, "write the words without weights"));
+        }
+    }
+    for mark in ["((", "[["] {
+        if text.contains(mark) {
+            return Some((mark, "write the words without weights"));
+        }
+    }
+    if let Some(part) =
+        between('{', '}').or_else(|| between('[', ']').filter(|part| part.contains('|')))
+    {
+        return Some((part, "write one of the words"));
+    }
+    if let Some(part) = between('_', '_').filter(|_| text.contains("__")) {
+        return Some((part, "write the word itself"));
+    }
+    text.split_whitespace().find_map(|word| {
+        let is_option = |word: &str| {
+            word.strip_prefix("--")
+                .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()))
+        };
+        match word.trim_matches(',') {
+            "BREAK" | "AND" => Some((word, "write the words in one sentence")),
+            option if is_option(option) => {
+                Some((word, "options stand outside of the prompt's quotes"))
+            }
+            _ => None,
+        }
+    })
+}
+
 /// Refuses a prompt in which the built-in prior knows no thing: a run would draw an arbitrary one.
-pub fn check_things(config: &RunConfig) -> anyhow::Result<()> {
+fn check_things(config: &RunConfig) -> anyhow::Result<()> {
     // A LoRA may have taught it others.
     if config.prior != PriorSource::Embedded || !config.loras.is_empty() {
         return Ok(());
@@ -124,6 +186,36 @@ mod tests {
         assert_eq!(typed(&["motor"]), None);
         assert_eq!(typed(&["resume", "a"]), Some("resume"));
         assert_eq!(typed(&["resumes", "a"]), None);
+    }
+
+    #[test]
+    fn other_tools_syntax_is_found() {
+        for (text, found) in [
+            ("a (red:1.3) mushroom", "(red:1.3)"),
+            ("a [red:0.5] mushroom", "[red:0.5]"),
+            ("a ((red)) mushroom", "(("),
+            ("a mushroom <lora:detail:0.8>", "<lora:detail:0.8>"),
+            ("a mushroom BREAK a house", "BREAK"),
+            ("a mushroom AND a house", "AND"),
+            ("a mushroom --ar 16:9", "--ar"),
+            ("a {red|blue} mushroom", "{red|blue}"),
+            ("a [red|blue] mushroom", "[red|blue]"),
+        ] {
+            assert_eq!(
+                foreign_syntax(text).map(|(part, _)| part),
+                Some(found),
+                "{text}"
+            );
+        }
+        for text in [
+            "a red mushroom (small)",
+            "a robot and a dinosaur",
+            "a mug - blue",
+            "[a car]",
+            "a 3:2 box",
+        ] {
+            assert_eq!(foreign_syntax(text), None, "{text}");
+        }
     }
 
     #[test]

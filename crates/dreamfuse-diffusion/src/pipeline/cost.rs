@@ -5,7 +5,6 @@ use super::plan::{Plan, TextPlan};
 use super::{Additions, PREPARED_NUMBERS, SECOND_TEXT_STEM, TEXT_STEM, UNET_STEM, VAE_STEM};
 use crate::checkpoint::{CheckpointError, Weights};
 use crate::network::{NetworkConfig, PREPARED_PARAMETERS};
-use crate::text::TextPack;
 use crate::unet::{AttentionKind, UNetConfig};
 use crate::uvit::UVitConfig;
 use crate::vae::VaeConfig;
@@ -262,7 +261,7 @@ impl Cost {
     /// # Errors
     /// As when the model is loaded, but for what its tensors hold.
     pub fn read(files: &dyn Files, additions: &Additions) -> Result<Self, CheckpointError> {
-        let plan = Plan::read(files, additions.texts.map(TextPack::open).transpose()?)?;
+        let plan = Plan::open(files, additions)?;
         let numbers = |weights: Weights| -> f64 {
             weights
                 .keys()

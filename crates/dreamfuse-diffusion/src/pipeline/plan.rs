@@ -1,7 +1,7 @@
 //! What a model's small files say, before anything large is read.
 
-use super::WORDS;
 use super::files::Files;
+use super::{Additions, WORDS};
 use crate::checkpoint::{CheckpointError, parse_json};
 use crate::clip_text::{Activation, ClipTextConfig};
 use crate::defaults;
@@ -123,6 +123,23 @@ impl TextPlan {
         }
     }
 
+    /// Whether the text encoder can read a text.
+    ///
+    /// # Errors
+    /// When it is too long, or not in a pack; the message says by how much.
+    pub fn check(&self, text: &str) -> Result<(), String> {
+        match self {
+            Self::Clip { tokenizer, .. } => tokenizer.encode(text).map(drop),
+            Self::ClipPair { tokenizers, .. } => tokenizers
+                .iter()
+                .try_for_each(|tokenizer| tokenizer.encode(text).map(drop)),
+            Self::T5 { tokenizer, .. } => tokenizer.encode(&text.to_lowercase()).map(drop),
+            Self::Pack(pack) => pack
+                .encode(&[text.to_owned()], &burn::tensor::Device::flex())
+                .map(drop),
+        }
+    }
+
     fn summary(&self) -> String {
         let clip = |config: &ClipTextConfig, tokenizer: &Tokenizer| {
             let (name, act) = match config.hidden_act {
@@ -233,6 +250,14 @@ fn clip_misfit(
 }
 
 impl Plan {
+    /// As [`Plan::read`], with what is added to the model.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open(files: &dyn Files, additions: &Additions) -> Result<Self, CheckpointError> {
+        Self::read(files, additions.texts.map(TextPack::open).transpose()?)
+    }
+
     /// Reads and checks the configurations of all parts; a pack of texts takes the text encoder's place.
     ///
     /// # Errors
