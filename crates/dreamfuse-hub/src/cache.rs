@@ -3,23 +3,32 @@
 use crate::id::ModelId;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A folder of models: for each `blobs/` by hash, `snapshots/<commit>/` that point to them, and `refs/`.
+/// A folder of models: for each `blobs/` by hash, `snapshots/<commit>/` that point to them, and `refs/`. Other processes may
+/// use it at the same time: what is right already is left alone, and what is written gets its name in one step.
 #[derive(Clone, Debug)]
 pub struct Cache {
     root: PathBuf,
+    has_links: bool,
 }
 
 impl Cache {
-    /// The cache that the environment names: `HF_HUB_CACHE`, `HF_HOME/hub`, or `~/.cache/huggingface/hub`.
-    pub fn from_environment() -> Self {
-        let root = path_of("HF_HUB_CACHE").unwrap_or_else(|| home().join("hub"));
-        Self::at(root)
-    }
-
     /// A cache in a folder, which need not exist.
     pub fn at(root: PathBuf) -> Self {
-        Self { root }
+        Self {
+            root,
+            has_links: true,
+        }
+    }
+
+    /// The same with copies in place of symbolic links.
+    #[must_use]
+    pub fn without_links(self) -> Self {
+        Self {
+            has_links: false,
+            ..self
+        }
     }
 
     /// The folder.
@@ -54,12 +63,15 @@ impl Cache {
         if id.is_pinned() {
             return Ok(());
         }
+        if self.commit(id).as_deref() == Some(commit) {
+            return Ok(());
+        }
         let path = self.model(id).join("refs").join(&id.revision);
         std::fs::create_dir_all(path.parent().unwrap_or(&self.root))?;
-        std::fs::write(path, commit)
+        aside(&path, |path| std::fs::write(path, commit))
     }
 
-    /// Makes a file of a commit's snapshot from its blob.
+    /// Makes a file of a commit's snapshot from its blob, unless it is there.
     pub(crate) fn link(
         &self,
         id: &ModelId,
@@ -68,41 +80,88 @@ impl Cache {
         hash: &str,
     ) -> io::Result<()> {
         let path = self.snapshot(id, commit).join(name);
-        std::fs::create_dir_all(path.parent().unwrap_or(&self.root))?;
-        match std::fs::remove_file(&path) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            _ => {}
+        let blob = self.blob(id, hash);
+        if is_made_of(&path, &blob) {
+            return Ok(());
         }
-        link_or_copy(&self.blob(id, hash), &path, name.split('/').count())
+        std::fs::create_dir_all(path.parent().unwrap_or(&self.root))?;
+        // Relative, so that the cache can be moved.
+        let up: PathBuf = std::iter::repeat_n("..", name.split('/').count() + 1).collect();
+        let target = up.join("blobs").join(hash);
+        if self.has_links && aside(&path, |path| symlink(&target, path)).is_ok() {
+            return Ok(());
+        }
+        // A file system without symbolic links.
+        aside(&path, |path| std::fs::copy(&blob, path).map(drop))
     }
 }
 
-/// A relative link, so that the cache can be moved; `depth` folders below the snapshot's parent.
+/// Whether a snapshot's file is its blob, or as large a copy of it.
+fn is_made_of(path: &Path, blob: &Path) -> bool {
+    if let Ok(target) = std::fs::read_link(path) {
+        return target.file_name() == blob.file_name() && path.exists();
+    }
+    let length = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.len()).ok();
+    length(path).is_some() && length(path) == length(blob)
+}
+
+/// Makes a file under another name, then gives it its own in one step.
+fn aside(path: &Path, make: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let other = path.with_file_name(format!(".{name}.{}-{number}", std::process::id()));
+    let made = make(&other).and_then(|()| std::fs::rename(&other, path));
+    if made.is_err() {
+        let _ = std::fs::remove_file(&other); // the error is told; this is what is left of it
+    }
+    made
+}
+
 #[cfg(unix)]
-fn link_or_copy(blob: &Path, path: &Path, depth: usize) -> io::Result<()> {
-    let hash = blob.file_name().unwrap_or_default();
-    let up: PathBuf = std::iter::repeat_n("..", depth + 1).collect();
-    std::os::unix::fs::symlink(up.join("blobs").join(hash), path)
+fn symlink(target: &Path, path: &Path) -> io::Result<()> {
+    std::os::unix::fs::symlink(target, path)
 }
 
 #[cfg(not(unix))]
-fn link_or_copy(blob: &Path, path: &Path, _depth: usize) -> io::Result<()> {
-    std::fs::copy(blob, path).map(|_| ())
+fn symlink(_: &Path, _: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
-fn path_of(variable: &str) -> Option<PathBuf> {
-    std::env::var_os(variable)
-        .filter(|value| !value.is_empty())
-        .map(PathBuf::from)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// `HF_HOME`, which also holds the token.
-pub(crate) fn home() -> PathBuf {
-    let user = || {
-        path_of("HOME")
-            .or_else(|| path_of("USERPROFILE"))
-            .unwrap_or_default()
-    };
-    let caches = || path_of("XDG_CACHE_HOME").unwrap_or_else(|| user().join(".cache"));
-    path_of("HF_HOME").unwrap_or_else(|| caches().join("huggingface"))
+    #[test]
+    fn a_link_is_made_once_and_a_copy_where_links_are_not_wanted() {
+        let folder = tempfile::tempdir().unwrap();
+        let id = ModelId::parse("a/b").unwrap();
+        for (name, cache) in [
+            ("links", Cache::at(folder.path().join("links"))),
+            (
+                "copies",
+                Cache::at(folder.path().join("copies")).without_links(),
+            ),
+        ] {
+            let blob = cache.blob(&id, "12ab");
+            std::fs::create_dir_all(blob.parent().unwrap()).unwrap();
+            std::fs::write(&blob, "weights").unwrap();
+            let path = cache.snapshot(&id, "c0").join("unet/x.safetensors");
+            cache.link(&id, "c0", "unet/x.safetensors", "12ab").unwrap();
+            let made = std::fs::symlink_metadata(&path).unwrap();
+            assert_eq!(made.is_symlink(), name == "links");
+            assert_eq!(std::fs::read(&path).unwrap(), b"weights");
+            let before = made.modified().unwrap();
+            cache.link(&id, "c0", "unet/x.safetensors", "12ab").unwrap();
+            let after = std::fs::symlink_metadata(&path)
+                .unwrap()
+                .modified()
+                .unwrap();
+            assert_eq!(before, after, "{name} are made anew");
+            cache.remember_commit(&id, "c0").unwrap();
+            assert_eq!(cache.commit(&id).as_deref(), Some("c0"));
+            let left = std::fs::read_dir(path.parent().unwrap()).unwrap().count();
+            assert_eq!(left, 1, "something is left over");
+        }
+    }
 }

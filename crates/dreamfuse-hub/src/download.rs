@@ -1,12 +1,13 @@
 //! One file: in parts, checked, and whole or not there.
 
-use crate::hub::{Hub, HubError, Progress};
+use crate::hub::{Hub, HubError, Notice, Progress, wait_of};
 use crate::id::ModelId;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use ureq::Agent;
 
 /// What a file has to be.
@@ -35,10 +36,29 @@ const PART: u64 = 64 << 20;
 const TRIES: u32 = 4;
 const BUFFER: usize = 1 << 16;
 
+/// The longest wait for a part.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// Whether a path still leads to an open file.
+#[cfg(unix)]
+fn is_same(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let of = |metadata: io::Result<std::fs::Metadata>| metadata.map(|m| (m.dev(), m.ino())).ok();
+    let open = of(file.metadata());
+    open.is_some() && open == of(std::fs::metadata(path))
+}
+
+#[cfg(not(unix))]
+fn is_same(_: &File, path: &Path) -> bool {
+    path.exists()
+}
+
 /// Why a part did not come whole.
 enum Failure {
     /// Worth another try.
     Connection,
+    /// The same, after a while.
+    Busy(Duration),
     Final(HubError),
 }
 
@@ -81,23 +101,16 @@ fn digest<D: Digest>(mut digest: D, path: &Path) -> io::Result<String> {
 
 impl Download<'_> {
     /// Gets what is still missing of the file.
-    pub(crate) fn run(&self, observe: &mut dyn FnMut(Progress)) -> Result<(), HubError> {
+    pub(crate) fn run(&self, observe: &mut dyn FnMut(Notice)) -> Result<(), HubError> {
         if self.path.exists() {
             return Ok(());
         }
-        let partial = PathBuf::from(format!("{}.incomplete", self.path.display()));
+        let (partial, mut file) = self.open_partial()?;
         let written = |source: io::Error| HubError::Write {
             path: partial.clone(),
             source,
         };
-        std::fs::create_dir_all(self.path.parent().unwrap_or(self.path)).map_err(written)?;
-        let mut file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&partial)
-            .map_err(written)?;
-        // Another process may be at the same file; it is whole or given up when this one goes on.
-        file.lock().map_err(written)?;
+        // Another process may have been at the same file meanwhile.
         if self.path.exists() {
             return Ok(());
         }
@@ -114,7 +127,40 @@ impl Download<'_> {
             let (file, right) = (self.name.to_owned(), self.blob.hash().to_owned());
             return Err(HubError::WrongHash { file, found, right });
         }
-        std::fs::rename(&partial, self.path).map_err(written)
+        match std::fs::rename(&partial, self.path) {
+            // Without locks, another process may have been first.
+            Err(_) if self.path.exists() => Ok(()),
+            result => result.map_err(written),
+        }
+    }
+
+    /// The file that holds what has come so far, for this process alone: by a lock, or, where the file system has none, by its name.
+    fn open_partial(&self) -> Result<(PathBuf, File), HubError> {
+        let open = |partial: PathBuf| {
+            let file = OpenOptions::new().create(true).append(true).open(&partial);
+            file.map(|file| (partial.clone(), file))
+                .map_err(|source| HubError::Write {
+                    path: partial,
+                    source,
+                })
+        };
+        let parent = self.path.parent().unwrap_or(self.path);
+        std::fs::create_dir_all(parent).map_err(|source| HubError::Write {
+            path: parent.to_owned(),
+            source,
+        })?;
+        let shared = PathBuf::from(format!("{}.incomplete", self.path.display()));
+        loop {
+            let (partial, file) = open(shared.clone())?;
+            if file.lock().is_err() {
+                let own = format!("{}.{}.incomplete", self.path.display(), std::process::id());
+                return open(own.into());
+            }
+            // Whoever had the lock before may have renamed or removed the file.
+            if self.path.exists() || is_same(&file, &partial) {
+                return Ok((partial, file));
+            }
+        }
     }
 
     /// Appends part after part, until the file has its size.
@@ -123,7 +169,7 @@ impl Download<'_> {
         file: &mut File,
         partial: &Path,
         mut done: u64,
-        observe: &mut dyn FnMut(Progress),
+        observe: &mut dyn FnMut(Notice),
     ) -> Result<(), HubError> {
         let size = self.blob.size();
         let mut failures = 0;
@@ -135,7 +181,10 @@ impl Download<'_> {
                 Ok(()) => {}
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Connection) if failures < TRIES => {}
-                Err(Failure::Connection) => {
+                Err(Failure::Busy(wait)) if failures < TRIES => {
+                    std::thread::sleep(wait.min(LONGEST_WAIT));
+                }
+                Err(Failure::Connection | Failure::Busy(_)) => {
                     return Err(HubError::Broken {
                         file: self.name.to_owned(),
                         done,
@@ -152,7 +201,7 @@ impl Download<'_> {
         file: &mut File,
         partial: &Path,
         done: &mut u64,
-        observe: &mut dyn FnMut(Progress),
+        observe: &mut dyn FnMut(Notice),
     ) -> Result<(), Failure> {
         let (size, written) = (self.blob.size(), |source| HubError::Write {
             path: partial.to_owned(),
@@ -164,8 +213,8 @@ impl Download<'_> {
             .hub
             .get(self.agent, &self.url, Some(range))
             .map_err(|_| Failure::Connection)?;
-        if answer.status().is_server_error() {
-            return Err(Failure::Connection);
+        if let Some(wait) = wait_of(&answer) {
+            return Err(Failure::Busy(wait));
         }
         self.hub
             .check(self.id, &self.url, &answer)
@@ -199,11 +248,11 @@ impl Download<'_> {
             file.write_all(&buffer[..count])
                 .map_err(|e| Failure::Final(written(e)))?;
             *done += count as u64;
-            observe(Progress {
+            observe(Notice::Progress(Progress {
                 file: self.name,
                 done: *done,
                 size,
-            });
+            }));
         }
     }
 }

@@ -1,14 +1,16 @@
 //! A model's files, from the cache or from the hub.
 
-use crate::cache::{Cache, home};
+use crate::cache::Cache;
 use crate::download::{Blob, Download};
 use crate::id::ModelId;
 use crate::select::needed;
+use crate::tls;
 use serde::Deserialize;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use ureq::Agent;
+use ureq::tls::TlsConfig;
 
 /// A model cannot be had; the message says what would help.
 #[derive(Debug, thiserror::Error)]
@@ -49,8 +51,23 @@ pub enum HubError {
         revision: String,
         cache: PathBuf,
     },
+    #[error(
+        "{path}: {reason}; SSL_CERT_FILE, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names this file"
+    )]
+    Certificates { path: PathBuf, reason: String },
     #[error("cannot write {path}: {source}")]
     Write { path: PathBuf, source: io::Error },
+}
+
+impl HubError {
+    /// Whether it says something of the network or the hub at this moment, and nothing of the model.
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Broken { .. } | Self::Malformed { .. } => true,
+            Self::Status { status, .. } => *status == 429 || *status >= 500,
+            _ => false,
+        }
+    }
 }
 
 /// Bytes of a file that are there, of how many.
@@ -68,9 +85,28 @@ pub struct Hub {
     /// Ask nothing of the network.
     pub is_offline: bool,
     pub cache: Cache,
-    /// How long an answer, or the next part of a file, may take.
+    /// How long the next part of a file may take.
     pub patience: Duration,
+    /// How long an answer about a model may take.
+    pub answer_patience: Duration,
+    /// Certificates to trust instead of the system's: a file, or a folder of files.
+    pub certificates: Option<PathBuf>,
+    /// Show no progress.
+    pub is_silent: bool,
 }
+
+/// What is told meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub enum Notice<'a> {
+    Progress(Progress<'a>),
+    /// The hub asks for patience, or what was downloaded before is used.
+    Warning(&'a str),
+}
+
+/// Tries of a request that the hub may answer later.
+const TRIES: u32 = 4;
+/// The longest wait that a hub may ask for: cached files are better than a job that stands still.
+const LONGEST_WAIT: Duration = Duration::from_secs(120);
 
 /// What the hub says of a model (`GET /api/models/…?blobs=true`).
 #[derive(Deserialize)]
@@ -95,32 +131,6 @@ struct Lfs {
 }
 
 impl Hub {
-    /// The hub that the environment names: `HF_ENDPOINT`, `HF_TOKEN`, `HF_HUB_OFFLINE` and those of [`Cache`].
-    pub fn from_environment() -> Self {
-        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let token_file = || {
-            let path =
-                variable("HF_TOKEN_PATH").map_or_else(|| home().join("token"), PathBuf::from);
-            std::fs::read_to_string(path)
-                .ok()
-                .map(|token| token.trim().to_owned())
-        };
-        let endpoint = variable("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".into());
-        let is_yes = |value: String| {
-            matches!(
-                value.to_ascii_lowercase().as_str(),
-                "1" | "true" | "yes" | "on"
-            )
-        };
-        Self {
-            endpoint: endpoint.trim_end_matches('/').into(),
-            token: variable("HF_TOKEN").or_else(token_file),
-            is_offline: variable("HF_HUB_OFFLINE").is_some_and(is_yes),
-            cache: Cache::from_environment(),
-            patience: Duration::from_secs(60),
-        }
-    }
-
     /// The folder of a model's files, all of which are there and whole.
     ///
     /// # Errors
@@ -128,7 +138,7 @@ impl Hub {
     pub fn snapshot(
         &self,
         id: &ModelId,
-        observe: &mut dyn FnMut(Progress),
+        observe: &mut dyn FnMut(Notice),
     ) -> Result<PathBuf, HubError> {
         if self.is_offline {
             return self.downloaded(id).ok_or_else(|| HubError::Offline {
@@ -139,7 +149,15 @@ impl Hub {
         }
         match self.downloaded(id) {
             Some(folder) if id.is_pinned() => Ok(folder),
-            _ => self.fetch(id, observe),
+            before => match (self.fetch(id, observe), before) {
+                (Err(error), Some(folder)) if error.is_passing() => {
+                    observe(Notice::Warning(&format!(
+                        "{error}; the files that were downloaded before are used"
+                    )));
+                    Ok(folder)
+                }
+                (result, _) => result,
+            },
         }
     }
 
@@ -152,9 +170,9 @@ impl Hub {
             .then_some(folder)
     }
 
-    fn fetch(&self, id: &ModelId, observe: &mut dyn FnMut(Progress)) -> Result<PathBuf, HubError> {
-        let agent = self.agent();
-        let info = self.info(&agent, id)?;
+    fn fetch(&self, id: &ModelId, observe: &mut dyn FnMut(Notice)) -> Result<PathBuf, HubError> {
+        let agent = self.agent(self.patience)?;
+        let info = self.info(id, observe)?;
         let names: Vec<&str> = info
             .siblings
             .iter()
@@ -200,58 +218,58 @@ impl Hub {
         Ok(self.cache.snapshot(id, &info.sha))
     }
 
-    fn agent(&self) -> Agent {
+    fn agent(&self, patience: Duration) -> Result<Agent, HubError> {
+        let roots = tls::roots(self.certificates.as_deref())?;
         let config = Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_connect(Some(self.patience))
-            .timeout_recv_response(Some(self.patience))
-            .timeout_recv_body(Some(self.patience));
-        config.build().into()
+            .tls_config(TlsConfig::builder().root_certs(roots).build())
+            .timeout_connect(Some(patience))
+            .timeout_recv_response(Some(patience))
+            .timeout_recv_body(Some(patience));
+        Ok(config.build().into())
     }
 
-    fn info(&self, agent: &Agent, id: &ModelId) -> Result<ModelInfo, HubError> {
+    /// Asks, and again where the hub answers that it cannot now.
+    fn info(&self, id: &ModelId, observe: &mut dyn FnMut(Notice)) -> Result<ModelInfo, HubError> {
+        let agent = self.agent(self.answer_patience)?;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.ask(&agent, id) {
+                Err((error, Some(wait))) if tries < TRIES => {
+                    let (wait, seconds) = (wait.min(LONGEST_WAIT), wait.as_secs_f32());
+                    observe(Notice::Warning(&format!(
+                        "{error}; again in {seconds:.0} s"
+                    )));
+                    std::thread::sleep(wait);
+                }
+                result => return result.map_err(|(error, _)| error),
+            }
+        }
+    }
+
+    /// An error comes with the time to wait for, where another try may help.
+    fn ask(&self, agent: &Agent, id: &ModelId) -> Result<ModelInfo, (HubError, Option<Duration>)> {
         let revision = id.revision.replace('/', "%2F");
         let url = format!(
             "{}/api/models/{id}/revision/{revision}?blobs=true",
             self.endpoint
         );
-        let unreachable = |e: ureq::Error| HubError::Unreachable {
-            url: url.clone(),
-            reason: e.to_string(),
+        let unreachable = |e: ureq::Error| {
+            let (url, reason) = (url.clone(), e.to_string());
+            (HubError::Unreachable { url, reason }, None)
         };
         let mut answer = self.get(agent, &url, None).map_err(unreachable)?;
-        self.check(id, &url, &answer)?;
+        let wait = wait_of(&answer);
+        self.check(id, &url, &answer)
+            .map_err(|error| (error, wait))?;
         let text = answer
             .body_mut()
             .with_config()
             .limit(64 << 20)
             .read_to_string()
             .map_err(unreachable)?;
-        let info: ModelInfo = serde_json::from_str(&text).map_err(|e| HubError::Malformed {
-            url: url.clone(),
-            reason: e.to_string(),
-        })?;
-        // Both become parts of paths.
-        let is_plain = |name: &str| {
-            !name.starts_with('/') && !name.split('/').any(|part| matches!(part, ".." | "." | ""))
-        };
-        let is_hash =
-            |hash: &str| !hash.is_empty() && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let bad = info
-            .siblings
-            .iter()
-            .find(|sibling| !is_plain(&sibling.rfilename));
-        match bad {
-            Some(sibling) => Err(HubError::Malformed {
-                url,
-                reason: format!("a file called {:?}", sibling.rfilename),
-            }),
-            None if !is_hash(&info.sha) => Err(HubError::Malformed {
-                url,
-                reason: format!("a commit {:?}", info.sha),
-            }),
-            None => Ok(info),
-        }
+        read_info(url, &text).map_err(|error| (error, None))
     }
 
     pub(crate) fn get(
@@ -306,6 +324,45 @@ impl Hub {
                 status,
             }),
         }
+    }
+}
+
+/// How long to wait before another try, where the hub is busy or broken for now: as it asks.
+pub(crate) fn wait_of(answer: &ureq::http::Response<ureq::Body>) -> Option<Duration> {
+    let status = answer.status();
+    if status.as_u16() != 429 && !status.is_server_error() {
+        return None;
+    }
+    let asked = answer.headers().get("retry-after");
+    let asked = asked.and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    Some(Duration::from_secs(asked.unwrap_or(1)))
+}
+
+fn read_info(url: String, text: &str) -> Result<ModelInfo, HubError> {
+    let info: ModelInfo = serde_json::from_str(text).map_err(|e| HubError::Malformed {
+        url: url.clone(),
+        reason: e.to_string(),
+    })?;
+    // Both become parts of paths.
+    let is_plain = |name: &str| {
+        !name.starts_with('/') && !name.split('/').any(|part| matches!(part, ".." | "." | ""))
+    };
+    let is_hash =
+        |hash: &str| !hash.is_empty() && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let bad = info
+        .siblings
+        .iter()
+        .find(|sibling| !is_plain(&sibling.rfilename));
+    match bad {
+        Some(sibling) => Err(HubError::Malformed {
+            url,
+            reason: format!("a file called {:?}", sibling.rfilename),
+        }),
+        None if !is_hash(&info.sha) => Err(HubError::Malformed {
+            url,
+            reason: format!("a commit {:?}", info.sha),
+        }),
+        None => Ok(info),
     }
 }
 

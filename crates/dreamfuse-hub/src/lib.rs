@@ -3,10 +3,12 @@
 
 mod cache;
 mod download;
+mod environment;
 mod hub;
 mod id;
 mod select;
+mod tls;
 
 pub use cache::Cache;
-pub use hub::{Hub, HubError, Progress};
+pub use hub::{Hub, HubError, Notice, Progress};
 pub use id::ModelId;

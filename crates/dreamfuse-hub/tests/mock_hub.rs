@@ -1,7 +1,7 @@
 //! Downloads from a hub on the loopback that misbehaves as networks do.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
-use dreamfuse_hub::{Cache, Hub, HubError, ModelId};
+use dreamfuse_hub::{Cache, Hub, HubError, ModelId, Notice};
 use sha2::{Digest, Sha256};
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
@@ -109,6 +109,9 @@ impl Mock {
             is_offline: false,
             cache: Cache::at(cache.to_owned()),
             patience: Duration::from_millis(400),
+            answer_patience: Duration::from_millis(400),
+            certificates: None,
+            is_silent: false,
         }
     }
 
@@ -139,6 +142,20 @@ fn answer(stream: TcpStream, script: &Mutex<VecDeque<Act>>, starts: &Mutex<Vec<u
     if path.starts_with("/api/models/owner/model/revision/main?") {
         return send(&stream, 200, "", info().as_bytes(), None);
     }
+    if path.starts_with("/api/models/busy/model/") {
+        // Busy twice, then it answers; for another revision it stays so.
+        let is_always = path.contains("revision/always");
+        let count = {
+            let mut starts = starts.lock().unwrap();
+            starts.push(usize::MAX);
+            starts.len()
+        };
+        let status = [429, 503][count % 2];
+        if is_always || count <= 2 {
+            return send(&stream, status, "Retry-After: 0\r\n", b"", None);
+        }
+        return send(&stream, 200, "", info().as_bytes(), None);
+    }
     if let Some(rest) = path.strip_prefix("/api/models/refused/") {
         let (status, code) = rest.split_once('/').unwrap();
         let code = if code.starts_with("revision/gated") {
@@ -148,6 +165,7 @@ fn answer(stream: TcpStream, script: &Mutex<VecDeque<Act>>, starts: &Mutex<Vec<u
         };
         return send(&stream, status.parse().unwrap(), code, b"", None);
     }
+    let path = path.replacen("/busy/model/", "/owner/model/", 1);
     let Some(name) = path.strip_prefix(&format!("/owner/model/resolve/{COMMIT}/")) else {
         return send(&stream, 404, "", b"", None);
     };
@@ -223,7 +241,11 @@ fn what_was_downloaded_is_found_without_a_network() {
     let id = model("owner/model");
     let folder = mock
         .hub(cache.path())
-        .snapshot(&id, &mut |progress| last = last.max(progress.done))
+        .snapshot(&id, &mut |notice| {
+            if let Notice::Progress(progress) = notice {
+                last = last.max(progress.done);
+            }
+        })
         .unwrap();
     assert_whole(&folder);
     assert_eq!(last, 400_000);
@@ -247,10 +269,14 @@ fn what_was_downloaded_is_found_without_a_network() {
             .unwrap(),
         folder
     );
-    assert!(matches!(
-        pinned.snapshot(&id, &mut |_| {}),
-        Err(HubError::Unreachable { .. })
-    ));
+    // A branch may have moved; while nobody can say so, what is there is used.
+    let mut warnings = 0;
+    let found = pinned.snapshot(&id, &mut |notice| {
+        warnings += usize::from(matches!(notice, Notice::Warning(_)));
+    });
+    assert_eq!((found.unwrap(), warnings), (folder.clone(), 1));
+    let other = pinned.snapshot(&model("other/model"), &mut |_| {});
+    assert!(matches!(other, Err(HubError::Unreachable { .. })));
     // A second visit asks for no file that is there.
     mock.get(cache.path()).unwrap();
     assert_eq!(*mock.starts.lock().unwrap(), [0]);
@@ -350,6 +376,85 @@ fn refusals_say_what_helps() {
         error.contains("HF_HUB_OFFLINE") && error.contains("owner/model"),
         "{error}"
     );
+}
+
+#[test]
+fn a_busy_hub_is_asked_again_as_it_wishes() {
+    let cache = tempfile::tempdir().unwrap();
+    let mock = Mock::new([Act::Status(429)]);
+    let hub = mock.hub(cache.path());
+    let mut warnings = Vec::new();
+    let folder = hub.snapshot(&model("busy/model"), &mut |notice| {
+        if let Notice::Warning(message) = notice {
+            warnings.push(message.to_owned());
+        }
+    });
+    assert_eq!(
+        std::fs::read(folder.unwrap().join(UNET)).unwrap(),
+        weights()
+    );
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    let error = hub
+        .snapshot(&model("busy/model@always"), &mut |_| {})
+        .unwrap_err();
+    assert!(matches!(error, HubError::Status { .. }), "{error}");
+}
+
+/// Many processes share a cache: each finds the model, and nothing that is right is written again.
+#[test]
+fn readers_and_writers_of_one_cache_do_not_disturb_each_other() {
+    let cache = tempfile::tempdir().unwrap();
+    let mock = Mock::new([]);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..10 {
+                    let folder = mock.get(cache.path()).unwrap();
+                    assert_whole(&folder);
+                }
+            });
+        }
+    });
+    let folder = mock.get(cache.path()).unwrap();
+    let model = folder.parent().unwrap().parent().unwrap();
+    let names = |folder: &Path| {
+        let entries = std::fs::read_dir(folder).unwrap();
+        entries
+            .map(|entry| entry.unwrap().file_name())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names(&model.join("refs")), ["main"]);
+    assert_eq!(
+        names(&folder.join("unet")).len(),
+        2,
+        "something is left over"
+    );
+}
+
+/// A cache that cannot be written is read.
+#[cfg(unix)]
+#[test]
+fn a_read_only_cache_is_enough_for_what_is_in_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let cache = tempfile::tempdir().unwrap();
+    let mock = Mock::new([]);
+    mock.get(cache.path()).unwrap();
+    let all = |mode: u32| {
+        let mut folders = vec![cache.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            let entries = std::fs::read_dir(&folder).unwrap();
+            folders.extend(
+                entries
+                    .map(|e| e.unwrap().path())
+                    .filter(|path| path.is_dir()),
+            );
+            std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(mode)).unwrap();
+        }
+    };
+    all(0o555);
+    let folder = mock.get(cache.path());
+    all(0o755);
+    assert_whole(&folder.unwrap());
 }
 
 /// `/dev/full` is a disk without room.

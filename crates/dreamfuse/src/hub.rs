@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use dreamfuse_diffusion::pipeline::what_a_name_is;
 use dreamfuse_diffusion::{Additions, LoraSource, Pipeline};
 use dreamfuse_engine::PriorSource;
-use dreamfuse_hub::{Hub, ModelId};
+use dreamfuse_hub::{Hub, ModelId, Notice};
 
 /// A prior on the CPU, downloaded if need be, with adaptations merged into it.
 pub fn load(source: &PriorSource, loras: &[LoraSource]) -> anyhow::Result<Pipeline> {
@@ -29,7 +29,13 @@ pub fn locate(source: &PriorSource) -> anyhow::Result<PriorSource> {
         _ => return Ok(source.clone()),
     };
     let mut bar = None;
-    let folder = Hub::from_environment().snapshot(&id, &mut |now| {
+    let hub = Hub::from_environment();
+    let folder = hub.snapshot(&id, &mut |notice| {
+        let now = match notice {
+            Notice::Warning(message) => return say!("warning: {message}"),
+            Notice::Progress(_) if hub.is_silent => return,
+            Notice::Progress(now) => now,
+        };
         let bar = bar.get_or_insert_with(|| progress::bytes(0));
         bar.set_length(now.size);
         bar.set_position(now.done);
