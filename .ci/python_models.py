@@ -6,6 +6,7 @@ import json
 import os
 import sys
 
+import diffusers
 import torch
 from diffusers import (
     AutoencoderKL,
@@ -41,10 +42,8 @@ def rounded(model):
 
 
 def tokenizer(padding=None):
-    words = CLIPTokenizer.from_pretrained(f"{REFERENCE}/tokenizer")
-    if padding:
-        words.pad_token = padding
-    return words
+    changes = dict(pad_token=padding) if padding else {}
+    return CLIPTokenizer.from_pretrained(f"{REFERENCE}/tokenizer", **changes)
 
 
 def clip(words, kind=CLIPTextModel, width=16, act="quick_gelu", layers=2):
@@ -106,7 +105,6 @@ def with_lora(pipeline):
     layers = [get_peft_model_state_dict(model) for model in (pipeline.unet, pipeline.text_encoder)]
     metadata = [model.peft_config["default"].to_dict() for model in (pipeline.unet, pipeline.text_encoder)]
     folder = f"{ROOT}/sd15-lora"
-    pipeline.save_pretrained(f"{ROOT}/scratch")
     StableDiffusionPipeline.save_lora_weights(
         folder, *layers, unet_lora_adapter_metadata=metadata[0], text_encoder_lora_adapter_metadata=metadata[1])
     os.rename(f"{folder}/pytorch_lora_weights.safetensors", f"{folder}/lora.safetensors")
@@ -154,6 +152,7 @@ def deepfloyd():
 
 
 def main():
+    diffusers.utils.logging.disable_progress_bar()
     torch.manual_seed(0)
     os.makedirs(ROOT, exist_ok=True)
     json.dump(TEXTS, open(f"{ROOT}/texts.json", "w"))
