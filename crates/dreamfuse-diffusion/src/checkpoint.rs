@@ -12,6 +12,7 @@ use burn::store::{
 };
 use burn::tensor::DType;
 use dreamfuse_core::files::{FileError, write_atomically};
+use recognise::recognise_bytes;
 use serde::de::DeserializeOwned;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -69,6 +70,7 @@ pub fn parse_json<T: DeserializeOwned>(path: &Path, text: &[u8]) -> Result<T, Ch
         path: path.to_owned(),
         reason: one_line(&e.to_string()), // begins with the key
     };
+    let malformed = |e| recognise_bytes(path, text).unwrap_or_else(|| malformed(e));
     serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(text))
         .map_err(malformed)
 }

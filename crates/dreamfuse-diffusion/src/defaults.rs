@@ -21,7 +21,10 @@ pub(crate) fn unet() -> Value {
 
 /// The same for `AutoencoderKL`.
 pub(crate) fn vae() -> Value {
-    json!({ "act_fn": "silu", "shift_factor": null, "latents_mean": null, "latents_std": null })
+    json!({
+        "act_fn": "silu", "latents_mean": null, "latents_std": null, "mid_block_add_attention": true,
+        "shift_factor": null, "use_post_quant_conv": true, "use_quant_conv": true,
+    })
 }
 
 /// The same for its schedulers.

@@ -331,6 +331,22 @@ fn guessed() -> Vec<Case> {
             Like("a.safetensors"),
         ),
         case(
+            "SD 1 that skips the last layer",
+            "b.safetensors",
+            |root| {
+                for file in ["a.safetensors", "b.safetensors"] {
+                    single(root, file);
+                }
+                edit_json(&root.join("a/text_encoder/config.json"), |config| {
+                    config["num_hidden_layers"] = json!(1);
+                    config["num_attention_heads"] = json!(1);
+                });
+                std::fs::remove_file(root.join("b/text_encoder/config.json")).unwrap();
+                note(&root.join("b.safetensors"), "modelspec.encoder_layer", "2");
+            },
+            Like("a.safetensors"),
+        ),
+        case(
             "a refiner's header",
             "sd15.safetensors",
             |root| {
@@ -701,6 +717,26 @@ fn written() -> Vec<Case> {
                 std::fs::write(root.join("adapter_config.json"), config).unwrap();
             },
             Like("lora"),
+        ),
+        lora(
+            "PEFT's names behind the part's",
+            "l.safetensors",
+            |root| {
+                rename_lora(root, |key| {
+                    key.replacen("unet.", "unet.base_model.model.", 1)
+                });
+            },
+            Like("lora"),
+        ),
+        case(
+            "a VAE without its outer convolutions",
+            "sd15",
+            |root| {
+                edit_json(&root.join("sd15/vae/config.json"), |config| {
+                    config["use_quant_conv"] = json!(false)
+                });
+            },
+            Says(&["use_quant_conv"]),
         ),
         lora(
             "LoHa",
@@ -1166,6 +1202,57 @@ fn in_hand() -> Vec<Case> {
             Says(&["folder of this one", "outer/sd15"]),
         ),
         case(
+            "a pointer in place of a configuration",
+            "sd15",
+            |root| {
+                std::fs::write(
+                    root.join("sd15/unet/config.json"),
+                    "version https://git-lfs.github.com/spec/v1\n",
+                )
+                .unwrap()
+            },
+            Says(&["unet/config.json", "Git LFS pointer"]),
+        ),
+        case(
+            "a page in place of the words",
+            "sd15",
+            |root| {
+                std::fs::write(root.join("sd15/tokenizer/vocab.json"), "<!doctype html>").unwrap()
+            },
+            Says(&["vocab.json", "web page"]),
+        ),
+        case(
+            "a U-Net's file",
+            "sd15/unet/diffusion_pytorch_model.safetensors",
+            |_| {},
+            Says(&["U-Net alone", "folder of the whole model"]),
+        ),
+        case(
+            "a VAE's file",
+            "sd15/vae/diffusion_pytorch_model.safetensors",
+            |_| {},
+            Says(&["VAE alone"]),
+        ),
+        case(
+            "a LoRA as a model",
+            "sd15/lora-kohya.safetensors",
+            |_| {},
+            Says(&["LoRA", "--lora"]),
+        ),
+        case(
+            "pickles in several files",
+            "sd15",
+            |root| {
+                std::fs::remove_file(root.join("sd15").join(TEXT)).unwrap();
+                std::fs::write(
+                    root.join("sd15/text_encoder/pytorch_model.bin.index.json"),
+                    "{}",
+                )
+                .unwrap();
+            },
+            Says(&["pickle"]),
+        ),
+        case(
             "an empty folder",
             "empty",
             |root| std::fs::create_dir(root.join("empty")).unwrap(),
@@ -1250,7 +1337,7 @@ fn files_of_public_reports_are_read_or_named() {
         .into_iter()
         .flatten()
         .collect();
-    assert!(cases.len() >= 70, "{}", cases.len());
+    assert!(cases.len() >= 80, "{}", cases.len());
     let wrong: Vec<String> = cases.iter().filter_map(wrong).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -16,7 +16,13 @@ pub(crate) fn recognise(path: &Path) -> Option<CheckpointError> {
         .take(HEAD)
         .read_to_end(&mut head)
         .ok()?;
-    let text = String::from_utf8_lossy(&head).trim_start().to_lowercase();
+    recognise_bytes(path, &head)
+}
+
+/// The same for the beginning of the file called `path`.
+pub(crate) fn recognise_bytes(path: &Path, bytes: &[u8]) -> Option<CheckpointError> {
+    let head = &bytes[..bytes.len().min(HEAD as usize)];
+    let text = String::from_utf8_lossy(head).trim_start().to_lowercase();
     let is_page = ["<!doctype", "<html", "<?xml", "<head"]
         .iter()
         .any(|start| text.starts_with(start));
@@ -28,12 +34,12 @@ pub(crate) fn recognise(path: &Path) -> Option<CheckpointError> {
     } else if text.starts_with('{') && (text.contains("\"error\"") || text.contains("\"message\""))
     {
         "this is a server's error message, not a model; download the file again"
-    } else if is_pickle(&head) {
+    } else if is_pickle(head) {
         return Some(CheckpointError::Pickle {
             path: path.to_owned(),
         });
     } else {
-        other_format(&head)?
+        other_format(head)?
     };
     Some(CheckpointError::Malformed {
         path: path.to_owned(),

@@ -145,7 +145,7 @@ pub(super) fn read(key: &str) -> Kind {
 
 /// Part and module of a key without its end: dots and underscores are one, as in kohya's files.
 fn module_name(stem: &str) -> Option<(Part, String)> {
-    let stem = stem.strip_prefix("base_model.model.").unwrap_or(stem);
+    let stem = &stem.replacen("base_model.model.", "", 1);
     let known = PREFIXES
         .iter()
         .find_map(|(prefix, part)| Some((*part, stem.strip_prefix(prefix)?)));

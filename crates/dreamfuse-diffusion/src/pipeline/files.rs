@@ -35,7 +35,14 @@ pub struct Folder<'a>(pub &'a Path);
 
 /// What diffusers adds to the names of files with other numbers.
 const VARIANTS: [&str; 4] = ["", ".fp16", ".bf16", ".non_ema"];
-const PICKLES: [&str; 3] = [".bin", ".ckpt", ".pt"];
+const PICKLES: [&str; 6] = [
+    ".bin",
+    ".ckpt",
+    ".pt",
+    ".fp16.bin",
+    ".bin.index.json",
+    ".bin.index.fp16.json",
+];
 
 impl Files for Folder<'_> {
     fn root(&self) -> &Path {

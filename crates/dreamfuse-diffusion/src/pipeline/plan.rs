@@ -2,6 +2,7 @@
 
 use super::files::Files;
 use super::{Additions, WORDS};
+use crate::checkpoint::recognise::recognise_bytes;
 use crate::checkpoint::{CheckpointError, parse_json};
 use crate::clip_text::{Activation, ClipTextConfig};
 use crate::defaults;
@@ -471,9 +472,11 @@ fn read_tokenizer(
     padding: Option<&str>,
 ) -> Result<Tokenizer, CheckpointError> {
     let string = |name: &str| {
-        files
-            .read(name)
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        let bytes = files.read(name)?;
+        match recognise_bytes(&files.root().join(name), &bytes) {
+            Some(error) => Err(error),
+            None => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        }
     };
     let maybe = |name: &str| files.has(name).then(|| string(name)).transpose();
     let is_whole = files.has(names.whole) && !files.has(names.vocabulary);

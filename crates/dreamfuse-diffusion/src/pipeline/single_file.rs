@@ -57,6 +57,12 @@ impl SingleFile {
                 });
             }
         }
+        if let Some(reason) = what_it_is(&weights) {
+            return Err(CheckpointError::Unsupported {
+                path: path.to_owned(),
+                reason,
+            });
+        }
         for prefix in [UNET, VAE] {
             if !weights.keys().any(|key| key.starts_with(prefix)) {
                 return Err(CheckpointError::MissingKey {
@@ -173,6 +179,43 @@ impl Files for SingleFile {
             }
         })
     }
+}
+
+/// Says what a file without a U-Net under latent diffusion's names is, if its keys show it.
+fn what_it_is(weights: &Weights) -> Option<String> {
+    let starts = |start: &str| weights.keys().any(|key| key.starts_with(start));
+    if starts(UNET) {
+        return None;
+    }
+    let contains = |part: &str| weights.keys().any(|key| key.contains(part));
+    let of_folder = |part: &str| {
+        format!(
+            "this is a {part} alone, of a model in diffusers' layout (no {UNET}… keys); give the folder of the \
+             whole model"
+        )
+    };
+    Some(
+        if contains("lora") || contains("hada_") || contains("lokr_") {
+            "this is a LoRA and no model; give it with --lora, and its model with --prior".into()
+        } else if starts("control_model.") || starts("controlnet_") || starts("input_hint_block.") {
+            "this is a ControlNet, which is not run here".into()
+        } else if starts("double_blocks.")
+            || starts("joint_blocks.")
+            || starts("transformer_blocks.")
+        {
+            "this is a transformer (Stable Diffusion 3, FLUX), which is not run here".into()
+        } else if starts("emb_params") || starts("string_to_param") {
+            "this is textual inversion, a new word and no model".into()
+        } else if starts("down_blocks.") {
+            of_folder("U-Net")
+        } else if starts("text_model.") || starts("encoder.block.") {
+            of_folder("text encoder")
+        } else if starts("encoder.") && starts("decoder.") {
+            of_folder("VAE")
+        } else {
+            return None;
+        },
+    )
 }
 
 /// Some files leave out a part of the name that others have.
