@@ -9,9 +9,11 @@ mod from_disk;
 mod memory;
 mod work;
 
+use burn::tensor::Device;
+use dreamfuse_diffusion::Pipeline;
 use dreamfuse_train::TrainConfig;
 use from_disk::EvaluationOf;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 use work::{DefaultRun, Evaluation, Render, Training, large, small, uvit};
 
@@ -65,6 +67,13 @@ fn main() {
         "step" | "step-full" => {
             let mut work = DefaultRun::new(100, name == "step");
             Box::new(move || work.step())
+        }
+        "load" => {
+            let prior = PathBuf::from(rest.first().expect("PRIOR is a folder or a file"));
+            Box::new(move || {
+                drop(Pipeline::load(&prior, &Device::flex()).expect("it loads"));
+                1
+            })
         }
         "sgemm" => Box::new(ceilings::sgemm()),
         "copy" => Box::new(ceilings::copy()),
