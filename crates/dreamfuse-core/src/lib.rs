@@ -14,6 +14,7 @@ pub mod raster;
 mod ray_maps;
 mod scheduled;
 pub mod shading;
+mod state;
 mod told;
 pub mod view;
 
@@ -23,6 +24,7 @@ pub use random::{Purpose, stream};
 pub use raster::Image;
 pub use scheduled::Scheduled;
 pub use shading::{Light, LightRange, Shading};
+pub use state::{StateVisitor, Stateful};
 pub use told::Told;
 pub use view::ViewWord;
 

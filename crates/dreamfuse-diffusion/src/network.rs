@@ -22,6 +22,10 @@ pub enum NetworkConfig {
 
 /// A network that denoises.
 #[derive(Module, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "parts of a module cannot be boxed, and there is one"
+)]
 pub enum Network {
     UNet(UNet),
     UVit(UVit),

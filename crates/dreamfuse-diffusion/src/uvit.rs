@@ -14,8 +14,8 @@ mod context;
 
 use crate::checkpoint::{CheckpointError, KeyTolerance, Weights, load_weights, save_weights};
 use crate::layers::{
-    Convolution, Nonlinearity, Norms, ResnetBlock, TimeInput, TimeScaleShift, normalize,
-    pixel_shuffle, pixel_unshuffle, project,
+    Convolution, Nonlinearity, Norms, ResnetBlock, TimeInput, TimeScaleShift, linear, normalize,
+    pixel_shuffle, pixel_unshuffle, project, zeroed,
 };
 use block::Block;
 use burn::module::{Initializer, Module, Param};
@@ -46,7 +46,12 @@ pub struct UVit {
     /// To pixels of the whole resolution, which two convolutions finish beside the input.
     head: Convolution,
     head_1: Convolution,
+    /// Scales and shifts what the first of them finds: how much of the noisy input belongs in the output depends on the
+    /// noise level.
+    head_modulation: Linear,
     head_2: Convolution,
+    /// A gain for the noisy input itself, by which it is added to the output.
+    skip: Linear,
     #[module(skip)]
     config: UVitConfig,
 }
@@ -90,7 +95,9 @@ impl UVit {
             norm_out: NORMS.over(channels, device),
             head: Convolution::new([channels, 4 * head_channels], 1, 1, device),
             head_1: Convolution::new([head_channels + input, head_channels], 3, 1, device),
+            head_modulation: zeroed(LinearConfig::new(time.width, 2 * head_channels).init(device)),
             head_2: Convolution::new([head_channels, config.in_channels], 3, 1, device).zeroed(),
+            skip: zeroed(LinearConfig::new(time.width, config.in_channels).init(device)),
             config: config.clone(),
         }
     }
@@ -188,7 +195,8 @@ impl UVit {
             self.context
                 .forward(timesteps, text.leaves()[0].tokens(), told, dtype);
         let embedding = silu(embedding);
-        let input = Tensor::cat(vec![sample.cast(dtype), rays.clone()], 1);
+        let sample = sample.cast(dtype);
+        let input = Tensor::cat(vec![sample.clone(), rays.clone()], 1);
         let mut h = self.conv_in.forward(pixel_unshuffle(input.clone()));
         for block in &self.down {
             h = block.forward(h, Some(&embedding));
@@ -207,9 +215,22 @@ impl UVit {
         let features = normalize(&self.norm_out, z, Some(Nonlinearity::Silu));
         let fine = pixel_shuffle(self.head.forward(features.clone()));
         let fine = self.head_1.forward(Tensor::cat(vec![fine, input], 1));
-        let output = self.head_2.forward(silu(fine)).cast(FloatDType::F32);
-        (output, features)
+        let fine = film(fine, linear(&self.head_modulation, embedding.clone()));
+        let gain = linear(&self.skip, embedding);
+        let gain = gain.reshape([batch, self.config.in_channels, 1, 1]);
+        let output = self.head_2.forward(silu(fine)) + sample * gain;
+        (output.cast(FloatDType::F32), features)
     }
+}
+
+/// Scales and shifts the channels of `x` by `[batch, 2 · channels]` (FiLM, Perez et al. 2018).
+fn film(x: Tensor<4>, by: Tensor<2>) -> Tensor<4> {
+    let [batch, channels, ..] = x.dims();
+    let part = |first: usize| {
+        let part = by.clone().narrow(1, first, channels);
+        part.reshape([batch, channels, 1, 1])
+    };
+    x * (part(0) + 1.0) + part(channels)
 }
 
 /// `[batch, width, side, side]` to `[batch, side², width]`.

@@ -1,9 +1,12 @@
-//! From the prior's answers to one direction.
+//! What guidance is: from images and a prior to a gradient.
 
-use crate::interval;
-use burn::tensor::Tensor;
-use dreamfuse_core::Scheduled;
-use dreamfuse_prior::{Conditioning, Prior, Views, predict_each};
+use crate::answers::Answers;
+use crate::csd::Csd;
+use crate::ism::Ism;
+use crate::sds::Sds;
+use burn::tensor::{Tensor, TensorData};
+use dreamfuse_core::{Scheduled, StateVisitor};
+use dreamfuse_prior::{Conditioning, Prior, Views};
 use serde::{Deserialize, Serialize};
 
 /// What is made of the answers.
@@ -20,14 +23,62 @@ pub enum Method {
     Ism,
 }
 
-impl Method {
-    /// Evaluations for each image besides those of guidance, at most.
-    pub fn evaluations_besides(self) -> usize {
-        match self {
-            Self::Sds | Self::Csd => 0,
-            Self::Ism => interval::most_evaluations(),
-        }
+/// What makes a direction for samples of the prior's answers. It may keep state, which checkpoints hold.
+pub trait Guidance: Send {
+    /// Where the samples `clean` `[batch, channels, height, width]` should not go: the score's estimate, before
+    /// it is weighted.
+    fn direction(
+        &mut self,
+        prior: &dyn Prior,
+        clean: Tensor<4>,
+        request: &GuidanceRequest,
+    ) -> Tensor<4>;
+
+    /// Evaluations of one text for each image, at most, besides the two of classifier-free guidance.
+    fn evaluations_besides(&self) -> usize {
+        0
     }
+
+    /// Shows its state. Most have none.
+    fn visit(&mut self, _visitor: &mut dyn StateVisitor) {}
+}
+
+/// One question to the prior about a batch of images.
+pub struct GuidanceRequest<'a> {
+    /// One an image.
+    pub timesteps: &'a [usize],
+    /// ε, a batch of the prior's samples. Interval score matching starts its path with it.
+    pub noise: Tensor<4>,
+    pub texts: ViewConditioning,
+    /// What the prior is told of the images; unknown leaves it to the view words.
+    pub views: Views<'a>,
+    /// In diffusers' convention; the paper's ω is one less.
+    pub guidance_scale: f64,
+    /// The most that one value of a sample is pushed, as [`GuidanceConfig::clip`] says for this step.
+    pub clip: f64,
+}
+
+/// `w(t) d ∂z/∂x` with the guidance's direction d, a mean over the values of z, and w(t) = σ_t² (Poole et al. 2022,
+/// equation 3): the gradient for display-referred `images` `[batch, 3, size, size]`, which are not tracked. No gradient passes
+/// through the prior's network.
+pub fn image_gradient(
+    guidance: &mut dyn Guidance,
+    prior: &dyn Prior,
+    images: Tensor<4>,
+    request: &GuidanceRequest,
+) -> Tensor<4> {
+    let encoded = prior.encode(images);
+    let clean = encoded.samples.clone();
+    let [batch, channels, height, width] = clean.dims();
+    let variance = |t: &usize| prior.schedule().variance(*t) as f32;
+    let weights: Vec<f32> = request.timesteps.iter().map(variance).collect();
+    let weights = TensorData::new(weights, [batch, 1, 1, 1]);
+    let weights = Tensor::<4>::from_data(weights, &clean.device());
+    let mut weighted = guidance.direction(prior, clean, request) * weights;
+    if request.clip.is_finite() {
+        weighted = weighted.clamp(-request.clip, request.clip);
+    }
+    encoded.vjp(weighted / (batch * channels * height * width) as f32)
 }
 
 /// Guidance beyond its scale.
@@ -70,6 +121,19 @@ impl Default for GuidanceConfig {
 }
 
 impl GuidanceConfig {
+    /// The guidance that it describes.
+    pub fn build(&self) -> Box<dyn Guidance> {
+        let answers = Answers {
+            threshold: self.threshold,
+            rescale: self.rescale,
+        };
+        match self.method {
+            Method::Sds => Box::new(Sds(answers)),
+            Method::Csd => Box::new(Csd(answers)),
+            Method::Ism => Box::new(Ism(answers)),
+        }
+    }
+
     /// Says what cannot be, if anything.
     ///
     /// # Errors
@@ -142,87 +206,4 @@ impl ViewConditioning {
             negative_terms: Vec::new(),
         }
     }
-}
-
-/// The direction that score distillation weights: what the guided answer has that the reference of the method has not, which is
-/// `noise` unless it is the prior's other answer.
-pub(crate) fn direction(
-    prior: &dyn Prior,
-    (noisy, noise): (Tensor<4>, &Tensor<4>),
-    timesteps: &[usize],
-    texts: &ViewConditioning,
-    views: Views,
-    (scale, config): (f64, &GuidanceConfig),
-) -> Tensor<4> {
-    let mut asked = vec![texts.positive.clone(), texts.negative.clone()];
-    asked.extend(texts.negative_terms.iter().map(|term| term.text.clone()));
-    let mut answered = predict_each(prior, noisy.clone(), timesteps, &asked, views).into_iter();
-    let mut next = || answered.next().expect("an answer for each text");
-    let (conditional, unconditional) = (next(), next());
-    let own = conditional.clone() - unconditional.clone();
-    let mut wanted = own.clone();
-    for term in &texts.negative_terms {
-        let [batch, ..] = own.dims();
-        let weights = Tensor::<1>::from_floats(term.weights.as_slice(), &own.device())
-            .reshape([batch, 1, 1, 1]);
-        wanted = wanted + perpendicular(next() - unconditional.clone(), &own) * weights;
-    }
-    let mut guided = unconditional.clone() + wanted * scale;
-    if config.rescale > 0.0 {
-        let (schedule, phi) = (prior.schedule(), config.rescale);
-        let output = |noise: Tensor<4>| schedule.output_of(noisy.clone(), noise, timesteps);
-        guided = schedule.noise_of(
-            noisy.clone(),
-            rescaled(output(guided), &output(conditional), phi),
-            timesteps,
-        );
-    }
-    match config.method {
-        Method::Csd => guided - unconditional,
-        Method::Sds if config.threshold => {
-            thresholded(prior, &noisy, guided, timesteps) - noise.clone()
-        }
-        // Here the noise too is the prior's, and stands for an x̂_0 that may not be where images are.
-        Method::Ism if config.threshold => {
-            let kept = |noise: Tensor<4>| thresholded(prior, &noisy, noise, timesteps);
-            kept(guided) - kept(noise.clone())
-        }
-        Method::Sds | Method::Ism => guided - noise.clone(),
-    }
-}
-
-/// The noise that is in `noisy` beside the x̂_0 that `noise` stands for, once that is kept where clean samples are.
-fn thresholded(
-    prior: &dyn Prior,
-    noisy: &Tensor<4>,
-    noise: Tensor<4>,
-    timesteps: &[usize],
-) -> Tensor<4> {
-    let clean = prior.clamp_clean(prior.schedule().clean_of(noisy.clone(), noise, timesteps));
-    prior
-        .schedule()
-        .noise_beside(noisy.clone(), clean, timesteps)
-}
-
-/// The part of each of `x` that is perpendicular to its `y`.
-fn perpendicular(x: Tensor<4>, y: &Tensor<4>) -> Tensor<4> {
-    let along =
-        sum_of_each(x.clone() * y.clone()) / sum_of_each(y.clone() * y.clone()).clamp_min(1e-6);
-    x - y.clone() * along
-}
-
-fn sum_of_each(x: Tensor<4>) -> Tensor<4> {
-    x.sum_dim(1).sum_dim(2).sum_dim(3)
-}
-
-/// Brings the deviation of each guided answer towards that of the conditional one.
-fn rescaled(guided: Tensor<4>, conditional: &Tensor<4>, phi: f64) -> Tensor<4> {
-    let deviation = |x: &Tensor<4>| {
-        let [_, channels, height, width] = x.dims();
-        let count = (channels * height * width) as f64;
-        let centred = x.clone() - sum_of_each(x.clone()) / count;
-        (sum_of_each(centred.powi_scalar(2)) / (count - 1.0).max(1.0)).sqrt()
-    };
-    let ratio = deviation(conditional) / deviation(&guided).clamp_min(1e-12);
-    guided.clone() * ratio * phi + guided * (1.0 - phi)
 }

@@ -1,7 +1,6 @@
 //! Why score distillation works, seen: what noise leaves of an image, what the prior makes of that, and where it pushes.
 
-use crate::guidance::{GuidanceConfig, ViewConditioning};
-use crate::sds::{SdsRequest, score_distillation};
+use crate::guidance::{GuidanceConfig, GuidanceRequest, ViewConditioning, image_gradient};
 use crate::spectrum::power_spectrum;
 use burn::tensor::Tensor;
 use dreamfuse_core::{Camera, Image, Told};
@@ -85,16 +84,17 @@ pub fn inspect(prior: &dyn Prior, inspected: &Inspected, ts: &[f64]) -> Result<V
             inspected.guidance_scale,
         );
         let estimate = prior.schedule().clean_of(noisy.clone(), guided, &timesteps);
-        let request = SdsRequest {
+        let request = GuidanceRequest {
             timesteps: &timesteps,
             noise: noise.clone(),
             texts: ViewConditioning::of(text.0.clone(), text.1.clone()),
             views,
             guidance_scale: inspected.guidance_scale,
             clip: f64::INFINITY,
-            guidance: &GuidanceConfig::default(),
         };
-        let gradient = values(score_distillation(prior, image.clone(), request));
+        let mut guidance = GuidanceConfig::default().build();
+        let gradient = image_gradient(&mut *guidance, prior, image.clone(), &request);
+        let gradient = values(gradient);
         let largest = gradient
             .iter()
             .fold(f32::MIN_POSITIVE, |most, value| most.max(value.abs()));

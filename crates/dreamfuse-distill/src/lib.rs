@@ -1,9 +1,11 @@
 //! Distillation of a frozen prior: (image, prior, prompt) → gradient of the image. Nothing here
 //! knows the scene.
 
+mod answers;
+mod csd;
 mod guidance;
 mod inspect;
-mod interval;
+mod ism;
 mod prompts;
 mod sds;
 mod spectrum;
@@ -11,9 +13,11 @@ mod spectrum;
 mod testing;
 mod time;
 
-pub use guidance::{GuidanceConfig, Method, NegativeTerm, ViewConditioning};
+pub use guidance::{
+    Guidance, GuidanceConfig, GuidanceRequest, Method, NegativeTerm, ViewConditioning,
+    image_gradient,
+};
 pub use inspect::{Inspected, Level, inspect};
 pub use prompts::ViewPrompts;
-pub use sds::{SdsRequest, score_distillation};
 pub use spectrum::power_spectrum;
 pub use time::TimeSchedule;

@@ -1,82 +1,35 @@
 //! Score distillation sampling (Poole et al. 2022, equation 3).
 
-use crate::guidance::{GuidanceConfig, Method, ViewConditioning, direction};
-use crate::interval::inverted;
-use burn::tensor::{Tensor, TensorData};
-use dreamfuse_prior::{Prior, Views};
+use crate::answers::Answers;
+use crate::guidance::{Guidance, GuidanceRequest};
+use burn::tensor::Tensor;
+use dreamfuse_prior::Prior;
 
-/// One question to the prior about a batch of images.
-pub struct SdsRequest<'a> {
-    /// One an image.
-    pub timesteps: &'a [usize],
-    /// ε, a batch of the prior's samples. Interval score matching starts its path with it.
-    pub noise: Tensor<4>,
-    pub texts: ViewConditioning,
-    /// What the prior is told of the images; unknown leaves it to the view words.
-    pub views: Views<'a>,
-    /// In diffusers' convention; the paper's ω is one less.
-    pub guidance_scale: f64,
-    /// The most that one number of a sample is pushed, as [`GuidanceConfig::clip`] says for this step.
-    pub clip: f64,
-    pub guidance: &'a GuidanceConfig,
-}
+/// `ε̂ − ε`.
+pub(crate) struct Sds(pub Answers);
 
-/// `w(t) (ε̂(z_t; y, t) − ε) ∂z/∂x`, a mean over the numbers of z, with w(t) = σ_t²: the gradient for display-referred
-/// `images` `[batch, 3, size, size]`, which are not tracked. No gradient passes through the prior's U-Net. The guidance's
-/// method may take something else than ε away, and noise the sample otherwise.
-pub fn score_distillation(prior: &dyn Prior, images: Tensor<4>, request: SdsRequest) -> Tensor<4> {
-    let encoded = prior.encode(images);
-    let gradient = gradient_of_samples(prior, encoded.samples.clone(), &request);
-    encoded.vjp(gradient)
-}
-
-/// The same for z itself: `w(t) (ε̂(z_t; y, t) − ε)`, a mean over its numbers.
-fn gradient_of_samples(prior: &dyn Prior, clean: Tensor<4>, request: &SdsRequest) -> Tensor<4> {
-    let (schedule, [batch, channels, height, width]) = (prior.schedule(), clean.dims());
-    let weights: Vec<f32> = request
-        .timesteps
-        .iter()
-        .map(|&t| schedule.variance(t) as f32)
-        .collect();
-    let weights =
-        Tensor::<4>::from_data(TensorData::new(weights, [batch, 1, 1, 1]), &clean.device());
-    let noise = request.noise.clone();
-    let (noisy, noise) = match request.guidance.method {
-        Method::Ism => inverted(
-            prior,
-            (clean, noise),
-            request.timesteps,
-            &request.texts.empty,
-            request.views,
-        ),
-        Method::Sds | Method::Csd => (
-            schedule.add_noise(clean, noise.clone(), request.timesteps),
-            noise,
-        ),
-    };
-    let guidance = (request.guidance_scale, request.guidance);
-    let direction = direction(
-        prior,
-        (noisy, &noise),
-        request.timesteps,
-        &request.texts,
-        request.views,
-        guidance,
-    );
-    let mut weighted = direction * weights;
-    if request.clip.is_finite() {
-        weighted = weighted.clamp(-request.clip, request.clip);
+impl Guidance for Sds {
+    fn direction(
+        &mut self,
+        prior: &dyn Prior,
+        clean: Tensor<4>,
+        request: &GuidanceRequest,
+    ) -> Tensor<4> {
+        let (timesteps, noise) = (request.timesteps, request.noise.clone());
+        let noisy = prior.schedule().add_noise(clean, noise.clone(), timesteps);
+        let guided = self.0.ask(prior, &noisy, request).guided;
+        self.0.thresholded(prior, &noisy, guided, timesteps) - noise
     }
-    weighted / (batch * channels * height * width) as f32
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guidance::{GuidanceConfig, Method, ViewConditioning, image_gradient};
     use crate::testing::Constant;
     use burn::tensor::Device;
     use dreamfuse_core::Scheduled;
-    use dreamfuse_prior::Conditioning;
+    use dreamfuse_prior::{Conditioning, Views};
 
     const UNBOUND: GuidanceConfig = GuidanceConfig {
         method: Method::Sds,
@@ -94,16 +47,15 @@ mod tests {
         let images = Tensor::<4>::full([2, 3, 4, 4], 0.2, &device);
         let noise = dreamfuse_prior::sampler::normal([2, 3, 4, 4], 1, 0, &device);
         let timesteps = [300, 800];
-        let request = SdsRequest {
+        let request = GuidanceRequest {
             timesteps: &timesteps,
             noise,
             texts: ViewConditioning::of(Conditioning::none(), Conditioning::none()),
             views: Views::Unknown,
             guidance_scale: 5.0,
             clip: guidance.clip.start,
-            guidance,
         };
-        let gradient = score_distillation(&prior, images, request)
+        let gradient = image_gradient(&mut *guidance.build(), &prior, images, &request)
             .into_data()
             .try_to_vec::<f32>()
             .unwrap();
@@ -134,20 +86,20 @@ mod tests {
         let device = Device::flex();
         let prior = Constant::new(4, 3.0);
         for method in [Method::Csd, Method::Ism] {
-            let request = SdsRequest {
+            let request = GuidanceRequest {
                 timesteps: &[300, 800],
                 noise: dreamfuse_prior::sampler::normal([2, 3, 4, 4], 1, 0, &device),
                 texts: ViewConditioning::of(Conditioning::none(), Conditioning::none()),
                 views: Views::Unknown,
                 guidance_scale: 5.0,
                 clip: f64::INFINITY,
-                guidance: &GuidanceConfig {
-                    method,
-                    ..GuidanceConfig::default()
-                },
             };
-            let gradient =
-                score_distillation(&prior, Tensor::full([2, 3, 4, 4], 0.2, &device), request);
+            let config = GuidanceConfig {
+                method,
+                ..GuidanceConfig::default()
+            };
+            let images = Tensor::full([2, 3, 4, 4], 0.2, &device);
+            let gradient = image_gradient(&mut *config.build(), &prior, images, &request);
             let largest = gradient.abs().max().into_scalar::<f32>();
             assert!(largest < 1e-6, "{method:?}: {largest}");
         }

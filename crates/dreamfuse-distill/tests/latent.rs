@@ -8,7 +8,7 @@ use burn::tensor::Device;
 use common::{Reference, folder, relative_error};
 use dreamfuse_diffusion::Pipeline;
 use dreamfuse_distill::{
-    GuidanceConfig, Method, NegativeTerm, SdsRequest, ViewConditioning, score_distillation,
+    GuidanceConfig, GuidanceRequest, Method, NegativeTerm, ViewConditioning, image_gradient,
 };
 use dreamfuse_prior::{Conditioning, Prior, Views};
 
@@ -92,7 +92,7 @@ fn the_gradients_of_small_images_are_pytorchs() {
             ..texts.clone()
         };
         for (gradient, guidance) in &cases {
-            let request = SdsRequest {
+            let request = GuidanceRequest {
                 timesteps: &[37, 801],
                 noise: reference.floats("noise"),
                 texts: match guidance {
@@ -106,9 +106,9 @@ fn the_gradients_of_small_images_are_pytorchs() {
                 views: Views::Unknown,
                 guidance_scale: 7.5,
                 clip: guidance.clip.start,
-                guidance,
             };
-            let ours = score_distillation(&prior, reference.floats("picture"), request);
+            let images = reference.floats("picture");
+            let ours = image_gradient(&mut *guidance.build(), &prior, images, &request);
             let error = relative_error(ours, reference.floats(gradient));
             assert!(
                 error <= 1e-4,

@@ -1,88 +1,26 @@
-//! All that an exact resume needs, in one checked file.
+//! All that an exact resume needs, in one checked file of named tensors.
+
+mod visitors;
 
 use crate::EngineError;
 use crate::prior_source::PriorSource;
 use crate::run::Run;
 use burn::tensor::{Tensor, TensorData};
 use dreamfuse_core::files::{FileError, read_checked, write_checked};
+use dreamfuse_core::{StateVisitor, Stateful};
 use dreamfuse_kernels::cpu::instruction_set;
 use dreamfuse_kernels::field::FEATURES;
 use dreamfuse_kernels::march::Occupancy;
 use dreamfuse_scene::SceneConfig;
-use safetensors::tensor::{Dtype, TensorView};
-use safetensors::{SafeTensors, serialize};
-use std::collections::HashMap;
 use std::path::Path;
+use visitors::{Loader, Saver};
 
-const LISTS: [&str; 7] = [
-    "table",
-    "table.first",
-    "table.second",
-    "mlp",
-    "mlp.first",
-    "mlp.second",
-    "occupancy.densities",
-];
-const OCCUPIED: &str = "occupancy.occupied";
-const COUNTERS: [&str; 2] = ["step", "salt"];
+/// What a checkpoint holds is described by this number: files of later versions are refused. Version 0.1 wrote none.
+const FORMAT: u64 = 1;
 /// The prior's fingerprint; not in checkpoints of version 0.1.
 const PRIOR: &str = "prior";
-const INSTRUCTION_SET: &str = "instruction_set";
 
-/// Writes the run's state.
-pub(crate) fn save(run: &Run, path: &Path) -> Result<(), EngineError> {
-    let state = run
-        .optimizer
-        .parameters
-        .iter()
-        .flat_map(|of| [&of.values, &of.first, &of.second]);
-    let state = state.map(|tensor| {
-        tensor
-            .to_data()
-            .try_to_vec::<f32>()
-            .expect("parameters are f32")
-    });
-    let lists: Vec<Vec<f32>> = state.chain([run.occupancy.densities.clone()]).collect();
-    let bytes: Vec<Vec<u8>> = lists
-        .iter()
-        .map(|list| list.iter().flat_map(|v| v.to_le_bytes()).collect())
-        .collect();
-    let occupied: Vec<u8> = run.occupancy.occupancy.iter().map(u8::from).collect();
-    let bad = |e: safetensors::SafeTensorError| EngineError::BadCheckpoint {
-        path: path.to_owned(),
-        reason: e.to_string(),
-    };
-    let mut views = Vec::new();
-    for (name, bytes) in LISTS.iter().zip(&bytes) {
-        views.push((
-            *name,
-            TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes).map_err(bad)?,
-        ));
-    }
-    views.push((
-        OCCUPIED,
-        TensorView::new(Dtype::U8, vec![occupied.len()], &occupied).map_err(bad)?,
-    ));
-    let counters = [run.step, run.attempt].map(u64::to_le_bytes);
-    for (name, bytes) in COUNTERS.iter().zip(&counters) {
-        views.push((
-            *name,
-            TensorView::new(Dtype::U64, vec![1], bytes).map_err(bad)?,
-        ));
-    }
-    if let Some(prior) = &run.prior {
-        let view = TensorView::new(Dtype::U8, vec![prior.len()], prior).map_err(bad)?;
-        views.push((PRIOR, view));
-    }
-    // One entry only: they are written in an order that differs from run to run.
-    let metadata = HashMap::from([(INSTRUCTION_SET.to_owned(), instruction_set())]);
-    Ok(write_checked(
-        path,
-        &serialize(views, Some(metadata)).map_err(bad)?,
-    )?)
-}
-
-/// What a checkpoint holds.
+/// The state of a run, but for its guidance's.
 pub(crate) struct State {
     pub step: u64,
     pub attempt: u64,
@@ -90,67 +28,67 @@ pub(crate) struct State {
     pub parameters: [[Vec<f32>; 3]; 2],
     pub densities: Vec<f32>,
     pub occupied: Vec<bool>,
+}
+
+impl Stateful for State {
+    fn visit(&mut self, visitor: &mut dyn StateVisitor) {
+        for (name, lists) in ["table", "mlp"].iter().zip(&mut self.parameters) {
+            let [values, first, second] = lists;
+            visitor.floats(name, values);
+            visitor.floats(&format!("{name}.first"), first);
+            visitor.floats(&format!("{name}.second"), second);
+        }
+        visitor.floats("occupancy.densities", &mut self.densities);
+        visitor.flags("occupancy.occupied", &mut self.occupied);
+        visitor.counter("step", &mut self.step);
+        visitor.counter("salt", &mut self.attempt);
+    }
+}
+
+impl State {
+    /// Of a run.
+    fn of(run: &Run) -> Self {
+        let list = |tensor: &Tensor<1>| {
+            let data = tensor.to_data();
+            data.try_to_vec::<f32>().expect("parameters are f32")
+        };
+        let parameters = run.optimizer.parameters.each_ref();
+        Self {
+            step: run.step,
+            attempt: run.attempt,
+            parameters: parameters.map(|of| [&of.values, &of.first, &of.second].map(list)),
+            densities: run.occupancy.densities.clone(),
+            occupied: run.occupancy.occupancy.iter().collect(),
+        }
+    }
+
+    /// As large as that of a scene of this configuration, and empty.
+    fn sized(config: &SceneConfig) -> Self {
+        let spec = config.spec();
+        let (table, mlp) = (spec.table_points() * FEATURES, spec.mlp_parameters());
+        let cells = config.occupancy_cells.pow(3);
+        Self {
+            step: 0,
+            attempt: 0,
+            parameters: [table, mlp].map(|count| std::array::from_fn(|_| vec![0.0; count])),
+            densities: vec![0.0; cells],
+            occupied: vec![false; cells],
+        }
+    }
+
+    /// Reads what [`save`] wrote, for a scene of this configuration.
+    pub(crate) fn read(path: &Path, config: &SceneConfig) -> Result<Self, EngineError> {
+        read(path, config, &mut |_| {}).map(|(state, _)| state)
+    }
+}
+
+/// What a checkpoint says beside the state.
+struct Notes {
     instruction_set: String,
     prior: Option<[u8; 32]>,
 }
 
-impl State {
-    /// Reads what [`save`] wrote, for a scene of this configuration.
-    pub(crate) fn read(path: &Path, config: &SceneConfig) -> Result<Self, EngineError> {
-        let bad = |reason: String| EngineError::BadCheckpoint {
-            path: path.to_owned(),
-            reason,
-        };
-        let bytes = read_checked(path).map_err(|error| match error {
-            FileError::Damaged { reason, .. } => {
-                bad(format!("the checkpoint is damaged: {reason}"))
-            }
-            other => other.into(),
-        })?;
-        let tensors = SafeTensors::deserialize(&bytes).map_err(|e| bad(e.to_string()))?;
-        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| bad(e.to_string()))?;
-        let metadata = header.metadata().clone().unwrap_or_default();
-        let raw = |name: &str| {
-            let tensor = tensors.tensor(name).map_err(|e| bad(e.to_string()))?;
-            Ok::<_, EngineError>(tensor.data().to_vec())
-        };
-        let misfit = |name: &str| bad(format!("{name} does not fit the run's config.toml"));
-        let floats = |name: &str, length: usize| {
-            let values = read_floats(&raw(name)?);
-            if values.len() == length {
-                Ok(values)
-            } else {
-                Err(misfit(name))
-            }
-        };
-        let counter = |name: &str| {
-            let bytes = raw(name)?.try_into();
-            let bytes = bytes.map_err(|_| bad(format!("{name} is not a number")))?;
-            Ok::<_, EngineError>(u64::from_le_bytes(bytes))
-        };
-        let spec = config.spec();
-        let (table, mlp) = (spec.table_points() * FEATURES, spec.mlp_parameters());
-        let [t0, t1, t2, m0, m1, m2, densities] = LISTS;
-        let cells = config.occupancy_cells.pow(3);
-        let occupied: Vec<bool> = raw(OCCUPIED)?.into_iter().map(|byte| byte != 0).collect();
-        if occupied.len() != cells {
-            return Err(misfit(OCCUPIED));
-        }
-        let [step, attempt] = COUNTERS;
-        Ok(Self {
-            step: counter(step)?,
-            attempt: counter(attempt)?,
-            parameters: [
-                [floats(t0, table)?, floats(t1, table)?, floats(t2, table)?],
-                [floats(m0, mlp)?, floats(m1, mlp)?, floats(m2, mlp)?],
-            ],
-            densities: floats(densities, cells)?,
-            occupied,
-            prior: raw(PRIOR).ok().and_then(|bytes| bytes.try_into().ok()),
-            instruction_set: metadata.get(INSTRUCTION_SET).cloned().unwrap_or_default(),
-        })
-    }
-
+impl Notes {
     /// Says where the same bytes are no longer promised.
     fn warnings(&self, run: &Run) -> Result<Vec<String>, EngineError> {
         let (before, here) = (&self.instruction_set, instruction_set());
@@ -165,23 +103,73 @@ impl State {
                 return Err(EngineError::OtherPrior(run.config.prior.to_string()));
             }
             warnings.push(
-                "the built-in prior is not the one that the run began with; the run goes on with it".into(),
+                "the built-in prior is not the one that the run began with; the run goes on with it"
+                    .into(),
             );
         }
         Ok(warnings)
     }
 }
 
-fn read_floats(bytes: &[u8]) -> Vec<f32> {
-    let float = |c: &[u8]| f32::from_le_bytes([c[0], c[1], c[2], c[3]]);
-    bytes.chunks_exact(4).map(float).collect()
+/// Writes the run's state.
+pub(crate) fn save(run: &mut Run, path: &Path) -> Result<(), EngineError> {
+    let mut saver = Saver::default();
+    saver.counter("format", &mut { FORMAT });
+    State::of(run).visit(&mut saver);
+    run.guidance.visit(&mut saver);
+    if let Some(prior) = &run.prior {
+        saver.bytes(PRIOR, prior.to_vec());
+    }
+    let bytes = saver.finish(instruction_set()).map_err(|reason| {
+        let path = path.to_owned();
+        EngineError::BadCheckpoint { path, reason }
+    })?;
+    Ok(write_checked(path, &bytes)?)
+}
+
+/// The state and the notes of a checkpoint; `also` loads what else there is.
+fn read(
+    path: &Path,
+    config: &SceneConfig,
+    also: &mut dyn FnMut(&mut Loader),
+) -> Result<(State, Notes), EngineError> {
+    let bad = |reason: String| EngineError::BadCheckpoint {
+        path: path.to_owned(),
+        reason,
+    };
+    let bytes = read_checked(path).map_err(|error| match error {
+        FileError::Damaged { reason, .. } => bad(format!("the checkpoint is damaged: {reason}")),
+        other => other.into(),
+    })?;
+    let mut loader = Loader::of(&bytes).map_err(bad)?;
+    let mut format = FORMAT;
+    if loader.has("format") {
+        loader.counter("format", &mut format);
+    }
+    if format > FORMAT {
+        return Err(bad(format!(
+            "it has the format {format} of a later dreamfuse; this one reads {FORMAT}"
+        )));
+    }
+    let mut state = State::sized(config);
+    state.visit(&mut loader);
+    also(&mut loader);
+    let notes = Notes {
+        instruction_set: loader.instruction_set(),
+        prior: loader.bytes(PRIOR).and_then(|bytes| bytes.try_into().ok()),
+    };
+    loader.finish().map_err(bad)?;
+    Ok((state, notes))
 }
 
 /// Brings a run to the state that [`save`] wrote; returns warnings where the same bytes are no longer
 /// promised.
 pub(crate) fn restore(run: &mut Run, path: &Path) -> Result<Vec<String>, EngineError> {
-    let state = State::read(path, &run.config.scene)?;
-    let warnings = state.warnings(run)?;
+    let guidance = &mut run.guidance;
+    let (state, notes) = read(path, &run.config.scene, &mut |loader| {
+        guidance.visit(loader);
+    })?;
+    let warnings = notes.warnings(run)?;
     (run.step, run.attempt) = (state.step, state.attempt);
     for (parameters, lists) in run.optimizer.parameters.iter_mut().zip(state.parameters) {
         let targets = [

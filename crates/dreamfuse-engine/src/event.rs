@@ -17,6 +17,30 @@ pub struct Report {
     pub samples: usize,
     /// Share of the occupancy grid that is marched.
     pub occupied: f32,
+    /// Mean noise level t of the views, 0 to 1.
+    pub noise_level: f32,
+    /// Strength of classifier-free guidance.
+    pub guidance_scale: f64,
+    /// What the regularizers add, each with its weight.
+    pub losses: Losses,
+}
+
+/// Loss terms beside distillation's, whose loss is not known: only its gradient is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Losses {
+    pub opacity: f32,
+    pub binary: f32,
+    pub orientation: f32,
+}
+
+/// A line of `events.jsonl`: when, by which version, and what.
+#[derive(Serialize)]
+pub(crate) struct Line<'a> {
+    /// Seconds since 1970 (UTC).
+    pub time: f64,
+    pub version: &'static str,
+    #[serde(flatten)]
+    pub event: &'a Event,
 }
 
 /// Something happened. Serialized as one line of `events.jsonl`.

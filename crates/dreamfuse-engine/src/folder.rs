@@ -2,12 +2,13 @@
 
 use crate::EngineError;
 use crate::config::RunConfig;
-use crate::event::Event;
+use crate::event::{Event, Line};
 use dreamfuse_core::files::{FileError, create_folder, write_atomically};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Regular checkpoints that are kept: the newest, and one to fall back on.
 const KEPT: usize = 2;
@@ -258,7 +259,13 @@ impl RunFolder {
     /// When the file cannot be written.
     pub(crate) fn log(&self, event: &Event) -> Result<(), EngineError> {
         let path = self.root.join("events.jsonl");
-        let line = serde_json::to_string(event).expect("events are plain data") + "\n";
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let line = Line {
+            time: now.map_or(0.0, |now| now.as_secs_f64()),
+            version: env!("CARGO_PKG_VERSION"),
+            event,
+        };
+        let line = serde_json::to_string(&line).expect("events are plain data") + "\n";
         let append = || {
             OpenOptions::new()
                 .create(true)

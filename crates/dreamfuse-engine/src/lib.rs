@@ -19,14 +19,14 @@ mod snapshot;
 
 pub use config::RunConfig;
 pub use device::{DEVICES, device};
-pub use event::{Event, Report};
+pub use event::{Event, Losses, Report};
 pub use export::{Cut, ExportOptions, export_mesh, preview_sheet, save_images};
 pub use folder::RunFolder;
 pub use health::{Diagnosis, SceneStats, ViewClassifier};
 pub use prior_source::{PriorSource, load_prior};
 pub use regularizers::LossWeights;
 pub use run::Run;
-pub use session::{Outcome, export, optimize};
+pub use session::{Observer, Outcome, export, optimize};
 pub use snapshot::Snapshot;
 
 use dreamfuse_core::files::FileError;

@@ -34,14 +34,37 @@ impl Default for LossWeights {
     }
 }
 
-/// The weighted sum of the regularisers of rendered views, with weights that have moved by `ramp`.
-pub(crate) fn regularizers(weights: &LossWeights, ramp: f64, rendered: &Rendered) -> Tensor<1> {
-    let alpha = rendered.opacity.clone();
-    let opacity = (alpha.clone().powi_scalar(2) + 0.01).sqrt().mean();
-    let binary = (alpha.clone() * (alpha * -1.0 + 1.0)).mean();
-    opacity * weights.opacity.at(ramp)
-        + binary * weights.binary.at(ramp)
-        + rendered.orientation.clone() * weights.orientation.at(ramp)
+/// The regularizers of rendered views, each with its weight.
+pub(crate) struct Terms {
+    pub opacity: Tensor<1>,
+    pub binary: Tensor<1>,
+    pub orientation: Tensor<1>,
+}
+
+impl Terms {
+    /// With weights that have moved by `ramp`.
+    pub(crate) fn of(weights: &LossWeights, ramp: f64, rendered: &Rendered) -> Self {
+        let alpha = rendered.opacity.clone();
+        let opacity = (alpha.clone().powi_scalar(2) + 0.01).sqrt().mean();
+        let binary = (alpha.clone() * (alpha * -1.0 + 1.0)).mean();
+        Self {
+            opacity: opacity * weights.opacity.at(ramp),
+            binary: binary * weights.binary.at(ramp),
+            orientation: rendered.orientation.clone() * weights.orientation.at(ramp),
+        }
+    }
+
+    pub(crate) fn sum(&self) -> Tensor<1> {
+        self.opacity.clone() + self.binary.clone() + self.orientation.clone()
+    }
+
+    /// Their values, one after the other.
+    pub(crate) fn values(&self) -> Vec<Tensor<1>> {
+        let terms = [&self.opacity, &self.binary, &self.orientation];
+        terms
+            .map(|term| term.clone().without_autodiff().reshape([1]))
+            .into()
+    }
 }
 
 #[cfg(test)]
@@ -73,7 +96,7 @@ mod tests {
                 orientation,
                 samples: 0,
             };
-            let loss = regularizers(weights, 0.5, &rendered);
+            let loss = Terms::of(weights, 0.5, &rendered).sum();
             let slope = opacity
                 .grad(&loss.backward())
                 .map(|grad| grad.into_data().try_to_vec::<f32>().unwrap());

@@ -3,13 +3,13 @@
 use crate::EngineError;
 use crate::config::RunConfig;
 use crate::device::device;
-use crate::event::Report;
+use crate::event::{Losses, Report};
 use crate::optimizer::Optimizer;
-use crate::regularizers::regularizers;
+use crate::regularizers::Terms;
 use crate::snapshot::Snapshot;
 use burn::tensor::{Gradients, Tensor, TensorData};
 use dreamfuse_core::{Camera, Purpose, Shading, Told, random_background, stream};
-use dreamfuse_distill::{SdsRequest, ViewPrompts, score_distillation};
+use dreamfuse_distill::{Guidance, GuidanceRequest, ViewPrompts, image_gradient};
 use dreamfuse_kernels::adam::squares;
 use dreamfuse_prior::{Prior, Views};
 use dreamfuse_scene::{OccupancyGrid, Renderer, SceneField, ViewSettings};
@@ -30,6 +30,7 @@ pub struct Run {
     pub(crate) field: SceneField,
     pub(crate) occupancy: OccupancyGrid,
     prompts: ViewPrompts,
+    pub(crate) guidance: Box<dyn Guidance>,
     /// The prior's fingerprint, if it has one.
     pub(crate) prior: Option<[u8; 32]>,
 }
@@ -75,9 +76,16 @@ impl Run {
             field,
             occupancy,
             prompts,
+            guidance: config.guidance.build(),
             prior: prior.fingerprint(),
             config,
         })
+    }
+
+    /// With another guidance than the configuration's.
+    #[must_use]
+    pub fn with_guidance(self, guidance: Box<dyn Guidance>) -> Self {
+        Self { guidance, ..self }
     }
 
     /// Steps done.
@@ -106,12 +114,13 @@ impl Run {
             self.image_size(prior),
             Some(&mut self.random(Purpose::Jitter)),
         );
-        let gradient =
-            self.image_gradient(prior, &views, rendered.color.clone().without_autodiff());
+        let timesteps = self.draw_timesteps(prior, views.len());
+        let images = rendered.color.clone().without_autodiff();
+        let gradient = self.image_gradient(prior, &views, &timesteps, images);
         let opacity = rendered.opacity.clone().mean();
+        let terms = Terms::of(&self.config.losses, self.ramp(), &rendered);
         // The gradient enters as a constant: the derivative of the sum is its product with ∂x/∂θ.
-        let loss = (rendered.color.clone() * gradient).sum().reshape([1])
-            + regularizers(&self.config.losses, self.ramp(), &rendered);
+        let loss = (rendered.color.clone() * gradient).sum().reshape([1]) + terms.sum();
         let grads = self.gradients(&loss.backward());
         let squares = grads
             .clone()
@@ -119,13 +128,19 @@ impl Run {
             .into_iter()
             .reduce(|a, b| a + b)
             .expect("there are two");
-        let seen =
-            Tensor::cat(vec![squares, opacity.without_autodiff().reshape([1])], 0).into_data();
+        let mut seen = vec![squares, opacity.without_autodiff().reshape([1])];
+        seen.extend(terms.values());
+        let seen = Tensor::cat(seen, 0).into_data();
         let seen = seen.try_to_vec::<f32>().expect("sums are f32");
-        let (squares, opacity) = (seen[0], seen[1]);
+        let [squares, opacity, of_opacity, of_binary, of_orientation] = seen[..] else {
+            unreachable!("five values were put together")
+        };
         if !squares.is_finite() {
             return Err(EngineError::NotFinite(self.step));
         }
+        let guidance_scale = self.config.guidance_scale.at(self.ramp());
+        let steps = prior.schedule().steps() as f32;
+        let noise_level = timesteps.iter().map(|t| *t as f32 / steps).sum::<f32>();
         self.step += 1;
         self.optimizer.step(&self.config, self.step, grads);
         self.refresh_field();
@@ -135,6 +150,13 @@ impl Run {
             gradient_norm: squares.sqrt(),
             samples: rendered.samples,
             occupied: self.occupancy.occupancy.occupied_part(),
+            noise_level: noise_level / timesteps.len() as f32,
+            guidance_scale,
+            losses: Losses {
+                opacity: of_opacity,
+                binary: of_binary,
+                orientation: of_orientation,
+            },
         })
     }
 
@@ -177,6 +199,7 @@ impl Run {
         );
         self.optimizer = Optimizer::new(self.field.parameters());
         self.occupancy = OccupancyGrid::full(&self.config.scene);
+        self.guidance = self.config.guidance.build();
         self.step = 0;
     }
 
@@ -240,21 +263,25 @@ impl Run {
         }
     }
 
-    /// The gradient of the images `[views, 3, size, size]`.
-    fn image_gradient(
-        &self,
-        prior: &dyn Prior,
-        views: &[ViewSettings],
-        images: Tensor<4>,
-    ) -> Tensor<4> {
+    /// One a view; those of views that the prior sees together are the same.
+    fn draw_timesteps(&self, prior: &dyn Prior, views: usize) -> Vec<usize> {
         let [low, high] = self.config.time.bounds(self.progress());
         let mut times = self.random(Purpose::Timestep);
         let together = self.views_together(prior);
-        let rows = (0..views.len() / together)
-            .map(|_| prior.schedule().timestep(times.random_range(low..=high)));
-        let timesteps: Vec<usize> = rows
+        (0..views / together)
+            .map(|_| prior.schedule().timestep(times.random_range(low..=high)))
             .flat_map(|timestep| std::iter::repeat_n(timestep, together))
-            .collect();
+            .collect()
+    }
+
+    /// The gradient of the images `[views, 3, size, size]`.
+    fn image_gradient(
+        &mut self,
+        prior: &dyn Prior,
+        views: &[ViewSettings],
+        timesteps: &[usize],
+        images: Tensor<4>,
+    ) -> Tensor<4> {
         let [channels, height, width] = prior.spec().sample_shape;
         let shape = [views.len(), channels, height, width];
         let noise: Vec<f32> = self
@@ -265,23 +292,22 @@ impl Run {
         let cameras: Vec<Camera> = views.iter().map(|view| view.camera).collect();
         let told: Vec<Told> = views.iter().map(told).collect();
         let ramp = self.ramp();
-        let request = SdsRequest {
-            timesteps: &timesteps,
+        let request = GuidanceRequest {
+            timesteps,
             noise: Tensor::from_data(TensorData::new(noise, shape), &images.device()),
             texts: match self.config.guidance.perp_neg {
                 true => self.prompts.for_cameras_perp_neg(&cameras),
                 false => self.prompts.for_cameras(&cameras),
             },
             views: if self.config.camera_aware {
-                Views::of(&told, together)
+                Views::of(&told, self.views_together(prior))
             } else {
                 Views::Unknown
             },
             guidance_scale: self.config.guidance_scale.at(ramp),
             clip: self.config.guidance.clip.at(ramp),
-            guidance: &self.config.guidance,
         };
-        score_distillation(prior, images, request)
+        image_gradient(&mut *self.guidance, prior, images, &request)
     }
 
     /// Gradients of table and network; zeros where no ray met the scene.

@@ -11,6 +11,8 @@ use crate::snapshot::Snapshot;
 use crate::{EngineError, checkpoint};
 use dreamfuse_mesh::Format;
 use dreamfuse_prior::Prior;
+use std::cell::Cell;
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 /// How a session ended.
@@ -60,8 +62,20 @@ impl Run {
     }
 }
 
-/// Optimizes until `config.steps` are done or `should_stop` says so, then exports. Every event goes to
-/// the listener, and all but most steps to the folder's log.
+/// Who hears of a run: a progress bar, a log, a page. What it answers to a step decides whether the run goes on.
+pub trait Observer {
+    /// Hears of an event. `Break` asks the run to save its state and stop, after a step; else it changes nothing.
+    fn event(&mut self, event: &Event) -> ControlFlow<()>;
+}
+
+impl<F: FnMut(&Event) -> ControlFlow<()>> Observer for F {
+    fn event(&mut self, event: &Event) -> ControlFlow<()> {
+        self(event)
+    }
+}
+
+/// Optimizes until `config.steps` are done or the observer says so, then exports. Every event goes to
+/// the observer, and all but most steps to the folder's log.
 ///
 /// # Errors
 /// When a file cannot be written, or the scene collapses again and again.
@@ -69,13 +83,15 @@ pub fn optimize(
     run: &mut Run,
     prior: &dyn Prior,
     folder: &RunFolder,
-    listener: &mut dyn FnMut(&Event),
-    should_stop: &dyn Fn() -> bool,
+    observer: &mut dyn Observer,
 ) -> Result<Outcome, EngineError> {
     let start = Instant::now();
     let run_end = run.config.steps;
+    let is_asked = Cell::new(false);
     let mut emit = |event: &Event| {
-        listener(event);
+        if observer.event(event).is_break() {
+            is_asked.set(true);
+        }
         if is_logged(event, run_end) {
             // A run does not die of its log: a full disk is told of where something would be lost.
             let _ = folder.log(event);
@@ -106,7 +122,7 @@ pub fn optimize(
             continue;
         }
         keep_records(run, folder, report, &mut emit)?;
-        if should_stop() && report.step < to_step {
+        if is_asked.get() && report.step < to_step {
             save_checkpoint(run, folder, &mut emit)?;
             emit(&Event::Interrupted { step: report.step })?;
             return Ok(Outcome::Interrupted);
@@ -134,12 +150,12 @@ fn is_logged(event: &Event, last_step: u64) -> bool {
 type Emit<'a> = dyn FnMut(&Event) -> Result<(), EngineError> + 'a;
 
 fn keep_records(
-    run: &Run,
+    run: &mut Run,
     folder: &RunFolder,
     report: Report,
     emit: &mut Emit,
 ) -> Result<(), EngineError> {
-    let (step, config) = (report.step, &run.config);
+    let (step, config) = (report.step, run.config.clone());
     if step.is_multiple_of(config.preview_every) {
         let path = folder.preview_path(step);
         preview_sheet(&run.snapshot()).save_png(&path)?;
@@ -151,7 +167,7 @@ fn keep_records(
     Ok(())
 }
 
-fn save_checkpoint(run: &Run, folder: &RunFolder, emit: &mut Emit) -> Result<(), EngineError> {
+fn save_checkpoint(run: &mut Run, folder: &RunFolder, emit: &mut Emit) -> Result<(), EngineError> {
     let (step, path) = (run.step_count(), folder.checkpoint_path(run.step_count()));
     checkpoint::save(run, &path)?;
     folder.prune_checkpoints(run.config.checkpoint_every);

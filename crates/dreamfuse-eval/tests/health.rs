@@ -17,6 +17,7 @@ use dreamfuse_toybox::scene::Part;
 use dreamfuse_toybox::solid::Solid;
 use dreamfuse_toybox::{Look, Scene, parse, render};
 use std::f32::consts::PI;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 const SIZE: usize = 24;
@@ -58,8 +59,9 @@ fn found_from(mut run: Run, prior: &dyn Prior) -> (Vec<Found>, Result<Outcome, E
             assert!(!hint.is_empty());
             found.push((*step, *diagnosis, *rolled_back_to));
         }
+        ControlFlow::Continue(())
     };
-    let outcome = optimize(&mut run, prior, &folder, &mut listen, &|| false);
+    let outcome = optimize(&mut run, prior, &folder, &mut listen);
     (found, outcome)
 }
 

@@ -6,7 +6,7 @@ use dreamfuse_diffusion::clip_text::{Activation, ClipTextConfig};
 use dreamfuse_diffusion::unet::{Nonlinearity, PerLevel, TimeScaleShift, UNetConfig};
 use dreamfuse_diffusion::uvit::UVitConfig;
 use dreamfuse_prior::ScheduleConfig;
-use dreamfuse_toybox::CaptionShares;
+use dreamfuse_toybox::{CaptionShares, parse};
 use serde::{Deserialize, Serialize};
 
 /// Attention heads of the text encoder.
@@ -76,6 +76,9 @@ pub struct TrainConfig {
     pub coverage_weight: f64,
     pub text_width: usize,
     pub text_layers: usize,
+    /// A world of these sentences alone, for trials; the grammar's by default.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sentences: Vec<String>,
     #[serde(default)]
     pub captions: CaptionShares,
     #[serde(default)]
@@ -150,6 +153,9 @@ impl TrainConfig {
         let is_spread = self.time_deviation.is_finite() && self.time_deviation > 0.0;
         if !numbers.iter().all(|number| number.is_finite()) || !is_spread {
             return Err("rate, weight_decay, clip_norm and time_mean have to be numbers, time_deviation above 0".into());
+        }
+        for sentence in &self.sentences {
+            parse(sentence).map_err(|reason| format!("sentences: {sentence:?}: {reason}"))?;
         }
         self.cameras.check()?;
         self.lights.check()?;

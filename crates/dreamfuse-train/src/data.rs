@@ -4,7 +4,7 @@ use crate::buffers;
 use crate::config::TrainConfig;
 use dreamfuse_core::{Camera, Purpose, Shading, Told, ViewWord, random_background, stream};
 use dreamfuse_diffusion::Tokenizer;
-use dreamfuse_toybox::{CaptionSampler, Look, Scene, render};
+use dreamfuse_toybox::{Caption, CaptionSampler, Look, Scene, parse, render};
 use rand::{Rng, RngExt};
 use rand_distr::StandardNormal;
 use rayon::prelude::*;
@@ -108,7 +108,14 @@ fn example(
     index: usize,
 ) -> Example {
     let mut rng = stream(config.seed, Purpose::Caption, step, index as u64);
-    let caption = captions.sample(&mut rng);
+    let caption = match config.sentences.as_slice() {
+        [] => captions.sample(&mut rng),
+        sentences => {
+            let text = sentences[rng.random_range(0..sentences.len())].clone();
+            let sentence = parse(&text).expect("the configuration was checked");
+            Caption { sentence, text }
+        }
+    };
     let (is_canonical, instance) = (rng.random_bool(config.canonical), rng.random());
     let scene = if is_canonical {
         Scene::canonical(&caption.sentence)

@@ -7,7 +7,8 @@ use anyhow::Context;
 use dreamfuse_core::Image;
 use dreamfuse_core::files::{create_folder, write_atomically};
 use dreamfuse_engine::{
-    EngineError, ExportOptions, Outcome, Run, RunConfig, RunFolder, Snapshot, export_mesh, optimize,
+    EngineError, Event, ExportOptions, Outcome, Run, RunConfig, RunFolder, Snapshot, export_mesh,
+    optimize,
 };
 use dreamfuse_eval::{Bench, Measured, Report, Score, table};
 use dreamfuse_mesh::{Mesh, MeshError};
@@ -130,7 +131,7 @@ impl BenchFolder {
         } else {
             0.0
         };
-        let outcome = optimize(&mut run, prior, &folder, &mut |_| {}, &interrupt::is_asked);
+        let outcome = optimize(&mut run, prior, &folder, &mut |_: &Event| interrupt::flow());
         let seconds = before + start.elapsed().as_secs_f64();
         write_json(&entry.seconds_path(), &seconds)?;
         match outcome {

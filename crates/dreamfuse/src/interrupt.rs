@@ -2,6 +2,7 @@
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
+use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::{Duration, Instant};
@@ -66,6 +67,15 @@ fn is_hangup_ignored() -> bool {
 /// Whether to stop at the next good place.
 pub fn is_asked() -> bool {
     ASKED.load(Ordering::SeqCst) != 0
+}
+
+/// What an observer answers: to stop at the next good place, if that is asked.
+pub fn flow() -> ControlFlow<()> {
+    if is_asked() {
+        ControlFlow::Break(())
+    } else {
+        ControlFlow::Continue(())
+    }
 }
 
 /// How work that was asked to stop, and whose state is saved, ends.

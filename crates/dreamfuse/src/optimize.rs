@@ -152,16 +152,11 @@ fn drive(
     say!("{:?} in {}", run.config.prompt, folder.root().display());
     let bar = progress::bar(run.step_count(), run.config.steps);
     let mut log = progress::Log::new(run.config.steps);
-    let outcome = optimize(
-        run,
-        prior,
-        folder,
-        &mut |event| {
-            log.hear(event);
-            listen(event, &bar);
-        },
-        &interrupt::is_asked,
-    )?;
+    let outcome = optimize(run, prior, folder, &mut |event: &Event| {
+        log.hear(event);
+        listen(event, &bar);
+        interrupt::flow()
+    })?;
     if outcome == Outcome::Interrupted {
         say!(
             "stopped at step {}; go on with: dreamfuse resume {}",

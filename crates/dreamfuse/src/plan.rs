@@ -139,7 +139,7 @@ pub fn plan(args: &RunArgs) -> anyhow::Result<ExitCode> {
     timed.sort_by(f64::total_cmp);
     let config = &run.config;
     let together = config.views * if config.guidance.perp_neg { 4 } else { 2 };
-    let besides = config.views * config.guidance.method.evaluations_besides();
+    let besides = config.views * config.guidance.build().evaluations_besides();
     let work = [
         cost.evaluation.times((together + besides) as f64),
         cost.pull_back.times(config.views as f64),

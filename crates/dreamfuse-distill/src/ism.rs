@@ -1,6 +1,8 @@
 //! The path of interval score matching (Liang et al. 2023, LucidDreamer; `guidance/sd_utils.py` of its authors). They draw one t
 //! for a batch, let the interval shrink to 25, 50 or 80 of 1000, and weight by √((1 − ᾱ)/ᾱ); here all of that is as with the other methods.
 
+use crate::answers::Answers;
+use crate::guidance::{Guidance, GuidanceRequest};
 use burn::tensor::Tensor;
 use dreamfuse_prior::{Batch, Conditioning, Prior, Views};
 
@@ -9,9 +11,33 @@ const INTERVAL: f64 = 0.05;
 /// The longest step on the way from the sample to x_s.
 const STRIDE: f64 = 0.2;
 
+/// `ε̂(x_t) − ε̂_empty(x_s)`, for an x_t that DDIM reaches from the image by way of x_s.
+pub(crate) struct Ism(pub Answers);
+
+impl Guidance for Ism {
+    fn direction(
+        &mut self,
+        prior: &dyn Prior,
+        clean: Tensor<4>,
+        request: &GuidanceRequest,
+    ) -> Tensor<4> {
+        let start = (clean, request.noise.clone());
+        let (timesteps, empty) = (request.timesteps, &request.texts.empty);
+        let (noisy, seen) = inverted(prior, start, timesteps, empty, request.views);
+        let guided = self.0.ask(prior, &noisy, request).guided;
+        // The noise too is the prior's, and stands for an x̂_0 that may not be where images are.
+        let kept = |noise: Tensor<4>| self.0.thresholded(prior, &noisy, noise, timesteps);
+        kept(guided) - kept(seen)
+    }
+
+    fn evaluations_besides(&self) -> usize {
+        ((1.0 - INTERVAL) / STRIDE).ceil() as usize + 1
+    }
+}
+
 /// x_t of a batch of `clean` samples, and the noise that the prior saw in x_s, a little earlier on the same path: that of
 /// DDIM backwards (Song et al. 2021) under the `empty` text, which starts with `noise` of the first timestep.
-pub(crate) fn inverted(
+fn inverted(
     prior: &dyn Prior,
     (clean, noise): (Tensor<4>, Tensor<4>),
     timesteps: &[usize],
@@ -50,17 +76,17 @@ pub(crate) fn inverted(
     )
 }
 
-/// Evaluations of one text that [`inverted`] asks for at most, for each image of the batch.
-pub(crate) fn most_evaluations() -> usize {
-    ((1.0 - INTERVAL) / STRIDE).ceil() as usize + 1
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use burn::tensor::Device;
     use dreamfuse_prior::{NoiseSchedule, PriorSpec, ScheduleConfig};
     use std::sync::Mutex;
+
+    const ANSWERS: Answers = Answers {
+        threshold: false,
+        rescale: 0.0,
+    };
 
     /// Sees no noise, and remembers when it was asked.
     struct Asked(NoiseSchedule, Mutex<Vec<Vec<usize>>>);
@@ -106,6 +132,6 @@ mod tests {
             asked(&[470, 650, 20]),
             [[0, 0, 0], [140, 200, 0], [280, 400, 0], [420, 600, 0]]
         );
-        assert_eq!(asked(&[999]).len(), most_evaluations());
+        assert_eq!(asked(&[999]).len(), Ism(ANSWERS).evaluations_besides());
     }
 }
