@@ -39,6 +39,9 @@ pub trait Guidance: Send {
         0
     }
 
+    /// Goes back to its state before the first step. Most have none.
+    fn reset(&mut self) {}
+
     /// Shows its state. Most have none.
     fn visit(&mut self, _visitor: &mut dyn StateVisitor) {}
 }

@@ -82,7 +82,7 @@ impl Run {
         })
     }
 
-    /// With another guidance than the configuration's.
+    /// With another guidance than the configuration's; before [`Run::restore`], which loads its state too.
     #[must_use]
     pub fn with_guidance(self, guidance: Box<dyn Guidance>) -> Self {
         Self { guidance, ..self }
@@ -122,19 +122,8 @@ impl Run {
         // The gradient enters as a constant: the derivative of the sum is its product with ∂x/∂θ.
         let loss = (rendered.color.clone() * gradient).sum().reshape([1]) + terms.sum();
         let grads = self.gradients(&loss.backward());
-        let squares = grads
-            .clone()
-            .map(squares)
-            .into_iter()
-            .reduce(|a, b| a + b)
-            .expect("there are two");
-        let mut seen = vec![squares, opacity.without_autodiff().reshape([1])];
-        seen.extend(terms.values());
-        let seen = Tensor::cat(seen, 0).into_data();
-        let seen = seen.try_to_vec::<f32>().expect("sums are f32");
-        let [squares, opacity, of_opacity, of_binary, of_orientation] = seen[..] else {
-            unreachable!("five values were put together")
-        };
+        let [squares, opacity, of_opacity, of_binary, of_orientation] =
+            scalars(&grads, opacity, &terms);
         if !squares.is_finite() {
             return Err(EngineError::NotFinite(self.step));
         }
@@ -199,7 +188,7 @@ impl Run {
         );
         self.optimizer = Optimizer::new(self.field.parameters());
         self.occupancy = OccupancyGrid::full(&self.config.scene);
-        self.guidance = self.config.guidance.build();
+        self.guidance.reset();
         self.step = 0;
     }
 
@@ -330,6 +319,18 @@ impl Run {
         let values = self.optimizer.values().map(Tensor::autodiff);
         self.field = SceneField::from_parameters(&self.config.scene, values);
     }
+}
+
+/// The sum of the gradients' squares, the opacity, and the terms: read from the device at once.
+fn scalars(grads: &[Tensor<1>; 2], opacity: Tensor<1>, terms: &Terms) -> [f32; 5] {
+    let squares = grads.clone().map(squares);
+    let squares = squares.into_iter().reduce(|a, b| a + b);
+    let squares = squares.expect("there are two");
+    let mut seen = vec![squares, opacity.without_autodiff().reshape([1])];
+    seen.extend(terms.values());
+    let seen = Tensor::cat(seen, 0).into_data().try_to_vec::<f32>();
+    let seen = seen.expect("sums are f32");
+    seen.try_into().expect("five values were put together")
 }
 
 /// All that is known of a view.

@@ -38,9 +38,22 @@ impl Run {
         warn: &mut dyn FnMut(String),
     ) -> Result<Self, EngineError> {
         let mut run = Self::new(config, prior)?;
-        let restored = folder.newest_whole(|path| checkpoint::restore(&mut run, path), warn)?;
-        restored.into_iter().for_each(warn);
+        run.restore(folder, warn)?;
         Ok(run)
+    }
+
+    /// Brings the run to where its folder's newest whole checkpoint left it.
+    ///
+    /// # Errors
+    /// As [`Run::resume`].
+    pub fn restore(
+        &mut self,
+        folder: &RunFolder,
+        warn: &mut dyn FnMut(String),
+    ) -> Result<(), EngineError> {
+        let restored = folder.newest_whole(|path| checkpoint::restore(self, path), warn)?;
+        restored.into_iter().for_each(warn);
+        Ok(())
     }
 }
 

@@ -136,45 +136,59 @@ fn row_of(bench: &Bench, score: &Score) -> String {
     format!("| {} |\n", cells.join(" | "))
 }
 
+/// Name, figure, what it is multiplied by, and digits.
+type Row = (&'static str, Option<Interval>, f64, usize);
+
+fn rows(report: &Report) -> [Row; 15] {
+    let (volume, mesh) = (&report.volume, &report.mesh);
+    let shuffled = "control: R-Precision with shuffled captions (%)";
+    [
+        (
+            "R-Precision of 40, colour (%)",
+            report.r_precision,
+            100.0,
+            1,
+        ),
+        (
+            "R-Precision of 40, textureless (%)",
+            report.r_precision_textureless,
+            100.0,
+            1,
+        ),
+        (
+            "R-Precision of 1,000, colour (%)",
+            report.r_precision_pool,
+            100.0,
+            1,
+        ),
+        ("silhouette IoU", volume.iou, 1.0, 3),
+        ("PSNR (dB)", volume.psnr, 1.0, 1),
+        ("SSIM", volume.ssim, 1.0, 3),
+        ("sharpness", volume.sharpness, 1.0, 2),
+        ("mesh: silhouette IoU", mesh.iou, 1.0, 3),
+        ("mesh: PSNR (dB)", mesh.psnr, 1.0, 1),
+        ("mesh: SSIM", mesh.ssim, 1.0, 3),
+        ("mesh: sharpness", mesh.sharpness, 1.0, 2),
+        ("mesh: Chamfer distance", report.chamfer, 1.0, 3),
+        ("Janus", report.janus, 1.0, 2),
+        ("seconds", report.seconds, 1.0, 0),
+        (shuffled, report.r_precision_shuffled, 100.0, 1),
+    ]
+}
+
 fn summary(bench: &Bench, report: &Report) -> String {
     let mut text = format!(
         "Means of {} runs with 95 % bootstrap intervals over prompts:\n\n\
          | | mean | interval |\n| --- | --- | --- |\n",
         report.scores.len()
     );
-    let percent = (100.0, 1);
-    let mut row = |name: &str, interval: Option<Interval>, (scale, digits): (f64, usize)| {
+    for (name, interval, scale, digits) in rows(report) {
         if let Some(Interval { mean, low, high }) = interval {
             let [mean, low, high] =
                 [mean, low, high].map(|value| format!("{:.digits$}", scale * value));
             text += &format!("| {name} | {mean} | {low} to {high} |\n");
         }
-    };
-    row("R-Precision of 40, colour (%)", report.r_precision, percent);
-    let textureless = report.r_precision_textureless;
-    row("R-Precision of 40, textureless (%)", textureless, percent);
-    row(
-        "R-Precision of 1,000, colour (%)",
-        report.r_precision_pool,
-        percent,
-    );
-    row("silhouette IoU", report.volume.iou, (1.0, 3));
-    row("PSNR (dB)", report.volume.psnr, (1.0, 1));
-    row("SSIM", report.volume.ssim, (1.0, 3));
-    row("sharpness", report.volume.sharpness, (1.0, 2));
-    row("mesh: silhouette IoU", report.mesh.iou, (1.0, 3));
-    row("mesh: PSNR (dB)", report.mesh.psnr, (1.0, 1));
-    row("mesh: SSIM", report.mesh.ssim, (1.0, 3));
-    row("mesh: sharpness", report.mesh.sharpness, (1.0, 2));
-    row("mesh: Chamfer distance", report.chamfer, (1.0, 3));
-    row("Janus", report.janus, (1.0, 2));
-    row("seconds", report.seconds, (1.0, 0));
-    let shuffled = report.r_precision_shuffled;
-    row(
-        "control: R-Precision with shuffled captions (%)",
-        shuffled,
-        percent,
-    );
+    }
     if let Some(controls) = &report.controls {
         text += &controls_text(bench, report, controls);
     }

@@ -229,12 +229,8 @@ impl Download<'_> {
         } else {
             end - *done
         };
-        let mut body = answer
-            .body_mut()
-            .with_config()
-            .limit(u64::MAX)
-            .reader()
-            .take(room);
+        let body = answer.body_mut().with_config().limit(u64::MAX).reader();
+        let mut body = body.take(room);
         let mut buffer = vec![0; BUFFER];
         loop {
             let count = body.read(&mut buffer).map_err(|_| Failure::Connection)?;
@@ -245,14 +241,12 @@ impl Download<'_> {
                     Ok(())
                 };
             }
-            file.write_all(&buffer[..count])
-                .map_err(|e| Failure::Final(written(e)))?;
+            let result = file.write_all(&buffer[..count]);
+            result.map_err(|e| Failure::Final(written(e)))?;
             *done += count as u64;
-            observe(Notice::Progress(Progress {
-                file: self.name,
-                done: *done,
-                size,
-            }));
+            let file = self.name;
+            let done = *done;
+            observe(Notice::Progress(Progress { file, done, size }));
         }
     }
 }

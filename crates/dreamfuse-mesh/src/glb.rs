@@ -25,34 +25,10 @@ pub fn to_glb(mesh: &Mesh) -> Result<Vec<u8>, String> {
         extensions: None,
         extras: Default::default(),
     });
-    let turned = |values: &[[f32; 3]]| {
-        values
-            .iter()
-            .map(|[x, y, z]| [*x, *z, -*y])
-            .collect::<Vec<_>>()
-    };
     let (positions, normals) = (turned(&mesh.positions), turned(&mesh.normals));
-    let floats = |values: &[[f32; 3]]| {
-        values
-            .iter()
-            .flatten()
-            .flat_map(|v| v.to_le_bytes())
-            .collect::<Vec<u8>>()
-    };
-    let linear = |c: f32| (srgb_to_linear(c.clamp(0.0, 1.0)) * f32::from(u16::MAX)).round() as u16;
-    let color = |c: &[f32; 3]| [linear(c[0]), linear(c[1]), linear(c[2]), u16::MAX];
-    let colors: Vec<u8> = mesh
-        .colors
-        .iter()
-        .flat_map(color)
-        .flat_map(u16::to_le_bytes)
-        .collect();
-    let indices: Vec<u8> = mesh
-        .triangles
-        .iter()
-        .flatten()
-        .flat_map(|v| v.to_le_bytes())
-        .collect();
+    let indices = mesh.triangles.iter().flatten();
+    let indices: Vec<u8> = indices.flat_map(|v| v.to_le_bytes()).collect();
+    let colors = linear_colors(mesh);
     let count = positions.len();
     let vertices = Some(Target::ArrayBuffer);
     let position = writer.accessor(
@@ -93,6 +69,24 @@ pub fn to_glb(mesh: &Mesh) -> Result<Vec<u8>, String> {
         index,
     );
     writer.finish()
+}
+
+/// Y up, the front towards +Z.
+fn turned(values: &[[f32; 3]]) -> Vec<[f32; 3]> {
+    values.iter().map(|[x, y, z]| [*x, *z, -*y]).collect()
+}
+
+fn floats(values: &[[f32; 3]]) -> Vec<u8> {
+    let values = values.iter().flatten();
+    values.flat_map(|v| v.to_le_bytes()).collect()
+}
+
+/// Linear RGBA of 16 bits.
+fn linear_colors(mesh: &Mesh) -> Vec<u8> {
+    let linear = |c: f32| (srgb_to_linear(c.clamp(0.0, 1.0)) * f32::from(u16::MAX)).round() as u16;
+    let color = |c: &[f32; 3]| [linear(c[0]), linear(c[1]), linear(c[2]), u16::MAX];
+    let values = mesh.colors.iter().flat_map(color);
+    values.flat_map(u16::to_le_bytes).collect()
 }
 
 /// Minimum and maximum of positions, which their accessor has to state.
@@ -159,15 +153,7 @@ impl Writer {
         attributes: BTreeMap<Checked<json::mesh::Semantic>, Index<json::Accessor>>,
         index: Index<json::Accessor>,
     ) {
-        let material = self.root.push(json::Material {
-            name: Some("dreamfuse".into()),
-            pbr_metallic_roughness: json::material::PbrMetallicRoughness {
-                metallic_factor: json::material::StrengthFactor(0.0),
-                roughness_factor: json::material::StrengthFactor(0.9),
-                ..Default::default()
-            },
-            ..Default::default()
-        });
+        let material = self.material();
         let primitive = json::mesh::Primitive {
             attributes,
             indices: Some(index),
@@ -197,6 +183,19 @@ impl Writer {
         });
         self.root.scene = Some(scene);
         self.root.asset.generator = Some("dreamfuse".into());
+    }
+
+    /// Rough and not metallic.
+    fn material(&mut self) -> Index<json::Material> {
+        self.root.push(json::Material {
+            name: Some("dreamfuse".into()),
+            pbr_metallic_roughness: json::material::PbrMetallicRoughness {
+                metallic_factor: json::material::StrengthFactor(0.0),
+                roughness_factor: json::material::StrengthFactor(0.9),
+                ..Default::default()
+            },
+            ..Default::default()
+        })
     }
 
     /// Header, JSON padded with spaces, binary padded with zeros (glTF 2.0, section 4.4).

@@ -127,6 +127,16 @@ impl TrainConfig {
                 return Err(format!("{key} = {share} is not between 0 and 1"));
             }
         }
+        self.check_sizes()?;
+        for sentence in &self.sentences {
+            parse(sentence).map_err(|reason| format!("sentences: {sentence:?}: {reason}"))?;
+        }
+        self.cameras.check()?;
+        self.lights.check()?;
+        self.check_network()
+    }
+
+    fn check_sizes(&self) -> Result<(), String> {
         for (key, value, [least, most]) in [
             ("batch", self.batch, [1, 1 << 16]),
             ("size", self.size, [1, 1024]),
@@ -154,11 +164,10 @@ impl TrainConfig {
         if !numbers.iter().all(|number| number.is_finite()) || !is_spread {
             return Err("rate, weight_decay, clip_norm and time_mean have to be numbers, time_deviation above 0".into());
         }
-        for sentence in &self.sentences {
-            parse(sentence).map_err(|reason| format!("sentences: {sentence:?}: {reason}"))?;
-        }
-        self.cameras.check()?;
-        self.lights.check()?;
+        Ok(())
+    }
+
+    fn check_network(&self) -> Result<(), String> {
         let is_weight = |weight: f64| (0.0..=1e3).contains(&weight);
         if !is_weight(self.auxiliary) || !is_weight(self.coverage_weight) {
             return Err("expected auxiliary and coverage_weight from 0 to 1000".into());

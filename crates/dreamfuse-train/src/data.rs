@@ -108,14 +108,7 @@ fn example(
     index: usize,
 ) -> Example {
     let mut rng = stream(config.seed, Purpose::Caption, step, index as u64);
-    let caption = match config.sentences.as_slice() {
-        [] => captions.sample(&mut rng),
-        sentences => {
-            let text = sentences[rng.random_range(0..sentences.len())].clone();
-            let sentence = parse(&text).expect("the configuration was checked");
-            Caption { sentence, text }
-        }
-    };
+    let caption = caption(config, captions, &mut rng);
     let (is_canonical, instance) = (rng.random_bool(config.canonical), rng.random());
     let scene = if is_canonical {
         Scene::canonical(&caption.sentence)
@@ -144,6 +137,17 @@ fn example(
         told,
         buffers: buffers::of(&view, &camera),
     }
+}
+
+/// A caption of the grammar, or of the configuration's own sentences.
+fn caption(config: &TrainConfig, captions: &CaptionSampler, rng: &mut impl Rng) -> Caption {
+    let sentences = &config.sentences;
+    if sentences.is_empty() {
+        return captions.sample(rng);
+    }
+    let text = sentences[rng.random_range(0..sentences.len())].clone();
+    let sentence = parse(&text).expect("the configuration was checked");
+    Caption { sentence, text }
 }
 
 /// What the network is told of an image: groups are left out at random, so that it can do without each.

@@ -8,7 +8,7 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use dreamfuse_diffusion::clip_text::ClipTextModel;
 use dreamfuse_diffusion::{Network, Precision};
-use dreamfuse_prior::{NoiseSchedule, Views};
+use dreamfuse_prior::{Conditioning, NoiseSchedule, Views};
 
 /// The trained networks.
 #[derive(Module, Debug)]
@@ -49,18 +49,7 @@ impl Denoiser {
         let noisy = schedule.add_noise(clean.clone(), noise.clone(), &batch.timesteps);
         let target = schedule.target(clean, noise, &batch.timesteps);
         let text = self.network.read(&self.text_encoder.forward(ids));
-        let (output, features) = match &self.network {
-            Network::UVit(network) => {
-                let (output, features) =
-                    network.forward_with_features(noisy, &batch.timesteps, &text, &batch.told);
-                (output, Some(features))
-            }
-            network => {
-                let views = Views::Each(&batch.told);
-                let output = network.forward(noisy, &batch.timesteps, &text, views);
-                (output, None)
-            }
-        };
+        let (output, features) = self.output(noisy, batch, &text);
         let squared = (output - target).powi_scalar(2);
         let error = squared.clone().mean();
         let mut loss = error.clone();
@@ -74,6 +63,26 @@ impl Denoiser {
             loss = loss + buffers * config.auxiliary;
         }
         [error, loss]
+    }
+
+    /// The network's output, and the features that the buffers are predicted from, if it has them.
+    fn output(
+        &self,
+        noisy: Tensor<4>,
+        batch: &Batch,
+        text: &Conditioning,
+    ) -> (Tensor<4>, Option<Tensor<4>>) {
+        match &self.network {
+            Network::UVit(network) => {
+                let (output, features) =
+                    network.forward_with_features(noisy, &batch.timesteps, text, &batch.told);
+                (output, Some(features))
+            }
+            network => {
+                let views = Views::Each(&batch.told);
+                (network.forward(noisy, &batch.timesteps, text, views), None)
+            }
+        }
     }
 }
 

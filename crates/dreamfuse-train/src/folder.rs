@@ -11,7 +11,7 @@ use dreamfuse_diffusion::tokenizer::TokenizerFiles;
 use dreamfuse_diffusion::uvit::UVitConfig;
 use dreamfuse_toybox::words;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::Path;
 
 /// The tokenizer of the toybox world.
@@ -30,70 +30,52 @@ pub(crate) fn write(
         create_folder(&folder.join(part))?;
     }
     let text = |name: &str, text: &str| write_atomically(&folder.join(name), text.as_bytes());
-    let config_json =
-        |name: &str, class: &[(&str, serde_json::Value)], value: serde_json::Value| {
-            let serde_json::Value::Object(mut map) = value else {
-                unreachable!("configurations are objects")
-            };
-            map.extend(
-                class
-                    .iter()
-                    .map(|(key, value)| ((*key).to_owned(), value.clone())),
-            );
-            text(name, &pretty(&map))
-        };
-    let class = |name: &str| {
-        [
-            ("_class_name", json!(name)),
-            ("_diffusers_version", json!("0.42.1")),
-        ]
-    };
-    let network = config.network();
-    let (library, network_class, network_json) = match &network {
+    let (library, class, network) = match &config.network() {
         NetworkConfig::UNet(config) => ("diffusers", "UNet2DConditionModel", json!(config)),
         NetworkConfig::UVit(config) => ("dreamfuse_uvit", UVitConfig::CLASS, json!(config)),
     };
-    config_json("unet/config.json", &class(network_class), network_json)?;
-    let architecture = [
-        ("architectures", json!(["CLIPTextModel"])),
-        ("model_type", json!("clip_text_model")),
-    ];
-    let ids = [
-        ("bos_token_id", json!(tokenizer.vocab_size - 2)),
-        ("eos_token_id", json!(tokenizer.vocab_size - 1)),
-        ("pad_token_id", json!(tokenizer.vocab_size - 1)),
-    ];
-    let text_extra = [architecture.as_slice(), ids.as_slice()].concat();
-    config_json(
-        "text_encoder/config.json",
-        &text_extra,
-        json!(config.text_encoder(tokenizer.vocab_size)),
-    )?;
-    let scheduler_extra = [
-        class("DDPMScheduler").as_slice(),
-        [("clip_sample", json!(true))].as_slice(),
-    ]
-    .concat();
-    config_json(
-        "scheduler/scheduler_config.json",
-        &scheduler_extra,
-        json!(config.schedule()),
-    )?;
+    text("unet/config.json", &joined(network, of_class(class)))?;
+    text("text_encoder/config.json", &text_encoder(config, tokenizer))?;
+    let mut scheduler = of_class("DDPMScheduler");
+    scheduler["clip_sample"] = json!(true);
+    let scheduler = joined(json!(config.schedule()), scheduler);
+    text("scheduler/scheduler_config.json", &scheduler)?;
     text("tokenizer/vocab.json", &tokenizer.vocab)?;
     text("tokenizer/merges.txt", &tokenizer.merges)?;
     text("tokenizer/tokenizer_config.json", &tokenizer.config)?;
     let index = json!({
-        "_class_name": "DiffusionPipeline", "unet": [library, network_class],
+        "_class_name": "DiffusionPipeline", "unet": [library, class],
         "text_encoder": ["transformers", "CLIPTextModel"], "tokenizer": ["transformers", "CLIPTokenizer"],
         "scheduler": ["diffusers", "DDPMScheduler"],
     });
     text("model_index.json", &pretty(&index))?;
     text("words.txt", &(words::all().join("\n") + "\n"))?;
     model.network.save(&folder.join(UNET_WEIGHTS), DType::F16)?;
-    model
-        .text_encoder
-        .save(&folder.join("text_encoder/model.safetensors"), DType::F16)?;
-    Ok(())
+    let weights = folder.join("text_encoder/model.safetensors");
+    Ok(model.text_encoder.save(&weights, DType::F16)?)
+}
+
+/// What diffusers writes first.
+fn of_class(name: &str) -> Value {
+    json!({"_class_name": name, "_diffusers_version": "0.42.1"})
+}
+
+fn text_encoder(config: &TrainConfig, tokenizer: &TokenizerFiles) -> String {
+    let size = tokenizer.vocab_size;
+    let also = json!({
+        "architectures": ["CLIPTextModel"], "model_type": "clip_text_model",
+        "bos_token_id": size - 2, "eos_token_id": size - 1, "pad_token_id": size - 1,
+    });
+    joined(json!(config.text_encoder(size)), also)
+}
+
+/// The keys of two objects, as the text of a file.
+fn joined(first: Value, second: Value) -> String {
+    let (Value::Object(mut keys), Value::Object(others)) = (first, second) else {
+        unreachable!("configurations are objects")
+    };
+    keys.extend(others);
+    pretty(&keys)
 }
 
 fn pretty(value: &impl Serialize) -> String {

@@ -51,6 +51,16 @@ pub struct BenchFolder {
     pub entries: Vec<Entry>,
 }
 
+/// Scores a finished run, and writes score and pictures.
+fn score(bench: &Bench, entry: &Entry, run: &Run, cost: Measured) -> anyhow::Result<()> {
+    let scene = run.snapshot();
+    let mesh = mesh(&scene, ExportOptions::of(&run.config))?;
+    let score = bench.score(&entry.prompt, entry.seed, &scene, &mesh, cost)?;
+    let row = bench.sheet_row(&entry.prompt, &scene)?;
+    Image::sheet(&row, row.len()).save_png(&entry.row_path())?;
+    write_json(&entry.score_path(), &score)
+}
+
 impl BenchFolder {
     /// A folder, which may have been begun, for each of the prompts with each of the seeds.
     pub fn create(root: &Path, prompts: &[String], seeds: &[u64]) -> anyhow::Result<Self> {
@@ -145,12 +155,7 @@ impl BenchFolder {
             seconds,
             peak_mib: peak_mib(),
         };
-        let scene = run.snapshot();
-        let mesh = mesh(&scene, ExportOptions::of(&run.config))?;
-        let score = bench.score(&entry.prompt, entry.seed, &scene, &mesh, cost)?;
-        let row = bench.sheet_row(&entry.prompt, &scene)?;
-        Image::sheet(&row, row.len()).save_png(&entry.row_path())?;
-        write_json(&entry.score_path(), &score)?;
+        score(bench, entry, &run, cost)?;
         Ok(true)
     }
 

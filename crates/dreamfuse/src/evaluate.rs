@@ -65,29 +65,10 @@ pub fn toybench(args: &ToyBenchArgs) -> anyhow::Result<ExitCode> {
     } else {
         bench.prompts.clone()
     };
-    let prior = if args.truth {
-        None
-    } else {
-        Some(load_prior(&config)?)
-    };
     let folder = BenchFolder::create(&args.bench.out, &prompts, &args.bench.seeds)?;
     folder.check(&config)?;
-    interrupt::install()?;
-    interrupt::hold();
-    for entry in args.bench.shard.of(&folder.entries) {
-        let is_finished = match &prior {
-            Some(prior) => folder.run(&bench, entry, &config, prior)?,
-            None => folder.run(
-                &bench,
-                entry,
-                &config,
-                &GroundTruthPrior::new(&entry.prompt, TRUTH_SIZE)?,
-            )?,
-        };
-        if !is_finished {
-            return Ok(interrupted());
-        }
-        folder.report(&bench)?;
+    if !run_all(args, &bench, &folder, &config)? {
+        return Ok(interrupted());
     }
     // Others may still be at work; who comes last measures what all are held against.
     if folder.is_done() && !folder.controls_path().exists() {
@@ -95,6 +76,32 @@ pub fn toybench(args: &ToyBenchArgs) -> anyhow::Result<ExitCode> {
     }
     tell!("{}", (table(&bench, &folder.report(&bench)?)).trim_end());
     Ok(ExitCode::SUCCESS)
+}
+
+/// Runs and scores this shard's entries; false if it was interrupted.
+fn run_all(
+    args: &ToyBenchArgs,
+    bench: &Bench,
+    folder: &BenchFolder,
+    config: &RunConfig,
+) -> anyhow::Result<bool> {
+    let prior = (!args.truth).then(|| load_prior(config)).transpose()?;
+    interrupt::install()?;
+    interrupt::hold();
+    for entry in args.bench.shard.of(&folder.entries) {
+        let is_finished = match &prior {
+            Some(prior) => folder.run(bench, entry, config, prior)?,
+            None => {
+                let truth = GroundTruthPrior::new(&entry.prompt, TRUTH_SIZE)?;
+                folder.run(bench, entry, config, &truth)?
+            }
+        };
+        if !is_finished {
+            return Ok(false);
+        }
+        folder.report(bench)?;
+    }
+    Ok(true)
 }
 
 /// `dreamfuse eval ablation`.

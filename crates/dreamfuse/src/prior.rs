@@ -122,45 +122,51 @@ fn keep(args: &TrainArgs, trainer: &Trainer, now: Progress, loss: f32) -> anyhow
         trainer.save(&args.out.join("state"))?;
     }
     if now.step.is_multiple_of(args.sheet_every) {
-        let weights = args.out.join("weights");
-        trainer.export(&weights)?;
-        let prior = Pipeline::load(&weights, &Device::flex())?;
-        let prompts = SHEET_PROMPTS.map(String::from);
-        let options = SheetOptions {
-            views: Some(3),
-            steps: 25,
-            sampler: Sampler::Ddim,
-            guidance_scale: 3.0,
-            seed: 0,
-        };
-        let image = sheet(&prior, &prompts, &options)?;
-        image.save_png(&args.out.join(format!("samples-{:07}.png", now.step)))?;
-        let line = |h: &HeldOut| {
-            let [own, caption, azimuth] = [h.loss, h.loss_other_caption, h.loss_other_azimuth];
-            format!(
-                "{},{},{own:.5},{caption:.5},{azimuth:.5}",
-                now.step, h.level
-            )
-        };
-        let held_out: Vec<String> = trainer.held_out().iter().map(line).collect();
-        append(
-            &args.out.join("held-out.csv"),
-            "step,t,loss,loss with another caption,loss with another azimuth",
-            &held_out,
-        )?;
-        let known = mean_knowledge(&knowledge(&prior, &validation_prompts())?);
-        let line = |(t, k): (&f64, &Closeness)| {
-            format!(
-                "{},{t},{:.3},{:.3},{:.4}",
-                now.step, k.psnr, k.psnr_own_color, k.iou
-            )
-        };
-        append(
-            &args.out.join("knowledge.csv"),
-            "step,t,PSNR,PSNR with the true mean colour,soft IoU",
-            &LEVELS.iter().zip(&known).map(line).collect::<Vec<_>>(),
-        )?;
+        keep_measures(args, trainer, now)?;
     }
+    Ok(())
+}
+
+/// Writes samples, held-out losses and the knowledge score of the averaged weights.
+fn keep_measures(args: &TrainArgs, trainer: &Trainer, now: Progress) -> anyhow::Result<()> {
+    let weights = args.out.join("weights");
+    trainer.export(&weights)?;
+    let prior = Pipeline::load(&weights, &Device::flex())?;
+    let prompts = SHEET_PROMPTS.map(String::from);
+    let options = SheetOptions {
+        views: Some(3),
+        steps: 25,
+        sampler: Sampler::Ddim,
+        guidance_scale: 3.0,
+        seed: 0,
+    };
+    let image = sheet(&prior, &prompts, &options)?;
+    image.save_png(&args.out.join(format!("samples-{:07}.png", now.step)))?;
+    let line = |h: &HeldOut| {
+        let [own, caption, azimuth] = [h.loss, h.loss_other_caption, h.loss_other_azimuth];
+        format!(
+            "{},{},{own:.5},{caption:.5},{azimuth:.5}",
+            now.step, h.level
+        )
+    };
+    let held_out: Vec<String> = trainer.held_out().iter().map(line).collect();
+    append(
+        &args.out.join("held-out.csv"),
+        "step,t,loss,loss with another caption,loss with another azimuth",
+        &held_out,
+    )?;
+    let known = mean_knowledge(&knowledge(&prior, &validation_prompts())?);
+    let line = |(t, k): (&f64, &Closeness)| {
+        format!(
+            "{},{t},{:.3},{:.3},{:.4}",
+            now.step, k.psnr, k.psnr_own_color, k.iou
+        )
+    };
+    append(
+        &args.out.join("knowledge.csv"),
+        "step,t,PSNR,PSNR with the true mean colour,soft IoU",
+        &LEVELS.iter().zip(&known).map(line).collect::<Vec<_>>(),
+    )?;
     Ok(())
 }
 

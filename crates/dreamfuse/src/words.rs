@@ -114,19 +114,20 @@ fn foreign_syntax(text: &str) -> Option<(&str, &'static str)> {
     if let Some(part) = between('_', '_').filter(|_| text.contains("__")) {
         return Some((part, "write the word itself"));
     }
-    text.split_whitespace().find_map(|word| {
-        let is_option = |word: &str| {
-            word.strip_prefix("--")
-                .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()))
-        };
-        match word.trim_matches(',') {
-            "BREAK" | "AND" => Some((word, "write the words in one sentence")),
-            option if is_option(option) => {
-                Some((word, "options stand outside of the prompt's quotes"))
-            }
-            _ => None,
-        }
-    })
+    text.split_whitespace().find_map(foreign_word)
+}
+
+/// The same of a word by itself.
+fn foreign_word(word: &str) -> Option<(&str, &'static str)> {
+    let is_option = |word: &str| {
+        word.strip_prefix("--")
+            .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()))
+    };
+    match word.trim_matches(',') {
+        "BREAK" | "AND" => Some((word, "write the words in one sentence")),
+        option if is_option(option) => Some((word, "options stand outside of the prompt's quotes")),
+        _ => None,
+    }
 }
 
 /// Refuses a prompt in which the built-in prior knows no thing: a run would draw an arbitrary one.

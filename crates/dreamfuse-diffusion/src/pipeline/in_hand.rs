@@ -40,6 +40,20 @@ fn what_it_is(folder: &Path) -> Option<String> {
     if entries.iter().any(is_cache) {
         return Some("this is the Hub's cache; give a model by its name, OWNER/NAME".into());
     }
+    what_part_it_is(folder).or_else(|| {
+        let inner = first_folder(folder).filter(|inner| inner.join("unet").is_dir());
+        let files = what_files_it_has(&entries);
+        files.or(inner.map(|inner| {
+            format!(
+                "the model is in a folder of this one; give {}",
+                inner.display()
+            )
+        }))
+    })
+}
+
+/// A folder with one network of a model, or its tokenizer.
+fn what_part_it_is(folder: &Path) -> Option<String> {
     let is_part = folder.join("config.json").is_file()
         || folder.join("scheduler_config.json").is_file()
         || folder.join("tokenizer_config.json").is_file();
@@ -50,33 +64,26 @@ fn what_it_is(folder: &Path) -> Option<String> {
             parent.display()
         ));
     }
-    if is_part {
-        return Some("this is one part of a model; dreamfuse needs the whole of it: unet, scheduler, text_encoder and tokenizer".into());
+    is_part.then(|| {
+        "this is one part of a model; dreamfuse needs the whole of it: unet, scheduler, text_encoder and tokenizer".into()
+    })
+}
+
+/// A folder with single files.
+fn what_files_it_has(entries: &[PathBuf]) -> Option<String> {
+    let is_weights = |path: &&PathBuf| path.extension().is_some_and(|end| end == "safetensors");
+    let files: Vec<&PathBuf> = entries.iter().filter(is_weights).collect();
+    match files.as_slice() {
+        [] => None,
+        [file] => Some(format!(
+            "this folder is no model in diffusers' layout; for the single file in it, give {}",
+            file.display()
+        )),
+        several => Some(format!(
+            "this folder is no model in diffusers' layout; give one of its {} single files",
+            several.len()
+        )),
     }
-    let with_ending = |ending: &str| {
-        let has = |path: &&PathBuf| path.extension().is_some_and(|found| found == ending);
-        entries.iter().filter(has).collect::<Vec<_>>()
-    };
-    match with_ending("safetensors").as_slice() {
-        [] => {}
-        [file] => {
-            return Some(format!(
-                "this folder is no model in diffusers' layout; for the single file in it, give {}",
-                file.display()
-            ));
-        }
-        several => {
-            return Some(format!(
-                "this folder is no model in diffusers' layout; give one of its {} single files",
-                several.len()
-            ));
-        }
-    }
-    let inner = first_folder(folder).filter(|inner| inner.join("unet").is_dir())?;
-    Some(format!(
-        "the model is in a folder of this one; give {}",
-        inner.display()
-    ))
 }
 
 /// The first folder in a folder, by name.

@@ -96,21 +96,37 @@ pub(crate) fn add_product(
         across: r_shape.col_stride,
         along: r_shape.row_stride,
     };
+    // SAFETY: the processor has the instructions, and the operands and `out` their lengths, asserted above.
+    unsafe { multiply_blocks(out.as_mut_ptr(), stride, left, right, [rows, cols, depth]) }
+}
+
+/// Block after block of the common axis, of columns and of rows.
+///
+/// # Safety
+/// The processor has the instructions; the operands have these sizes, and so has `out`, whose rows are `stride` apart.
+#[cfg(target_arch = "x86_64")]
+unsafe fn multiply_blocks(
+    out: *mut f32,
+    stride: usize,
+    left: Operand,
+    right: Operand,
+    [rows, cols, depth]: [usize; 3],
+) {
     let (mut packed_left, mut packed_right) = (Vec::new(), Vec::new());
     for k in (0..depth).step_by(DEPTH) {
         let pairs = DEPTH.min(depth - k).div_ceil(2);
         for col in (0..cols).step_by(COL_BLOCK) {
             let width = COL_BLOCK.min(cols - col);
-            // SAFETY: the processor has the instructions, asserted above; blocks lie inside the operands.
+            // SAFETY: the contract; blocks lie inside the operands.
             unsafe {
                 x86::pack::<COLS>(right, [col, width], [k, depth], &mut packed_right);
             }
             for row in (0..rows).step_by(ROW_BLOCK) {
                 let height = ROW_BLOCK.min(rows - row);
-                // SAFETY: as above; the block of the result lies inside `out`, by the length asserted above.
+                // SAFETY: the contract; the block of the result lies inside `out`.
                 unsafe {
                     x86::pack::<ROWS>(left, [row, height], [k, depth], &mut packed_left);
-                    let block = out.as_mut_ptr().add(row * stride + col);
+                    let block = out.add(row * stride + col);
                     x86::multiply_block(
                         block,
                         stride,
