@@ -151,7 +151,13 @@ impl Lora {
         let is_first =
             |name: &&String| name.starts_with("down_blocks_0_resnets_") && name.ends_with("_conv1");
         let layers = places.keys().filter(is_first).count();
+        let text_layers = places.keys().filter_map(|name| text_layer(name)).max();
         for ((_, module), adaptation) in self.modules.iter().filter(|((of, _), _)| *of == part) {
+            // The one that a U-Net does not read, which the model then does not have either.
+            let is_left_out = |layer: usize| text_layers.is_some_and(|last| layer == last + 1);
+            if text_layer(module).is_some_and(is_left_out) {
+                continue;
+            }
             let unknown = || CheckpointError::UnknownKey {
                 path: self.source.path.clone(),
                 key: adaptation.key.clone(),
@@ -180,6 +186,16 @@ impl Lora {
         }
         Ok(weights)
     }
+}
+
+/// The layer of a text encoder that a module belongs to.
+fn text_layer(module: &str) -> Option<usize> {
+    module
+        .strip_prefix("encoder_layers_")?
+        .split('_')
+        .next()?
+        .parse()
+        .ok()
 }
 
 /// Says what a path is that is no file.
@@ -254,6 +270,9 @@ fn strength(config: &serde_json::Value, prefix: &str, place: &str) -> Result<f32
     let (Some(alpha), Some(rank)) = (value("lora_alpha").as_f64(), value("r").as_f64()) else {
         return Ok(1.0);
     };
+    if rank <= 0.0 {
+        return Err(format!("{place} has the rank {rank}"));
+    }
     // Rank-stabilized LoRA (Kalajdzievski 2023).
     let divisor = if value("use_rslora") == true {
         rank.sqrt()

@@ -120,7 +120,7 @@ impl Pipeline {
                     lora.merge_into(part, weights)
                 })
         };
-        let summary = plan.summary();
+        let (summary, identity) = (plan.summary(), plan.identity());
         let space = match &plan.vae {
             None => Space::Pixels,
             Some(config) => Space::Latents(Box::new(Vae::load(
@@ -157,12 +157,16 @@ impl Pipeline {
         };
         let network = Network::load(&plan.network, adapted(Part::UNet, UNET_STEM)?, device)?;
         let fingerprint = match &text {
-            TextEncoder::Clip { model, .. } => Fingerprint::new(&summary).with(&**model),
+            TextEncoder::Clip { model, .. } => Fingerprint::new(&identity).with(&**model),
             TextEncoder::ClipPair(pair) => pair
                 .models
                 .iter()
-                .fold(Fingerprint::new(&summary), Fingerprint::with),
-            TextEncoder::T5 { .. } | TextEncoder::Pack(_) => Fingerprint::new(&summary),
+                .fold(Fingerprint::new(&identity), Fingerprint::with),
+            TextEncoder::T5 { .. } | TextEncoder::Pack(_) => Fingerprint::new(&identity),
+        };
+        let fingerprint = match &space {
+            Space::Pixels => fingerprint,
+            Space::Latents(vae) => fingerprint.with(&**vae),
         };
         Ok(Self {
             fingerprint: fingerprint.with(&network).finish(),

@@ -89,6 +89,10 @@ impl Tokenizer {
         let special: Option<Value> = special
             .transpose()
             .map_err(|e| format!("special_tokens_map.json: {e}"))?;
+        // As in transformers, the older files count only where the newer one does not say it all.
+        let is_whole = config["added_tokens_decoder"].is_object();
+        let special = special.filter(|_| !is_whole);
+        let added = texts.added.as_deref().filter(|_| !is_whole);
         let padding = texts
             .padding
             .as_deref()
@@ -104,7 +108,7 @@ impl Tokenizer {
             TokenizerModel::Parts { vocab, merges } => of_parts(vocab, merges)?,
             TokenizerModel::Whole(text) => of_whole(text)?,
         };
-        let tokens = added::tokens(&config, texts.added.as_deref())?;
+        let tokens = added::tokens(&config, added)?;
         added::add(&mut inner, tokens)?;
         let id_of = |name: &str| {
             let id = inner.token_to_id(name).map(i64::from);

@@ -99,7 +99,7 @@ impl Notes {
             ));
         }
         if self.prior.is_some() && self.prior != run.prior {
-            if run.config.prior != PriorSource::Embedded {
+            if run.config.prior != PriorSource::Embedded || run.is_prior_given {
                 return Err(EngineError::OtherPrior(run.config.prior.to_string()));
             }
             warnings.push(

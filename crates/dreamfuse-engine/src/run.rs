@@ -33,6 +33,8 @@ pub struct Run {
     pub(crate) guidance: Box<dyn Guidance>,
     /// The prior's fingerprint, if it has one.
     pub(crate) prior: Option<[u8; 32]>,
+    /// Whether the prior is another by name than that of the folder's configuration.
+    pub(crate) is_prior_given: bool,
 }
 
 impl Run {
@@ -78,6 +80,7 @@ impl Run {
             prompts,
             guidance: config.guidance.build(),
             prior: prior.fingerprint(),
+            is_prior_given: false,
             config,
         })
     }

@@ -51,6 +51,8 @@ impl Run {
         folder: &RunFolder,
         warn: &mut dyn FnMut(String),
     ) -> Result<(), EngineError> {
+        let (_, saved) = RunFolder::open(folder.root())?;
+        self.is_prior_given = saved.prior != self.config.prior;
         let restored = folder.newest_whole(|path| checkpoint::restore(self, path), warn)?;
         restored.into_iter().for_each(warn);
         Ok(())
@@ -77,7 +79,8 @@ impl Run {
 
 /// Who hears of a run: a progress bar, a log, a page. What it answers to a step decides whether the run goes on.
 pub trait Observer {
-    /// Hears of an event. `Break` asks the run to save its state and stop, after a step; else it changes nothing.
+    /// Hears of an event. `Break` asks the run to save its state and stop after the step at hand; once the last step is done, it
+    /// changes nothing.
     fn event(&mut self, event: &Event) -> ControlFlow<()>;
 }
 

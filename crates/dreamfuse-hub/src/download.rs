@@ -2,11 +2,12 @@
 
 use crate::hub::{Hub, HubError, Notice, Progress, wait_of};
 use crate::id::ModelId;
+use crate::partial::Partial;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 use ureq::Agent;
 
@@ -38,20 +39,6 @@ const BUFFER: usize = 1 << 16;
 
 /// The longest wait for a part.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-
-/// Whether a path still leads to an open file.
-#[cfg(unix)]
-fn is_same(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let of = |metadata: io::Result<std::fs::Metadata>| metadata.map(|m| (m.dev(), m.ino())).ok();
-    let open = of(file.metadata());
-    open.is_some() && open == of(std::fs::metadata(path))
-}
-
-#[cfg(not(unix))]
-fn is_same(_: &File, path: &Path) -> bool {
-    path.exists()
-}
 
 /// Why a part did not come whole.
 enum Failure {
@@ -102,65 +89,45 @@ fn digest<D: Digest>(mut digest: D, path: &Path) -> io::Result<String> {
 impl Download<'_> {
     /// Gets what is still missing of the file.
     pub(crate) fn run(&self, observe: &mut dyn FnMut(Notice)) -> Result<(), HubError> {
-        if self.path.exists() {
+        if self.is_there() {
             return Ok(());
         }
-        let (partial, mut file) = self.open_partial()?;
-        let written = |source: io::Error| HubError::Write {
-            path: partial.clone(),
+        let written = |path: &Path, source: io::Error| HubError::Write {
+            path: path.to_owned(),
             source,
         };
+        let opened = Partial::open(self.path);
+        let mut partial = opened.map_err(|source| written(self.path, source))?;
+        let place = partial.path().to_owned();
+        let written = |source: io::Error| written(&place, source);
         // Another process may have been at the same file meanwhile.
-        if self.path.exists() {
-            return Ok(());
+        if self.is_there() {
+            return partial.discard().map_err(written);
         }
-        let mut done = file.metadata().map_err(written)?.len();
+        let mut done = partial.file.metadata().map_err(written)?.len();
         if done > self.blob.size() {
-            file.set_len(0).map_err(written)?;
+            partial.file.set_len(0).map_err(written)?;
             done = 0;
         }
-        self.fill(&mut file, &partial, done, observe)?;
-        file.sync_all().map_err(written)?;
-        let found = self.blob.hash_of(&partial).map_err(written)?;
+        self.fill(&mut partial.file, &place, done, observe)?;
+        partial.file.sync_all().map_err(written)?;
+        let found = self.blob.hash_of(&place).map_err(written)?;
         if found != self.blob.hash() {
-            std::fs::remove_file(&partial).map_err(written)?;
+            partial.discard().map_err(written)?;
             let (file, right) = (self.name.to_owned(), self.blob.hash().to_owned());
             return Err(HubError::WrongHash { file, found, right });
         }
-        match std::fs::rename(&partial, self.path) {
+        match partial.finish(self.path) {
             // Without locks, another process may have been first.
-            Err(_) if self.path.exists() => Ok(()),
+            Err(_) if self.is_there() => Ok(()),
             result => result.map_err(written),
         }
     }
 
-    /// The file that holds what has come so far, for this process alone: by a lock, or, where the file system has none, by its name.
-    fn open_partial(&self) -> Result<(PathBuf, File), HubError> {
-        let open = |partial: PathBuf| {
-            let file = OpenOptions::new().create(true).append(true).open(&partial);
-            file.map(|file| (partial.clone(), file))
-                .map_err(|source| HubError::Write {
-                    path: partial,
-                    source,
-                })
-        };
-        let parent = self.path.parent().unwrap_or(self.path);
-        std::fs::create_dir_all(parent).map_err(|source| HubError::Write {
-            path: parent.to_owned(),
-            source,
-        })?;
-        let shared = PathBuf::from(format!("{}.incomplete", self.path.display()));
-        loop {
-            let (partial, file) = open(shared.clone())?;
-            if file.lock().is_err() {
-                let own = format!("{}.{}.incomplete", self.path.display(), std::process::id());
-                return open(own.into());
-            }
-            // Whoever had the lock before may have renamed or removed the file.
-            if self.path.exists() || is_same(&file, &partial) {
-                return Ok((partial, file));
-            }
-        }
+    /// Whether the file is there, as long as it has to be.
+    fn is_there(&self) -> bool {
+        let length = std::fs::metadata(self.path).map(|metadata| metadata.len());
+        length.is_ok_and(|length| length == self.blob.size())
     }
 
     /// Appends part after part, until the file has its size.
@@ -172,11 +139,12 @@ impl Download<'_> {
         observe: &mut dyn FnMut(Notice),
     ) -> Result<(), HubError> {
         let size = self.blob.size();
-        let mut failures = 0;
+        // A server that sends whole files alone begins again and again: what counts is to get further than ever.
+        let (mut failures, mut most) = (0, done);
         while done < size {
-            let before = done;
             let result = self.part(file, partial, &mut done, observe);
-            failures = if done > before { 0 } else { failures + 1 };
+            failures = if done > most { 0 } else { failures + 1 };
+            most = most.max(done);
             match result {
                 Ok(()) => {}
                 Err(Failure::Final(error)) => return Err(error),

@@ -3,13 +3,14 @@
 use crate::cache::Cache;
 use crate::download::{Blob, Download};
 use crate::id::ModelId;
-use crate::select::needed;
+use crate::select::{needed, optional_parts};
 use crate::tls;
 use serde::Deserialize;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use ureq::Agent;
+use ureq::config::RedirectAuthHeaders;
 use ureq::tls::TlsConfig;
 
 /// A model cannot be had; the message says what would help.
@@ -60,10 +61,13 @@ pub enum HubError {
 }
 
 impl HubError {
-    /// Whether it says something of the network or the hub at this moment, and nothing of the model.
+    /// Whether it says something of the network, the hub or the disk at this moment, and nothing of the model.
     fn is_passing(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Broken { .. } | Self::Malformed { .. } => true,
+            Self::Unreachable { .. }
+            | Self::Broken { .. }
+            | Self::Malformed { .. }
+            | Self::Write { .. } => true,
             Self::Status { status, .. } => *status == 429 || *status >= 500,
             _ => false,
         }
@@ -165,6 +169,9 @@ impl Hub {
     fn downloaded(&self, id: &ModelId) -> Option<PathBuf> {
         let folder = self.cache.snapshot(id, &self.cache.commit(id)?);
         let files = files_under(&folder);
+        if !has_parts_of_index(&folder) {
+            return None;
+        }
         needed(&files.iter().map(String::as_str).collect::<Vec<_>>())
             .is_ok()
             .then_some(folder)
@@ -222,6 +229,8 @@ impl Hub {
         let roots = tls::roots(self.certificates.as_deref())?;
         let config = Agent::config_builder()
             .http_status_as_error(false)
+            // A model that was renamed is elsewhere on the same host; a file's own host gets no token.
+            .redirect_auth_headers(RedirectAuthHeaders::SameHost)
             .tls_config(TlsConfig::builder().root_certs(roots).build())
             .timeout_connect(Some(patience))
             .timeout_recv_response(Some(patience))
@@ -369,7 +378,8 @@ fn read_info(url: String, text: &str) -> Result<ModelInfo, HubError> {
 impl Sibling {
     /// What the file has to be.
     fn blob(&self) -> Option<Blob> {
-        let is_hash = |hash: &String| hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_hash =
+            |hash: &String| !hash.is_empty() && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
         match &self.lfs {
             Some(lfs) => is_hash(&lfs.sha256).then(|| Blob::Sha256 {
                 hash: lfs.sha256.to_ascii_lowercase(),
@@ -384,6 +394,16 @@ impl Sibling {
             }
         }
     }
+}
+
+/// Whether the parts that a snapshot's `model_index.json` names are there: of those that not every model has, a download that broke off
+/// leaves no trace.
+fn has_parts_of_index(folder: &Path) -> bool {
+    let Ok(text) = std::fs::read(folder.join("model_index.json")) else {
+        return true;
+    };
+    let index: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+    optional_parts().all(|part| index[part][0].is_null() || folder.join(part).is_dir())
 }
 
 /// Files below a folder by their paths in it; links that lead nowhere are none.

@@ -6,6 +6,7 @@ mod download;
 mod environment;
 mod hub;
 mod id;
+mod partial;
 mod select;
 mod tls;
 

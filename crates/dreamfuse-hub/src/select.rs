@@ -16,7 +16,13 @@ const INDEX: &str = "model_index.json";
 /// What a small file of a part ends with.
 const SMALL: [&str; 3] = [".json", ".txt", ".model"];
 /// Of the same weights, the first that is there.
-const VARIANTS: [&str; 3] = ["", ".fp16", ".bf16"];
+const VARIANTS: [&str; 4] = ["", ".fp16", ".bf16", ".non_ema"];
+
+/// Parts that not every model has.
+pub(crate) fn optional_parts() -> impl Iterator<Item = &'static str> {
+    let optional = PARTS.iter().filter(|(_, _, is_always)| !is_always);
+    optional.map(|(part, ..)| *part)
+}
 
 /// The files to have, of all that there are.
 ///
@@ -60,18 +66,20 @@ fn is_in(file: &str, part: &str) -> bool {
 /// One file, or the index of several and these.
 fn weights<'a>(own: &[&'a str], stem: &str) -> Result<Vec<&'a str>, String> {
     let find = |name: &str| own.iter().copied().find(|file| *file == name);
-    let [plain, others @ ..] =
-        VARIANTS.map(|variant| find(&format!("{stem}{variant}.safetensors")));
-    if let Some(file) = plain {
-        return Ok(vec![file]);
-    }
-    if let Some(index) = find(&format!("{stem}.safetensors.index.json")) {
-        let mut files = shards(own, stem)?;
-        files.push(index);
-        return Ok(files);
-    }
-    if let Some(file) = others.into_iter().flatten().next() {
-        return Ok(vec![file]);
+    for variant in VARIANTS {
+        let names = [
+            format!("{stem}.safetensors.index{variant}.json"),
+            format!("{stem}{variant}.safetensors.index.json"),
+        ];
+        if let Some(index) = names.iter().find_map(|name| find(name)) {
+            let mut files = shards(own, &format!("{stem}{variant}"))?;
+            files.push(index);
+            return Ok(files);
+        }
+        let single = find(&format!("{stem}{variant}.safetensors"));
+        if let Some(file) = single {
+            return Ok(vec![file]);
+        }
     }
     let is_pickle = |file: &&str| {
         [".bin", ".ckpt", ".pt"]

@@ -9,9 +9,10 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
+use rayon::prelude::*;
 
 /// `input · weight + bias` of `input` `[rows, from]`, `weight` `[from, to]` and `bias` `[to]`, with operands rounded to bf16 and
-/// sums in f32, there and back. Differentiable in all three. One thread: callers cut the work themselves.
+/// sums in f32, there and back. Differentiable in all three.
 ///
 /// # Panics
 /// When the shapes do not fit, or the processor has no such products (see [`crate::cpu::is_autocast`]).
@@ -51,6 +52,28 @@ pub trait LinearBackend: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 }
 
+/// Rows of the result that a thread has to itself: the right operand is packed once for all of them.
+const ROWS: usize = 480;
+
+/// `out += left · right`, rows of `cols` values; the same for any number of threads.
+fn add_on_all_threads(
+    out: &mut [f32],
+    cols: usize,
+    (left, shape): (&[f32], Matrix),
+    right: (&[f32], Matrix),
+) {
+    out.par_chunks_mut(ROWS * cols)
+        .enumerate()
+        .for_each(|(part, out)| {
+            let rows = Matrix {
+                rows: out.len() / cols,
+                ..shape
+            };
+            let left = &left[part * ROWS * shape.row_stride..];
+            add_product(out, cols, (left, rows), right);
+        });
+}
+
 impl LinearBackend for Flex {
     fn linear_bf16_op(
         input: FloatTensor<Self>,
@@ -62,7 +85,7 @@ impl LinearBackend for Flex {
         let mut out = slice_of(&bias).repeat(rows);
         let left = (slice_of(&input), Matrix::rows(rows, from, from));
         let right = (slice_of(&weight), Matrix::rows(from, to, to));
-        add_product(&mut out, to, left, right);
+        add_on_all_threads(&mut out, to, left, right);
         tensor_from(out, [rows, to])
     }
 
@@ -75,7 +98,7 @@ impl LinearBackend for Flex {
         let mut out = vec![0.0; rows * from];
         let left = (slice_of(&grad), Matrix::rows(rows, to, to));
         let right = (slice_of(&weight), Matrix::rows(from, to, to).transposed());
-        add_product(&mut out, from, left, right);
+        add_on_all_threads(&mut out, from, left, right);
         tensor_from(out, [rows, from])
     }
 
@@ -91,7 +114,7 @@ impl LinearBackend for Flex {
             Matrix::rows(rows, from, from).transposed(),
         );
         let right = (slice_of(&grad), Matrix::rows(rows, to, to));
-        add_product(&mut of_weight, to, left, right);
+        add_on_all_threads(&mut of_weight, to, left, right);
         let mut of_bias = vec![0.0; to];
         for row in slice_of(&grad).chunks_exact(to) {
             of_bias.iter_mut().zip(row).for_each(|(sum, g)| *sum += g);
@@ -194,6 +217,7 @@ mod tests {
         if !has_bf16_products() {
             return; // nothing computes so here
         }
+        // More rows than one part has, for input and weight.
         let [rows, from, to] = [21, 37, 45];
         let device = Device::flex().autodiff();
         let (x, w, b) = (

@@ -172,6 +172,10 @@ impl TrainConfig {
         if !is_weight(self.auxiliary) || !is_weight(self.coverage_weight) {
             return Err("expected auxiliary and coverage_weight from 0 to 1000".into());
         }
+        let sizes = self.uvit.map(|shape| [shape.channels, shape.hidden_size]);
+        if sizes.into_iter().flatten().any(|size| size > 8192) {
+            return Err("expected channels and hidden_size up to 8192".into());
+        }
         match self.network() {
             NetworkConfig::UNet(_) if self.auxiliary > 0.0 => {
                 Err("auxiliary is for [uvit] alone".into())

@@ -23,6 +23,8 @@ pub(crate) struct Batch {
     pub told: Vec<Told>,
     /// `[batch, BUFFERS, size, size]`, see [`crate::buffers`].
     pub buffers: Vec<f32>,
+    /// Mean over the images, those of other shards too.
+    pub mean_opacity: f32,
 }
 
 impl Batch {
@@ -45,6 +47,7 @@ impl Batch {
                 ids: self.ids[first * tokens..last * tokens].to_vec(),
                 told: self.told[first..last].to_vec(),
                 buffers: rows(&self.buffers),
+                mean_opacity: self.mean_opacity,
             }
         };
         (0..self.len()).step_by(count).map(part).collect()
@@ -93,6 +96,7 @@ pub(crate) fn draw(
             .flat_map(|e| e.ids.iter().copied())
             .collect(),
         told: examples.iter().map(|e| e.told).collect(),
+        mean_opacity: mean_opacity(&examples),
         buffers: examples
             .iter()
             .flat_map(|e| e.buffers.iter().copied())
@@ -137,6 +141,14 @@ fn example(
         told,
         buffers: buffers::of(&view, &camera),
     }
+}
+
+fn mean_opacity(examples: &[Example]) -> f32 {
+    let opacity = |example: &Example| {
+        let pixels = example.buffers.len() / buffers::BUFFERS;
+        example.buffers[..pixels].iter().sum::<f32>() / pixels as f32
+    };
+    examples.iter().map(opacity).sum::<f32>() / examples.len() as f32
 }
 
 /// A caption of the grammar, or of the configuration's own sentences.

@@ -56,7 +56,8 @@ impl Denoiser {
         let opacity = || image(&batch.buffers).narrow(1, 0, 1);
         if config.coverage_weight > 0.0 {
             let weight = opacity() * config.coverage_weight + 1.0;
-            loss = (squared * (weight.clone() / weight.mean().reshape([1, 1, 1, 1]))).mean();
+            let mean = 1.0 + config.coverage_weight * f64::from(batch.mean_opacity);
+            loss = (squared * weight / mean).mean();
         }
         if let (Some(layer), Some(features)) = (&self.auxiliary, features) {
             let buffers = auxiliary_loss(layer, features, image(&batch.buffers));

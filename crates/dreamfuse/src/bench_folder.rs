@@ -199,6 +199,7 @@ fn open_or_create(
 ) -> anyhow::Result<(RunFolder, Run)> {
     match RunFolder::open(root) {
         Ok((folder, _)) => {
+            let folder = folder.claim()?;
             let resumed = Run::resume(&folder, config.clone(), prior, &mut |message| {
                 say!("warning: {message}");
             });

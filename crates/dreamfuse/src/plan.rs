@@ -66,7 +66,7 @@ impl Prior for StandIn {
 /// Seconds that work takes on this machine, by a convolution and a product as the prior has many.
 fn seconds(work: Work, cost: &Cost, images: usize, precision: Precision) -> f64 {
     let (device, channels, [_, height, width]) = (Device::flex(), cost.channels, cost.sample_shape);
-    let numbers = precision.dtype();
+    let numbers = held(precision).dtype();
     let full = |shape: [usize; 4]| Tensor::<4>::full(shape, 0.5, &device).cast(numbers);
     let (input, kernel) = (
         full([images, channels, height, width]),
@@ -97,6 +97,15 @@ fn seconds(work: Work, cost: &Cost, images: usize, precision: Precision) -> f64 
         + work.products * pace(8.0 * square as f64, &product)
 }
 
+/// What a CPU keeps the U-Net's values in.
+fn held(precision: Precision) -> Precision {
+    if precision.is_autocast(&Device::flex()) {
+        Precision::F32
+    } else {
+        precision
+    }
+}
+
 /// Seconds of one multiplication or addition, when `once` does `work` of them.
 fn pace(work: f64, once: &dyn Fn()) -> f64 {
     once();
@@ -108,7 +117,7 @@ fn pace(work: f64, once: &dyn Fn()) -> f64 {
 
 /// Bytes of the prior, and of what it holds for a batch of `together`. All is f32 but the U-Net, which is read as f32 before it takes its precision.
 fn bytes(cost: &Cost, together: usize, precision: Precision) -> f64 {
-    let own = DType::from(precision.dtype()).size() as f64;
+    let own = DType::from(held(precision).dtype()).size() as f64;
     let weights = own * cost.network + 4.0 * (cost.parameters - cost.network + cost.prepared);
     // The encoder takes one image after the other, the U-Net the whole batch.
     let held = (own * together as f64 * cost.activations).max(4.0 * cost.encoding);

@@ -12,6 +12,10 @@ pub fn mistyped_command(words: &[String]) -> Option<&'static str> {
     if word.contains(' ') {
         return None;
     }
+    // `plane` is a thing and no `plan`.
+    if embedded::words().contains(&word.as_str()) {
+        return None;
+    }
     let distance = |command: &&'static str| strsim::damerau_levenshtein(&word, command);
     // Two slips in a short word make it another one.
     let near = |command: &&'static str| {
@@ -84,37 +88,48 @@ pub fn check(config: &RunConfig) -> anyhow::Result<()> {
 
 /// What of a prompt is another tool's syntax, and what to write instead.
 fn foreign_syntax(text: &str) -> Option<(&str, &'static str)> {
-    let between = |open: char, close: char| {
-        let start = text.find(open)?;
-        let length = text[start..].find(close)?;
-        Some(&text[start..start + length + close.len_utf8()])
-    };
-    if let Some(tag) = between('<', '>').filter(|tag| tag.contains(':')) {
+    const WITHOUT: &str = "write the words without weights";
+    let with_colon = |part: &&str| part.contains(':');
+    if let Some(tag) = between(text, '<', '>').find(with_colon) {
         return Some((tag, "--lora FILE:SCALE"));
     }
-    let is_weight = |part: &&str| {
-        let number = part.trim_end_matches([')', ']']).rsplit(':').next();
-        part.contains(':') && number.is_some_and(|number| number.trim().parse::<f32>().is_ok())
-    };
     for (open, close) in [('(', ')'), ('[', ']')] {
-        if let Some(part) = between(open, close).filter(is_weight) {
-            return Some((part, "write the words without weights"));
+        if let Some(part) = between(text, open, close).find(|part| is_weight(part)) {
+            return Some((part, WITHOUT));
         }
     }
-    for mark in ["((", "[["] {
-        if text.contains(mark) {
-            return Some((mark, "write the words without weights"));
-        }
+    if let Some(mark) = ["((", "[["].into_iter().find(|mark| text.contains(mark)) {
+        return Some((mark, WITHOUT));
     }
-    if let Some(part) =
-        between('{', '}').or_else(|| between('[', ']').filter(|part| part.contains('|')))
-    {
+    let choice = between(text, '[', ']').find(|part| part.contains('|'));
+    if let Some(part) = between(text, '{', '}').next().or(choice) {
         return Some((part, "write one of the words"));
     }
-    if let Some(part) = between('_', '_').filter(|_| text.contains("__")) {
-        return Some((part, "write the word itself"));
+    let mut words = text.split_whitespace();
+    if let Some(word) = words.find(|word| word.starts_with("__") && word.len() > 4) {
+        return Some((word, "write the word itself"));
     }
-    text.split_whitespace().find_map(foreign_word)
+    // Of a prompt in capitals, AND is a word as the others.
+    let has_small = text.chars().any(char::is_lowercase);
+    text.split_whitespace()
+        .find_map(|word| foreign_word(word).filter(|_| has_small))
+}
+
+/// The parts of a text between two signs, with them.
+fn between(text: &str, open: char, close: char) -> impl Iterator<Item = &str> {
+    text.match_indices(open).filter_map(move |(start, _)| {
+        let length = text[start..].find(close)?;
+        Some(&text[start..start + length + close.len_utf8()])
+    })
+}
+
+/// Whether a part in brackets ends with a weight: `(red:1.3)`, but no scale or time, as `(1:18)`.
+fn is_weight(part: &str) -> bool {
+    let inner = part.trim_matches(['(', ')', '[', ']']);
+    inner.rsplit_once(':').is_some_and(|(words, number)| {
+        let is_scale = words.ends_with(|c: char| c.is_ascii_digit());
+        !is_scale && number.trim().parse::<f32>().is_ok()
+    })
 }
 
 /// The same of a word by itself.
@@ -201,6 +216,8 @@ mod tests {
             ("a mushroom --ar 16:9", "--ar"),
             ("a {red|blue} mushroom", "{red|blue}"),
             ("a [red|blue] mushroom", "[red|blue]"),
+            ("a (small) mushroom (red:1.3)", "(red:1.3)"),
+            ("a __color__ mushroom", "__color__"),
         ] {
             assert_eq!(
                 foreign_syntax(text).map(|(part, _)| part),
@@ -214,6 +231,9 @@ mod tests {
             "a mug - blue",
             "[a car]",
             "a 3:2 box",
+            "a toy car (1:18)",
+            "a clock (12:30)",
+            "A MUG AND A CAR",
         ] {
             assert_eq!(foreign_syntax(text), None, "{text}");
         }

@@ -125,9 +125,9 @@ pub(crate) fn vae_key(key: &str, levels: usize) -> String {
 }
 
 fn from_coarsest(level: &str, levels: usize) -> usize {
-    level
-        .parse()
-        .map_or(usize::MAX, |level: usize| levels.saturating_sub(level + 1))
+    level.parse().map_or(usize::MAX, |level: usize| {
+        levels.saturating_sub(level.saturating_add(1))
+    })
 }
 
 /// A key of OpenCLIP's text encoder, as transformers names it. The joined queries, keys and values of attention are

@@ -117,7 +117,10 @@ impl Adaptation {
 /// First axis, and all others joined.
 fn matrix_shape(tensor: &Packed) -> [usize; 2] {
     let rows = tensor.shape.first().copied().unwrap_or(0);
-    [rows, tensor.shape.iter().skip(1).product()]
+    // A product that is none belongs to no weight: 0 fits nothing.
+    let others = tensor.shape.iter().skip(1);
+    let columns = others.copied().try_fold(1usize, usize::checked_mul);
+    [rows, columns.unwrap_or(0)]
 }
 
 impl Product {

@@ -150,7 +150,14 @@ fn module_name(stem: &str) -> Option<(Part, String)> {
         .iter()
         .find_map(|(prefix, part)| Some((*part, stem.strip_prefix(prefix)?)));
     let is_bare = BARE.iter().any(|start| stem.starts_with(start));
-    let (part, module) = known.or(is_bare.then_some((Part::UNet, stem)))?;
+    let bare = if is_bare {
+        Some((Part::UNet, stem.as_str()))
+    } else {
+        // Under transformers 5, PEFT's own files.
+        let is_text = stem.starts_with("encoder.layers.");
+        is_text.then_some((Part::Text, stem.as_str()))
+    };
+    let (part, module) = known.or(bare)?;
     let mut module = flat(&module.replace(".processor", ""));
     if part != Part::UNet {
         // diffusers' first files give the text encoder's layers the names of the U-Net's.
@@ -223,6 +230,7 @@ mod tests {
             "text_encoder.text_model.encoder.layers.0.self_attn.q_proj",
             "text_encoder.text_model.encoder.layers.0.self_attn.to_q",
             "base_model.model.text_model.encoder.layers.0.self_attn.q_proj",
+            "base_model.model.encoder.layers.0.self_attn.q_proj",
         ] {
             assert_eq!(module_name(stem), Some(expected.clone()), "{stem}");
         }

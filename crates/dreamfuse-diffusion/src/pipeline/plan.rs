@@ -62,6 +62,9 @@ const SECOND_CLIP: ClipFiles = ClipFiles {
     added_tokens: "tokenizer_2/added_tokens.json",
 };
 
+/// No text encoder has more layers.
+const MOST_LAYERS: usize = 256;
+
 /// Tokens of DeepFloyd IF's texts, whatever its tokenizer's files say (diffusers' pipeline_if.py).
 const T5_LENGTH: usize = 77;
 
@@ -239,6 +242,13 @@ fn clip_misfit(
     }
     let (width, heads) = (config.hidden_size, config.num_attention_heads);
     let (length, positions) = (tokenizer.max_length(), config.max_position_embeddings);
+    if config.num_hidden_layers > MOST_LAYERS {
+        let layers = config.num_hidden_layers;
+        return Some((
+            files.config,
+            format!("num_hidden_layers {layers} is more than {MOST_LAYERS}"),
+        ));
+    }
     if heads == 0 || !width.is_multiple_of(heads) {
         return Some((
             files.config,
@@ -292,6 +302,29 @@ impl Plan {
             Some((file, reason)) => unsupported_if(files, file, Err(reason)).map(|()| plan),
             None => Ok(plan),
         }
+    }
+
+    /// What decides what the weights compute, in words that never change.
+    pub(crate) fn identity(&self) -> String {
+        let network = match &self.network {
+            NetworkConfig::UNet(_) => "unet",
+            NetworkConfig::UVit(_) => "uvit",
+        };
+        let predicts = match self.schedule.prediction_type {
+            Prediction::Epsilon => "epsilon",
+            Prediction::V => "v",
+        };
+        let act = |config: &ClipTextConfig| match config.hidden_act {
+            Activation::Gelu => "gelu",
+            Activation::QuickGelu => "quick_gelu",
+        };
+        let text = match &self.text {
+            TextPlan::Clip { config, .. } => act(config),
+            TextPlan::ClipPair { configs, .. } => act(&configs[0]),
+            TextPlan::T5 { .. } => "t5",
+            TextPlan::Pack(_) => "pack",
+        };
+        format!("{network} {predicts} {text}")
     }
 
     /// What was inferred or read of the model, in one line.
