@@ -2,8 +2,8 @@
 
 /// What visits the parts of a state. One that saves looks at them; one that loads replaces them.
 pub trait StateVisitor {
-    /// Values, of which there are as many in every state; true if they were replaced.
-    fn floats(&mut self, name: &str, values: &mut Vec<f32>) -> bool;
+    /// Values, of which there are as many in every state.
+    fn floats(&mut self, name: &str, values: &mut Vec<f32>);
     /// Flags, of which there are as many in every state.
     fn flags(&mut self, name: &str, values: &mut Vec<bool>);
     fn counter(&mut self, name: &str, value: &mut u64);

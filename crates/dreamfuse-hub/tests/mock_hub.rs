@@ -6,9 +6,9 @@ use sha2::{Digest, Sha256};
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 const UNET: &str = "unet/diffusion_pytorch_model.safetensors";
@@ -431,6 +431,24 @@ fn readers_and_writers_of_one_cache_do_not_disturb_each_other() {
     );
 }
 
+/// All that is in a folder, and when each was changed.
+fn changes(folder: &Path) -> Vec<(PathBuf, SystemTime)> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let metadata = std::fs::symlink_metadata(&path).unwrap();
+            if metadata.is_dir() {
+                folders.push(path.clone());
+            }
+            found.push((path, metadata.modified().unwrap()));
+        }
+    }
+    found.sort();
+    found
+}
+
 /// A cache that cannot be written is read.
 #[cfg(unix)]
 #[test]
@@ -452,9 +470,13 @@ fn a_read_only_cache_is_enough_for_what_is_in_it() {
         }
     };
     all(0o555);
+    // Whoever may write all the same, as root may, writes nothing.
+    let before = changes(cache.path());
     let folder = mock.get(cache.path());
+    let after = changes(cache.path());
     all(0o755);
     assert_whole(&folder.unwrap());
+    assert_eq!(before, after);
 }
 
 /// `/dev/full` is a disk without room.

@@ -31,10 +31,9 @@ impl Saver {
 }
 
 impl StateVisitor for Saver {
-    fn floats(&mut self, name: &str, values: &mut Vec<f32>) -> bool {
+    fn floats(&mut self, name: &str, values: &mut Vec<f32>) {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes());
         self.0.push((name.to_owned(), Dtype::F32, bytes.collect()));
-        false
     }
 
     fn flags(&mut self, name: &str, values: &mut Vec<bool>) {
@@ -101,13 +100,11 @@ impl<'a> Loader<'a> {
 }
 
 impl StateVisitor for Loader<'_> {
-    fn floats(&mut self, name: &str, values: &mut Vec<f32>) -> bool {
-        let Some(bytes) = self.of_size(name, values.len(), 4) else {
-            return false;
-        };
-        let (chunks, _) = bytes.as_chunks::<4>();
-        *values = chunks.iter().map(|b| f32::from_le_bytes(*b)).collect();
-        true
+    fn floats(&mut self, name: &str, values: &mut Vec<f32>) {
+        if let Some(bytes) = self.of_size(name, values.len(), 4) {
+            let (chunks, _) = bytes.as_chunks::<4>();
+            *values = chunks.iter().map(|b| f32::from_le_bytes(*b)).collect();
+        }
     }
 
     fn flags(&mut self, name: &str, values: &mut Vec<bool>) {
@@ -137,7 +134,7 @@ mod tests {
         let file = saver.finish("set".into()).unwrap();
         let mut loader = Loader::of(&file).unwrap();
         let (mut floats, mut flags, mut step) = (vec![0.0; 2], vec![false; 3], 0);
-        assert!(loader.floats("guidance/a", &mut floats));
+        loader.floats("guidance/a", &mut floats);
         loader.flags("on", &mut flags);
         loader.counter("step", &mut step);
         assert_eq!(
