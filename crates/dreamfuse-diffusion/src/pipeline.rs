@@ -7,6 +7,7 @@ mod infer;
 mod plan;
 mod single_file;
 mod space;
+mod tokenizers;
 
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::recognise::recognise;
@@ -29,6 +30,7 @@ pub use single_file::SingleFile;
 use space::Space;
 use std::ops::Range;
 use std::path::Path;
+pub use tokenizers::clip_tokenizer;
 
 /// Text encoder, network, schedule and perhaps an autoencoder.
 pub struct Pipeline {

@@ -3,10 +3,8 @@
 mod added;
 mod sentence_piece;
 
-use crate::checkpoint::CheckpointError;
 pub use sentence_piece::T5Tokenizer;
 use serde_json::Value;
-use std::path::Path;
 use tokenizers::models::bpe::BPE;
 use tokenizers::normalizers::{Lowercase, NFC, Replace, Sequence as Normalizers};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -52,32 +50,6 @@ pub enum TokenizerModel {
 }
 
 impl Tokenizer {
-    /// Reads the files of a folder: `vocab.json` and `merges.txt`, or `tokenizer.json`, and what they need besides.
-    ///
-    /// # Errors
-    /// When one is missing or malformed; the message names it.
-    pub fn load(folder: &Path) -> Result<Self, CheckpointError> {
-        let read = |name: &str| {
-            let path = folder.join(name);
-            std::fs::read_to_string(&path).map_err(|source| CheckpointError::Read { path, source })
-        };
-        let maybe = |name: &str| folder.join(name).exists().then(|| read(name)).transpose();
-        let texts = TokenizerTexts {
-            model: TokenizerModel::Parts {
-                vocab: read("vocab.json")?,
-                merges: read("merges.txt")?,
-            },
-            config: read("tokenizer_config.json")?,
-            special: maybe("special_tokens_map.json")?,
-            added: maybe("added_tokens.json")?,
-            padding: None,
-        };
-        Self::from_texts(&texts).map_err(|reason| CheckpointError::Malformed {
-            path: folder.to_owned(),
-            reason,
-        })
-    }
-
     /// From the texts of its files.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ mod common;
 use burn::tensor::{Device, Tensor};
 use common::{
     Reference, assert_halves_are_as_near_as_pytorchs, copy_folder, folder, relative_error,
+    unet_output,
 };
 use dreamfuse_diffusion::checkpoint::read_json;
 use dreamfuse_diffusion::text::TextEncoder;
@@ -76,15 +77,7 @@ fn tokens_and_texts_are_those_of_transformers() {
 #[test]
 fn the_unets_compute_what_diffusers_computes() {
     for (folder, pipeline, reference) in models() {
-        let text = pipeline
-            .network
-            .read(&reference.floats("text_embeddings"), None, 0);
-        let ours = pipeline.network.unet().unwrap().forward(
-            reference.floats("sample"),
-            &[37, 801],
-            &text,
-            None,
-        );
+        let ours = unet_output(&pipeline, &reference);
         assert_close(ours, reference.floats("output"), "output", &folder);
     }
 }
@@ -173,15 +166,7 @@ fn adaptations_are_merged() {
             &Device::flex(),
         )
         .unwrap();
-        let text = pipeline
-            .network
-            .read(&reference.floats("text_embeddings"), None, 0);
-        let ours = pipeline.network.unet().unwrap().forward(
-            reference.floats("sample"),
-            &[37, 801],
-            &text,
-            None,
-        );
+        let ours = unet_output(&pipeline, &reference);
         assert_close(
             ours,
             reference.floats("output_lora"),

@@ -8,8 +8,9 @@ use common::{Reference, assert_close, copy_folder, folder, relative_error};
 use dreamfuse_core::{Camera, Shading, Told};
 use dreamfuse_diffusion::checkpoint::read_json;
 use dreamfuse_diffusion::clip_text::{ClipTextConfig, ClipTextModel};
+use dreamfuse_diffusion::pipeline::{Folder, clip_tokenizer};
 use dreamfuse_diffusion::unet::{UNet, UNetConfig};
-use dreamfuse_diffusion::{CheckpointError, Pipeline, Tokenizer, Weights};
+use dreamfuse_diffusion::{CheckpointError, Pipeline, Weights};
 use dreamfuse_prior::{Batch, Prior, Views};
 use safetensors::SafeTensors;
 use serde_json::json;
@@ -29,7 +30,7 @@ fn load_unet(folder: &Path) -> UNet {
 
 #[test]
 fn token_ids_are_those_of_transformers() {
-    let tokenizer = Tokenizer::load(&folder().join("tokenizer")).unwrap();
+    let tokenizer = clip_tokenizer(&Folder(&folder())).unwrap();
     let cases: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(folder().join("tokens.json")).unwrap())
             .unwrap();
@@ -68,7 +69,7 @@ fn the_built_in_prior_computes_what_python_computes() {
     let prior = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/embedded-prior");
     let reference = Reference::load(&folder().join("embedded"));
     let ids = reference.integers("input_ids");
-    let padded = Tokenizer::load(&prior.join("tokenizer"))
+    let padded = clip_tokenizer(&Folder(&prior))
         .unwrap()
         .encode("a squirrel at an easel")
         .unwrap();

@@ -5,7 +5,10 @@
 mod common;
 
 use burn::tensor::Device;
-use common::{Reference, assert_close, assert_halves_are_as_near_as_pytorchs, copy_folder, folder};
+use common::{
+    Reference, assert_close, assert_halves_are_as_near_as_pytorchs, copy_folder, folder,
+    unet_output,
+};
 use dreamfuse_diffusion::text::{TextEncoder, TextPack};
 use dreamfuse_diffusion::{Additions, Pipeline};
 use dreamfuse_prior::{Batch, Prior, Views};
@@ -66,15 +69,7 @@ fn texts_are_encoded_with_their_masks() {
 #[test]
 fn the_unet_computes_what_diffusers_computes() {
     let (pipeline, reference) = model();
-    let text = pipeline
-        .network
-        .read(&reference.floats("text_embeddings"), None, 0);
-    let ours = pipeline.network.unet().unwrap().forward(
-        reference.floats("sample"),
-        &[37, 801],
-        &text,
-        None,
-    );
+    let ours = unet_output(&pipeline, &reference);
     assert_eq!(ours.dims(), [2, 6, 16, 16]);
     assert_close(ours, reference.floats("output"));
 }

@@ -1,15 +1,18 @@
 //! What a model's small files say, before anything large is read.
 
 use super::files::Files;
+use super::tokenizers::{
+    CLIP, ClipFiles, SECOND_CLIP, SENTENCE_PIECE, clip_tokenizer, second_clip_tokenizer,
+    t5_tokenizer,
+};
 use super::{Additions, WORDS};
-use crate::checkpoint::recognise::recognise_bytes;
 use crate::checkpoint::{CheckpointError, parse_json};
 use crate::clip_text::{Activation, ClipTextConfig};
 use crate::defaults;
 use crate::network::NetworkConfig;
 use crate::t5::T5Config;
 use crate::text::TextPack;
-use crate::tokenizer::{T5Tokenizer, Tokenizer, TokenizerModel, TokenizerTexts};
+use crate::tokenizer::{T5Tokenizer, Tokenizer};
 use crate::unet::UNetConfig;
 use crate::uvit::UVitConfig;
 use crate::vae::VaeConfig;
@@ -20,53 +23,13 @@ use serde_json::{Map, Value};
 
 const UNET: &str = "unet/config.json";
 const VAE: &str = "vae/config.json";
-const TEXT: &str = "text_encoder/config.json";
-const SECOND_TEXT: &str = "text_encoder_2/config.json";
+const TEXT: &str = CLIP.config;
+const SECOND_TEXT: &str = SECOND_CLIP.config;
 const INDEX: &str = "model_index.json";
 const SCHEDULER: &str = "scheduler/scheduler_config.json";
-const SENTENCE_PIECE: &str = "tokenizer/spiece.model";
-const TOKENIZER_JSON: &str = "tokenizer/tokenizer.json";
-
-/// The small files of a CLIP text encoder.
-struct ClipFiles {
-    config: &'static str,
-    /// The tokenizer's.
-    folder: &'static str,
-    vocabulary: &'static str,
-    merges: &'static str,
-    /// All in one, as transformers 5 writes it.
-    whole: &'static str,
-    tokenizer: &'static str,
-    special_tokens: &'static str,
-    added_tokens: &'static str,
-}
-
-const CLIP: ClipFiles = ClipFiles {
-    config: TEXT,
-    folder: "tokenizer",
-    vocabulary: "tokenizer/vocab.json",
-    merges: "tokenizer/merges.txt",
-    whole: TOKENIZER_JSON,
-    tokenizer: "tokenizer/tokenizer_config.json",
-    special_tokens: "tokenizer/special_tokens_map.json",
-    added_tokens: "tokenizer/added_tokens.json",
-};
-const SECOND_CLIP: ClipFiles = ClipFiles {
-    config: SECOND_TEXT,
-    folder: "tokenizer_2",
-    vocabulary: "tokenizer_2/vocab.json",
-    merges: "tokenizer_2/merges.txt",
-    whole: "tokenizer_2/tokenizer.json",
-    tokenizer: "tokenizer_2/tokenizer_config.json",
-    special_tokens: "tokenizer_2/special_tokens_map.json",
-    added_tokens: "tokenizer_2/added_tokens.json",
-};
 
 /// No text encoder has more layers.
 const MOST_LAYERS: usize = 256;
-
-/// Tokens of DeepFloyd IF's texts, whatever its tokenizer's files say (diffusers' pipeline_if.py).
-const T5_LENGTH: usize = 77;
 
 /// The shapes of a model's parts, which fit together.
 pub struct Plan {
@@ -112,13 +75,13 @@ impl TextPlan {
                     parse_json(&files.root().join(SECOND_TEXT), &files.read(SECOND_TEXT)?)?;
                 Ok(Self::ClipPair {
                     configs: [parse_json(&path, &text)?, second],
-                    tokenizers: [tokenizer(files, &CLIP)?, second_tokenizer(files)?],
+                    tokenizers: [clip_tokenizer(files)?, second_clip_tokenizer(files)?],
                     empty_is_zero: empty_is_zero(files)?,
                 })
             }
             None | Some("clip_text_model" | "clip") => Ok(Self::Clip {
                 config: parse_json(&path, &text)?,
-                tokenizer: tokenizer(files, &CLIP)?,
+                tokenizer: clip_tokenizer(files)?,
             }),
             Some(other) => {
                 let reason = format!("model_type is {other}; clip_text_model or t5 would do");
@@ -461,74 +424,6 @@ fn unsupported_if(
 ) -> Result<(), CheckpointError> {
     result.map_err(|reason| CheckpointError::Unsupported {
         path: files.root().join(name),
-        reason,
-    })
-}
-
-fn t5_tokenizer(files: &dyn Files) -> Result<T5Tokenizer, CheckpointError> {
-    let name = if files.has(TOKENIZER_JSON) {
-        TOKENIZER_JSON
-    } else {
-        SENTENCE_PIECE
-    };
-    let (bytes, read) = (
-        files.read(name)?,
-        if name == TOKENIZER_JSON {
-            T5Tokenizer::from_json
-        } else {
-            T5Tokenizer::from_model
-        },
-    );
-    read(&bytes, T5_LENGTH).map_err(|reason| CheckpointError::Malformed {
-        path: files.root().join(name),
-        reason,
-    })
-}
-
-fn tokenizer(files: &dyn Files, names: &ClipFiles) -> Result<Tokenizer, CheckpointError> {
-    read_tokenizer(files, names, files.padding(names.folder))
-}
-
-/// A single file of XL may have one tokenizer beside it: the second is the same but for its padding.
-fn second_tokenizer(files: &dyn Files) -> Result<Tokenizer, CheckpointError> {
-    let padding = files.padding(SECOND_CLIP.folder);
-    let has_own = files.has(SECOND_CLIP.vocabulary) || files.has(SECOND_CLIP.whole);
-    if padding.is_some() && !has_own {
-        return read_tokenizer(files, &CLIP, padding);
-    }
-    read_tokenizer(files, &SECOND_CLIP, padding)
-}
-
-fn read_tokenizer(
-    files: &dyn Files,
-    names: &ClipFiles,
-    padding: Option<&str>,
-) -> Result<Tokenizer, CheckpointError> {
-    let string = |name: &str| {
-        let bytes = files.read(name)?;
-        match recognise_bytes(&files.root().join(name), &bytes) {
-            Some(error) => Err(error),
-            None => Ok(String::from_utf8_lossy(&bytes).into_owned()),
-        }
-    };
-    let maybe = |name: &str| files.has(name).then(|| string(name)).transpose();
-    let is_whole = files.has(names.whole) && !files.has(names.vocabulary);
-    let texts = TokenizerTexts {
-        model: if is_whole {
-            TokenizerModel::Whole(string(names.whole)?)
-        } else {
-            TokenizerModel::Parts {
-                vocab: string(names.vocabulary)?,
-                merges: string(names.merges)?,
-            }
-        },
-        config: maybe(names.tokenizer)?.unwrap_or_else(|| "{}".into()),
-        special: maybe(names.special_tokens)?,
-        added: maybe(names.added_tokens)?,
-        padding: padding.map(str::to_owned),
-    };
-    Tokenizer::from_texts(&texts).map_err(|reason| CheckpointError::Malformed {
-        path: files.root().join(names.folder),
         reason,
     })
 }

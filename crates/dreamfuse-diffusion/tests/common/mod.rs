@@ -62,6 +62,17 @@ impl Reference {
     }
 }
 
+/// What a model's U-Net makes of the reference's samples and texts, at the timesteps that the scripts take.
+pub fn unet_output(pipeline: &Pipeline, reference: &Reference) -> Tensor<4> {
+    let network = &pipeline.network;
+    let text = network.read(&reference.floats("text_embeddings"), None, 0);
+    let samples = reference.floats("sample");
+    network
+        .unet()
+        .unwrap()
+        .forward(samples, &[37, 801], &text, None)
+}
+
 #[track_caller]
 pub fn assert_close<const D: usize>(ours: Tensor<D>, right: Tensor<D>) {
     let error = relative_error(ours, right);
