@@ -30,6 +30,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "mesh",
         ],
     ),
+    ("batch", &["core", "prior", "diffusion", "engine"]),
     ("clip", &["core"]),
     ("hub", &[]),
     (

@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// A value at the start and at the end of a run. In files it is a number, which means constant, or
-/// `[start, end]`; on the command line `5` or `5:1.5`.
+/// `[start, end]`; as a text, which JSON and the command line want for infinity, `5` or `5:inf`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scheduled {
     pub start: f64,
@@ -98,7 +98,15 @@ impl<'de> Visitor<'de> for ScheduledVisitor {
     type Value = Scheduled;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a number or [start, end]")
+        f.write_str("a number, [start, end] or \"start:end\"")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Scheduled, E> {
+        text.parse().map_err(E::custom)
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Scheduled, E> {
+        Ok(Scheduled::constant(value as f64))
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Scheduled, E> {

@@ -3,6 +3,7 @@
 use crate::checkpoint::{CheckpointError, Weights};
 use crate::pipeline::{Additions, Cost, Files, Pipeline, Plan};
 use burn::tensor::Device;
+use sha2::{Digest, Sha256};
 use std::io;
 use std::path::Path;
 
@@ -30,6 +31,16 @@ const KNOWN: &str = include_str!("../assets/embedded-prior/words.txt");
 /// The words that the embedded prior knows.
 pub fn words() -> Vec<&'static str> {
     KNOWN.lines().collect()
+}
+
+/// SHA-256 of its files.
+pub fn digest() -> [u8; 32] {
+    let mut digest = Sha256::new();
+    for (path, bytes) in ASSETS {
+        digest.update(path);
+        digest.update(bytes);
+    }
+    digest.finalize().into()
 }
 
 /// Loads the embedded prior.

@@ -8,11 +8,13 @@ use crate::run::Run;
 use burn::tensor::{Tensor, TensorData};
 use dreamfuse_core::files::{FileError, read_checked, write_checked};
 use dreamfuse_core::{StateVisitor, Stateful};
+use dreamfuse_kernels::adam::Parameters;
 use dreamfuse_kernels::cpu::instruction_set;
 use dreamfuse_kernels::field::FEATURES;
 use dreamfuse_kernels::march::Occupancy;
-use dreamfuse_scene::SceneConfig;
+use dreamfuse_scene::{OccupancyGrid, SceneConfig};
 use std::path::Path;
+use std::sync::Arc;
 use visitors::{Loader, Saver};
 
 /// What a checkpoint holds is described by this number: files of later versions are refused. Version 0.1 wrote none.
@@ -46,22 +48,6 @@ impl Stateful for State {
 }
 
 impl State {
-    /// Of a run.
-    fn of(run: &Run) -> Self {
-        let list = |tensor: &Tensor<1>| {
-            let data = tensor.to_data();
-            data.try_to_vec::<f32>().expect("parameters are f32")
-        };
-        let parameters = run.optimizer.parameters.each_ref();
-        Self {
-            step: run.step,
-            attempt: run.attempt,
-            parameters: parameters.map(|of| [&of.values, &of.first, &of.second].map(list)),
-            densities: run.occupancy.densities.clone(),
-            occupied: run.occupancy.occupancy.iter().collect(),
-        }
-    }
-
     /// As large as that of a scene of this configuration, and empty.
     fn sized(config: &SceneConfig) -> Self {
         let spec = config.spec();
@@ -76,7 +62,7 @@ impl State {
         }
     }
 
-    /// Reads what [`save`] wrote, for a scene of this configuration.
+    /// Reads what [`Frozen::save`] wrote, for a scene of this configuration.
     pub(crate) fn read(path: &Path, config: &SceneConfig) -> Result<Self, EngineError> {
         read(path, config, &mut |_| {}).map(|(state, _)| state)
     }
@@ -111,20 +97,68 @@ impl Notes {
     }
 }
 
-/// Writes the run's state.
-pub(crate) fn save(run: &mut Run, path: &Path) -> Result<(), EngineError> {
-    let mut saver = Saver::default();
-    saver.counter("format", &mut { FORMAT });
-    State::of(run).visit(&mut saver);
-    run.guidance.visit(&mut saver);
-    if let Some(prior) = &run.prior {
-        saver.bytes(PRIOR, prior.to_vec());
+/// All of a run's state at one step, as cheap handles to its tensors.
+pub(crate) struct Frozen {
+    step: u64,
+    attempt: u64,
+    /// Of the table and of the network: values and both moments.
+    parameters: [[Tensor<1>; 3]; 2],
+    occupancy: Arc<OccupancyGrid>,
+    guidance: Saver,
+    prior: Option<[u8; 32]>,
+}
+
+impl Frozen {
+    /// Of a run.
+    pub(crate) fn of(run: &mut Run) -> Self {
+        let mut guidance = Saver::default();
+        run.guidance.visit(&mut guidance);
+        let handles = |of: &Parameters| [&of.values, &of.first, &of.second].map(Clone::clone);
+        Self {
+            step: run.step,
+            attempt: run.attempt,
+            parameters: run.optimizer.parameters.each_ref().map(handles),
+            occupancy: run.occupancy.clone(),
+            guidance,
+            prior: run.prior,
+        }
     }
-    let bytes = saver.finish(instruction_set()).map_err(|reason| {
-        let path = path.to_owned();
-        EngineError::BadCheckpoint { path, reason }
-    })?;
-    Ok(write_checked(path, &bytes)?)
+
+    /// Steps done.
+    pub(crate) fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// Its values, read from the device.
+    fn state(&self) -> State {
+        let list = |tensor: &Tensor<1>| {
+            let data = tensor.to_data();
+            data.try_to_vec::<f32>().expect("parameters are f32")
+        };
+        State {
+            step: self.step,
+            attempt: self.attempt,
+            parameters: self.parameters.each_ref().map(|of| of.each_ref().map(list)),
+            densities: self.occupancy.densities.clone(),
+            occupied: self.occupancy.occupancy.iter().collect(),
+        }
+    }
+
+    /// Writes it.
+    pub(crate) fn save(&self, path: &Path) -> Result<(), EngineError> {
+        let mut saver = Saver::default();
+        saver.counter("format", &mut { FORMAT });
+        self.state().visit(&mut saver);
+        saver.append(&self.guidance);
+        if let Some(prior) = &self.prior {
+            saver.bytes(PRIOR, prior.to_vec());
+        }
+        let bytes = saver.finish(instruction_set()).map_err(|reason| {
+            let path = path.to_owned();
+            EngineError::BadCheckpoint { path, reason }
+        })?;
+        Ok(write_checked(path, &bytes)?)
+    }
 }
 
 /// The state and the notes of a checkpoint; `also` loads what else there is.
@@ -162,7 +196,7 @@ fn read(
     Ok((state, notes))
 }
 
-/// Brings a run to the state that [`save`] wrote; returns warnings where the same bytes are no longer
+/// Brings a run to the state that [`Frozen::save`] wrote; returns warnings where the same bytes are no longer
 /// promised.
 pub(crate) fn restore(run: &mut Run, path: &Path) -> Result<Vec<String>, EngineError> {
     let guidance = &mut run.guidance;
@@ -182,9 +216,12 @@ pub(crate) fn restore(run: &mut Run, path: &Path) -> Result<Vec<String>, EngineE
             *target = Tensor::from_data(data, &target.device());
         }
     }
-    run.occupancy.densities = state.densities;
     let cells = run.config.scene.occupancy_cells;
-    run.occupancy.occupancy = Occupancy::new(cells, |i| state.occupied[i]);
+    run.occupancy = Arc::new(OccupancyGrid {
+        densities: state.densities,
+        occupancy: Occupancy::new(cells, |i| state.occupied[i]),
+    });
     run.refresh_field();
+    run.stand_by();
     Ok(warnings)
 }

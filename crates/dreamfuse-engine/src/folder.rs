@@ -8,7 +8,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Regular checkpoints that are kept: the newest, and one to fall back on.
 const KEPT: usize = 2;
@@ -21,7 +21,7 @@ const LOCK: &str = ".lock";
 pub struct RunFolder {
     root: PathBuf,
     /// Locked as long as a process writes to the folder.
-    _claim: Option<Arc<File>>,
+    claim: Option<Arc<File>>,
 }
 
 impl RunFolder {
@@ -50,7 +50,7 @@ impl RunFolder {
         create_folder(root)?;
         let folder = Self {
             root: root.to_owned(),
-            _claim: None,
+            claim: None,
         };
         let folder = folder.claim()?;
         // Another run may have begun and ended meanwhile.
@@ -89,7 +89,7 @@ impl RunFolder {
     pub fn open(root: &Path) -> Result<(Self, RunConfig), EngineError> {
         let folder = Self {
             root: root.to_owned(),
-            _claim: None,
+            claim: None,
         };
         if !folder.config_path().is_file() {
             return Err(EngineError::NoRun(root.to_owned()));
@@ -114,7 +114,7 @@ impl RunFolder {
             path: path.clone(),
             source,
         })?;
-        match file.try_lock() {
+        match try_lock(&file) {
             Err(TryLockError::WouldBlock) => {
                 let mut by = String::new();
                 let _ = file.read_to_string(&mut by); // it only names the other process
@@ -129,15 +129,24 @@ impl RunFolder {
             Err(TryLockError::Error(_)) => return Ok(self),
             Ok(()) => {}
         }
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        let name = format!("process {} on {}", std::process::id(), host.trim());
         let _ = file
             .set_len(0)
-            .and_then(|()| file.write_all(name.as_bytes())); // as above
+            .and_then(|()| file.write_all(process_name().as_bytes())); // as above
         Ok(Self {
-            _claim: Some(Arc::new(file)),
+            claim: Some(Arc::new(file)),
             ..self
         })
+    }
+
+    /// Whether this process keeps others from it: not every file system has locks.
+    pub fn has_lock(&self) -> bool {
+        self.claim.is_some()
+    }
+
+    /// Whether a process writes to a folder now, as far as locks tell.
+    pub fn is_in_use(root: &Path) -> bool {
+        let lock = File::open(root.join(LOCK));
+        lock.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
     /// Where it is.
@@ -179,8 +188,15 @@ impl RunFolder {
         self.previews().join(format!("step-{step:07}.png"))
     }
 
+    /// The step of the newest checkpoint, whole or not.
+    pub fn newest_step(&self) -> Option<u64> {
+        self.list_checkpoints()
+            .first()
+            .and_then(|path| step_of(path))
+    }
+
     /// Checkpoints, newest first.
-    pub(crate) fn list_checkpoints(&self) -> Vec<PathBuf> {
+    pub fn list_checkpoints(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.checkpoints())
             .into_iter()
             .flatten()
@@ -281,6 +297,27 @@ impl RunFolder {
             .into()
         })
     }
+}
+
+/// How often a lock is tried for, and how long is waited between: whoever looks whether a folder is in use holds its lock for
+/// an instant.
+const TRIES: usize = 5;
+const BETWEEN: Duration = Duration::from_millis(20);
+
+fn try_lock(file: &File) -> Result<(), TryLockError> {
+    for _ in 1..TRIES {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(BETWEEN),
+            other => return other,
+        }
+    }
+    file.try_lock()
+}
+
+/// This process as others can find it.
+pub fn process_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("process {} on {}", std::process::id(), host.trim())
 }
 
 /// The step of a checkpoint, by its name.

@@ -4,6 +4,7 @@
 mod checkpoint;
 mod config;
 mod device;
+mod digest;
 mod event;
 mod export;
 mod folder;
@@ -16,22 +17,24 @@ mod regularizers;
 mod run;
 mod session;
 mod snapshot;
+mod standby;
 
 pub use config::RunConfig;
 pub use device::{DEVICES, device};
 pub use event::{Event, Losses, Report};
 pub use export::{Cut, ExportOptions, export_mesh, preview_sheet, save_images};
-pub use folder::RunFolder;
+pub use folder::{RunFolder, process_name};
 pub use health::{Diagnosis, SceneStats, ViewClassifier};
 pub use prior_source::{PriorSource, load_prior};
 pub use regularizers::LossWeights;
 pub use run::Run;
 pub use session::{Observer, Outcome, export, optimize};
 pub use snapshot::Snapshot;
+pub use standby::Standby;
 
 use dreamfuse_core::files::FileError;
 use dreamfuse_diffusion::CheckpointError;
-use dreamfuse_mesh::MeshError;
+pub use dreamfuse_mesh::MeshError;
 use std::path::PathBuf;
 
 impl EngineError {
@@ -89,6 +92,10 @@ pub enum EngineError {
         "there is no device of the kind {0:?} on this machine, or no driver for it; --device cpu always works"
     )]
     NoDevice(String),
+    #[error(
+        "the device {0} was lost; the run goes on from its last checkpoint with `dreamfuse resume`"
+    )]
+    DeviceLost(String),
     #[error(transparent)]
     File(#[from] FileError),
     #[error(transparent)]

@@ -46,6 +46,20 @@ impl RunConfig {
     }
 }
 
+impl RunConfig {
+    /// The same with other values of some keys, in tables as a file has them.
+    ///
+    /// # Errors
+    /// When there is no such key, or a value does not fit it.
+    pub fn with_keys(&self, keys: Table) -> Result<Self, EngineError> {
+        let mut all = Table::try_from(self).expect("every field has a place in TOML");
+        merge(&mut all, keys);
+        all.try_into().map_err(|error: toml::de::Error| {
+            EngineError::Config(error.message().replace('\n', " "))
+        })
+    }
+}
+
 /// The keys of a preset.
 fn named(name: &str) -> Result<Table, EngineError> {
     let found = PRESETS.iter().find(|(known, _)| *known == name);

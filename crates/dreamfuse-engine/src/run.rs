@@ -1,12 +1,14 @@
 //! The loop of the paper.
 
 use crate::EngineError;
+use crate::checkpoint::Frozen;
 use crate::config::RunConfig;
 use crate::device::device;
 use crate::event::{Losses, Report};
 use crate::optimizer::Optimizer;
 use crate::regularizers::Terms;
 use crate::snapshot::Snapshot;
+use crate::standby::Standby;
 use burn::tensor::{Gradients, Tensor, TensorData};
 use dreamfuse_core::{Camera, Purpose, Shading, Told, random_background, stream};
 use dreamfuse_distill::{Guidance, GuidanceRequest, ViewPrompts, image_gradient};
@@ -16,6 +18,7 @@ use dreamfuse_scene::{OccupancyGrid, Renderer, SceneField, ViewSettings};
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
+use std::sync::Arc;
 
 /// Side of the images that are rendered for priors of larger ones, as the paper and threestudio do.
 const LARGEST_IMAGE: usize = 64;
@@ -28,13 +31,15 @@ pub struct Run {
     pub(crate) attempt: u64,
     pub(crate) optimizer: Optimizer,
     pub(crate) field: SceneField,
-    pub(crate) occupancy: OccupancyGrid,
+    /// Shared with [`Standby`] and snapshots, and copied when it changes.
+    pub(crate) occupancy: Arc<OccupancyGrid>,
     prompts: ViewPrompts,
     pub(crate) guidance: Box<dyn Guidance>,
     /// The prior's fingerprint, if it has one.
     pub(crate) prior: Option<[u8; 32]>,
     /// Whether the prior is another by name than that of the folder's configuration.
     pub(crate) is_prior_given: bool,
+    pub(crate) standby: Arc<Standby>,
 }
 
 impl Run {
@@ -70,8 +75,8 @@ impl Run {
             EngineError::of_prompt(reason, is_negative)
         })?;
         let field = SceneField::random(&config.scene, config.seed, &device);
-        let occupancy = OccupancyGrid::full(&config.scene);
-        Ok(Self {
+        let occupancy = Arc::new(OccupancyGrid::full(&config.scene));
+        let mut run = Self {
             optimizer: Optimizer::new(field.parameters()),
             step: 0,
             attempt: 0,
@@ -81,14 +86,30 @@ impl Run {
             guidance: config.guidance.build(),
             prior: prior.fingerprint(),
             is_prior_given: false,
+            standby: Arc::default(),
             config,
-        })
+        };
+        run.stand_by();
+        Ok(run)
     }
 
     /// With another guidance than the configuration's; before [`Run::restore`], which loads its state too.
     #[must_use]
     pub fn with_guidance(self, guidance: Box<dyn Guidance>) -> Self {
-        Self { guidance, ..self }
+        let mut run = Self { guidance, ..self };
+        run.stand_by();
+        run
+    }
+
+    /// What a signal's thread saves while a step computes.
+    pub fn standby(&self) -> Arc<Standby> {
+        self.standby.clone()
+    }
+
+    /// Makes the state as it is now the one that stands ready.
+    pub(crate) fn stand_by(&mut self) {
+        let state = Frozen::of(self);
+        self.standby.lock().state = Some(state);
     }
 
     /// Steps done.
@@ -103,7 +124,7 @@ impl Run {
     /// When the gradient is not finite; the scene is then as before the step.
     pub fn step(&mut self, prior: &dyn Prior) -> Result<Report, EngineError> {
         if self.step.is_multiple_of(self.config.occupancy_every) {
-            self.occupancy.update(
+            Arc::make_mut(&mut self.occupancy).update(
                 &self.field,
                 &self.config.scene,
                 self.config.seed,
@@ -133,9 +154,7 @@ impl Run {
         let guidance_scale = self.config.guidance_scale.at(self.ramp());
         let steps = prior.schedule().steps() as f32;
         let noise_level = timesteps.iter().map(|t| *t as f32 / steps).sum::<f32>();
-        self.step += 1;
-        self.optimizer.step(&self.config, self.step, grads);
-        self.refresh_field();
+        self.update(grads);
         Ok(Report {
             step: self.step,
             opacity,
@@ -150,6 +169,17 @@ impl Run {
                 orientation: of_orientation,
             },
         })
+    }
+
+    /// Moves the parameters. The state of the step before is let go first, so that its memory is used again.
+    fn update(&mut self, grads: [Tensor<1>; 2]) {
+        let standby = self.standby.clone();
+        let mut ready = standby.lock();
+        ready.state = None;
+        self.step += 1;
+        self.optimizer.step(&self.config, self.step, grads);
+        self.refresh_field();
+        ready.state = Some(Frozen::of(self));
     }
 
     /// Side of the images that the prior is shown; it enlarges them to its own resolution.
@@ -190,7 +220,7 @@ impl Run {
             &self.field.table.device(),
         );
         self.optimizer = Optimizer::new(self.field.parameters());
-        self.occupancy = OccupancyGrid::full(&self.config.scene);
+        self.occupancy = Arc::new(OccupancyGrid::full(&self.config.scene));
         self.guidance.reset();
         self.step = 0;
     }

@@ -1,6 +1,7 @@
 //! A run from its start, or from where it was left, to its end.
 
 use crate::config::RunConfig;
+use crate::device::DEVICES;
 use crate::event::{Event, Report};
 use crate::export::{ExportOptions, export_mesh, preview_sheet, save_images};
 use crate::folder::RunFolder;
@@ -13,6 +14,7 @@ use dreamfuse_mesh::Format;
 use dreamfuse_prior::Prior;
 use std::cell::Cell;
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 /// How a session ended.
@@ -74,6 +76,7 @@ impl Run {
         // What was saved later is what is gone back from: a resumed run must not find it.
         folder.forget_after(self.step);
         self.attempt = attempt;
+        self.stand_by();
     }
 }
 
@@ -94,8 +97,21 @@ impl<F: FnMut(&Event) -> ControlFlow<()>> Observer for F {
 /// the observer, and all but most steps to the folder's log.
 ///
 /// # Errors
-/// When a file cannot be written, or the scene collapses again and again.
+/// When a file cannot be written, the device is lost, or the scene collapses again and again.
 pub fn optimize(
+    run: &mut Run,
+    prior: &dyn Prior,
+    folder: &RunFolder,
+    observer: &mut dyn Observer,
+) -> Result<Outcome, EngineError> {
+    let standby = run.standby();
+    standby.enter(folder, &run.config);
+    let outcome = optimize_to_end(run, prior, folder, observer);
+    standby.leave();
+    outcome
+}
+
+fn optimize_to_end(
     run: &mut Run,
     prior: &dyn Prior,
     folder: &RunFolder,
@@ -114,19 +130,14 @@ pub fn optimize(
         }
         Ok(())
     };
-    let (prompt, from_step, to_step) = (
-        run.config.prompt.clone(),
-        run.step_count(),
-        run.config.steps,
-    );
     emit(&Event::Started {
-        prompt,
-        from_step,
-        to_step,
+        prompt: run.config.prompt.clone(),
+        from_step: run.step_count(),
+        to_step: run_end,
     })?;
     let mut guard = Guard::default();
-    while run.step_count() < to_step {
-        let report = match run.step(prior) {
+    while run.step_count() < run_end {
+        let report = match step_or_lose_device(run, prior) {
             Err(EngineError::NotFinite(_)) => {
                 roll_back(run, Diagnosis::NotFinite, folder, &mut emit)?;
                 continue;
@@ -138,7 +149,7 @@ pub fn optimize(
             continue;
         }
         keep_records(run, folder, report, &mut emit)?;
-        if is_asked.get() && report.step < to_step {
+        if is_asked.get() && report.step < run_end {
             save_checkpoint(run, folder, &mut emit)?;
             emit(&Event::Interrupted { step: report.step })?;
             return Ok(Outcome::Interrupted);
@@ -153,6 +164,23 @@ pub fn optimize(
         seconds: start.elapsed().as_secs_f64(),
     })?;
     Ok(Outcome::Finished)
+}
+
+/// A step. The libraries of GPUs panic when the device goes away.
+fn step_or_lose_device(run: &mut Run, prior: &dyn Prior) -> Result<Report, EngineError> {
+    if run.config.device == DEVICES[0] {
+        return run.step(prior); // a panic on a CPU is a defect of ours
+    }
+    let device = run.config.device.clone();
+    survive(device, || run.step(prior))
+}
+
+/// What `work` returns; a panic in it is a lost device.
+fn survive<T>(
+    device: String,
+    work: impl FnOnce() -> Result<T, EngineError>,
+) -> Result<T, EngineError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(EngineError::DeviceLost(device)))
 }
 
 /// Most steps are not worth a line.
@@ -184,10 +212,10 @@ fn keep_records(
 }
 
 fn save_checkpoint(run: &mut Run, folder: &RunFolder, emit: &mut Emit) -> Result<(), EngineError> {
-    let (step, path) = (run.step_count(), folder.checkpoint_path(run.step_count()));
-    checkpoint::save(run, &path)?;
-    folder.prune_checkpoints(run.config.checkpoint_every);
-    emit(&Event::Checkpoint { step, path })?;
+    if let Some(step) = run.standby.lock().save()? {
+        let path = folder.checkpoint_path(step);
+        emit(&Event::Checkpoint { step, path })?;
+    }
     Ok(())
 }
 
@@ -218,4 +246,16 @@ pub fn export(
         })?;
     }
     save_images(&cut.mesh, folder.root())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_a_devices_library_is_a_lost_device() {
+        let lost: Result<(), _> = survive("cuda".into(), || panic!("device lost"));
+        assert!(matches!(lost, Err(EngineError::DeviceLost(device)) if device == "cuda"));
+        assert_eq!(survive("cuda".into(), || Ok(3)).unwrap(), 3);
+    }
 }

@@ -12,12 +12,13 @@ use dreamfuse_diffusion::Precision;
 use dreamfuse_kernels::march::Occupancy;
 use dreamfuse_scene::{OccupancyGrid, Rendered, Renderer, SceneConfig, SceneField, ViewSettings};
 use std::path::Path;
+use std::sync::Arc;
 
 /// A scene that does not change.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     pub(crate) field: SceneField,
-    pub(crate) occupancy: OccupancyGrid,
+    pub(crate) occupancy: Arc<OccupancyGrid>,
     pub(crate) config: SceneConfig,
     pub(crate) step: u64,
 }
@@ -41,10 +42,10 @@ impl Snapshot {
         });
         Ok(Self {
             field: SceneField::from_parameters(&config.scene, [table, mlp]),
-            occupancy: OccupancyGrid {
+            occupancy: Arc::new(OccupancyGrid {
                 densities: state.densities,
                 occupancy: Occupancy::new(config.scene.occupancy_cells, |i| state.occupied[i]),
-            },
+            }),
             config: config.scene.clone(),
             step: state.step,
         })

@@ -1,5 +1,12 @@
 //! What can be typed.
 
+mod batch;
+
+pub use batch::{
+    BatchCommand, BatchRunArgs, ClusterCommand, KubernetesArgs, PlanArgs, ReportArgs, SlurmArgs,
+    StatusArgs,
+};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use dreamfuse_core::Scheduled;
 use dreamfuse_diffusion::{LoraSource, Precision};
@@ -40,6 +47,16 @@ pub enum Command {
     Resume(ResumeArgs),
     /// Write the mesh of a run and its images again, from its last checkpoint.
     Export(ExportArgs),
+    /// Do many runs: on this machine, or as tasks of a cluster's scheduler.
+    Batch {
+        #[command(subcommand)]
+        command: BatchCommand,
+    },
+    /// Write the files by which a cluster does a plan of many runs.
+    Cluster {
+        #[command(subcommand)]
+        command: ClusterCommand,
+    },
     /// Work with the diffusion prior.
     Prior {
         #[command(subcommand)]
@@ -55,7 +72,9 @@ pub enum Command {
 }
 
 /// The names of the commands, for telling a mistyped one from a prompt.
-pub const COMMANDS: [&str; 6] = ["plan", "resume", "export", "prior", "eval", "doctor"];
+pub const COMMANDS: [&str; 8] = [
+    "plan", "resume", "export", "batch", "cluster", "prior", "eval", "doctor",
+];
 
 #[derive(Args)]
 pub struct RunArgs {
@@ -65,15 +84,22 @@ pub struct RunArgs {
     /// What to make, whatever it looks like.
     #[arg(long, conflicts_with = "words")]
     pub prompt: Option<String>,
+    /// Folder of the run; one under outputs/ by default.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub settings: SettingArgs,
+}
+
+/// What decides a run beside its prompt.
+#[derive(Args)]
+pub struct SettingArgs {
     /// Steps of optimization [default: 800].
     #[arg(long, value_name = "N")]
     pub steps: Option<u64>,
     /// Same seed, same mesh, on a CPU; -1 draws one [default: 0].
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub seed: Option<Seed>,
-    /// Folder of the run; one under outputs/ by default.
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
     /// Where to compute; `dreamfuse doctor` lists what there is [default: cpu].
     #[arg(long)]
     pub device: Option<String>,

@@ -1,17 +1,15 @@
 //! Signals ask the work to save its state and stop, and decide its exit code.
 
+use dreamfuse_batch::Exit;
+use dreamfuse_engine::Standby;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-
-/// Exit code after Ctrl-C: 128 + SIGINT, as shells expect.
-const INTERRUPTED: u8 = 130;
-/// Exit code of work that was saved and wants to be run again (EX_TEMPFAIL): after SIGTERM, SIGUSR1 or
-/// SIGHUP, which schedulers send.
-const SAVED: u8 = 75;
 
 /// Ctrl-C again after this leaves at once; sooner, it is one burst.
 const BURST: Duration = Duration::from_secs(1);
@@ -21,6 +19,19 @@ static ASKED: AtomicI32 = AtomicI32::new(0);
 
 /// Whether there is something to save.
 static HOLDS: AtomicBool = AtomicBool::new(false);
+
+/// What the signal's thread does at the first signal.
+static ACTION: Mutex<Option<Box<Action>>> = Mutex::new(None);
+
+type Action = dyn Fn() -> Next + Send;
+
+/// What comes after the first signal was dealt with.
+pub enum Next {
+    /// The process ends; the result says whether all is saved.
+    Leave(anyhow::Result<()>),
+    /// The work stops at its next good place.
+    Wait,
+}
 
 /// Listens from now on. Until [`hold`] a signal ends the program: nothing is lost.
 ///
@@ -37,18 +48,64 @@ pub fn install() -> anyhow::Result<()> {
         for signal in signals.forever() {
             let _ = ASKED.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst);
             if !HOLDS.load(Ordering::SeqCst) {
-                std::process::exit(i32::from(code()));
+                leave(code());
             }
+            act();
             if signal == SIGINT {
                 match first_interrupt {
                     None => first_interrupt = Some(Instant::now()),
                     Some(first) if first.elapsed() < BURST => {}
-                    Some(_) => std::process::exit(i32::from(INTERRUPTED)),
+                    Some(_) => leave(Exit::Interrupted),
                 }
             }
         }
     });
     Ok(())
+}
+
+/// Does what was put down for a signal, once.
+fn act() {
+    let action = ACTION.lock().unwrap_or_else(PoisonError::into_inner).take();
+    match action.map(|action| action()) {
+        None | Some(Next::Wait) => {}
+        Some(Next::Leave(Ok(()))) => leave(code()),
+        Some(Next::Leave(Err(error))) => {
+            say!("error: {error}");
+            leave(Exit::of(error.chain()));
+        }
+    }
+}
+
+/// Ends the process without the libraries' farewells: other threads still compute.
+fn leave(code: Exit) -> ! {
+    signal_hook::low_level::exit(i32::from(code.code()))
+}
+
+/// From now on the first signal does this, in its own thread.
+pub fn at_signal(action: impl Fn() -> Next + Send + 'static) {
+    *ACTION.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(action));
+    hold();
+}
+
+/// From now on a signal saves a run as its last finished step left it, and ends the process.
+pub fn save_at_signal(run: Arc<Standby>) {
+    at_signal(move || match run.stop() {
+        Err(error) => Next::Leave(Err(error.into())),
+        Ok(stopped) => {
+            if let Some((step, folder)) = stopped {
+                tell_stop(step, folder.root());
+            }
+            Next::Leave(Ok(()))
+        }
+    });
+}
+
+/// Says where a run was left.
+pub fn tell_stop(step: u64, folder: &Path) {
+    say!(
+        "stopped at step {step}; go on with: dreamfuse resume {}",
+        folder.display()
+    );
 }
 
 /// From now on a signal waits for the next good place to stop.
@@ -80,13 +137,14 @@ pub fn flow() -> ControlFlow<()> {
 
 /// How work that was asked to stop, and whose state is saved, ends.
 pub fn exit_code() -> ExitCode {
-    ExitCode::from(code())
+    code().into()
 }
 
-fn code() -> u8 {
+/// The same, by name.
+pub fn code() -> Exit {
     if ASKED.load(Ordering::SeqCst) == SIGINT {
-        INTERRUPTED
+        Exit::Interrupted
     } else {
-        SAVED
+        Exit::Saved
     }
 }

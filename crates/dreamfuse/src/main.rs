@@ -3,10 +3,12 @@
 #[macro_use]
 mod say;
 
+mod batch;
 mod bench_folder;
 mod cli;
 #[cfg(feature = "clip")]
 mod clip;
+mod cluster;
 mod doctor;
 mod embed;
 mod evaluate;
@@ -23,6 +25,7 @@ mod words;
 
 use clap::Parser;
 use clap::error::ErrorKind;
+use dreamfuse_batch::Exit;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -34,7 +37,7 @@ fn main() -> ExitCode {
                 && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand =>
         {
             say!("{}; see --help", cli::one_line(&error.to_string()));
-            return ExitCode::from(2);
+            return Exit::Usage.into();
         }
         Err(help) => help.exit(),
     };
@@ -42,7 +45,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             say!("error: {}", with_causes(&error));
-            ExitCode::FAILURE
+            Exit::of(error.chain()).into()
         }
     }
 }
@@ -68,6 +71,8 @@ fn run(cli: cli::Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Plan(args)) => plan::plan(&args),
         Some(Command::Resume(args)) => optimize::resume(&args),
         Some(Command::Export(args)) => optimize::export(&args),
+        Some(Command::Batch { command }) => batch::run(command),
+        Some(Command::Cluster { command }) => cluster::run(command),
         Some(Command::Prior { command }) => run_prior(command),
         Some(Command::Eval { command }) => run_eval(command),
         Some(Command::Doctor) => doctor::report(),

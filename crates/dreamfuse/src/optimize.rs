@@ -1,14 +1,14 @@
 //! Runs: start, resume, export.
 
-use crate::cli::{ExportArgs, ResumeArgs, RunArgs, Seed};
-use crate::{hub, interrupt, progress, words};
+use crate::cli::{ExportArgs, ResumeArgs, RunArgs, Seed, SettingArgs};
+use crate::progress::{Follow, announce, warn};
+use crate::{hub, interrupt, words};
 use anyhow::bail;
 use dreamfuse_engine::{
-    Event, ExportOptions, Outcome, PriorSource, Run, RunConfig, RunFolder, Snapshot, load_prior,
-    optimize,
+    Event, ExportOptions, PriorSource, Run, RunConfig, RunFolder, Snapshot, load_prior, optimize,
 };
 use dreamfuse_mesh::Format;
-use indicatif::ProgressBar;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -55,8 +55,19 @@ pub fn locate_prior(config: &mut RunConfig) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// File, then flags.
+/// The configuration of a run's arguments: preset, file, pairs, then flags.
 pub fn configure(args: &RunArgs) -> anyhow::Result<RunConfig> {
+    let prompt = args
+        .prompt
+        .clone()
+        .or_else(|| (!args.words.is_empty()).then(|| args.words.join(" ")));
+    let mut config = settings(&args.settings)?;
+    set(&mut config.prompt, prompt);
+    Ok(config)
+}
+
+/// The same without a prompt.
+pub fn settings(args: &SettingArgs) -> anyhow::Result<RunConfig> {
     let mut config = RunConfig::layered(args.preset.as_deref(), args.config.as_deref(), &args.set)?;
     let preset = args.preset.as_deref().unwrap_or_default();
     if preset.starts_with("dreamfusion-")
@@ -68,11 +79,6 @@ pub fn configure(args: &RunArgs) -> anyhow::Result<RunConfig> {
              OWNER/NAME"
         );
     }
-    let prompt = args
-        .prompt
-        .clone()
-        .or_else(|| (!args.words.is_empty()).then(|| args.words.join(" ")));
-    set(&mut config.prompt, prompt);
     set(&mut config.steps, args.steps);
     set(&mut config.seed, args.seed.map(Seed::value));
     set(&mut config.device, args.device.clone());
@@ -95,10 +101,6 @@ fn set<T>(field: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *field = value;
     }
-}
-
-fn warn(message: String) {
-    say!("warning: {message}");
 }
 
 /// `dreamfuse resume RUN`.
@@ -150,72 +152,13 @@ fn drive(
     folder: &RunFolder,
 ) -> anyhow::Result<ExitCode> {
     say!("{:?} in {}", run.config.prompt, folder.root().display());
-    let bar = progress::bar(run.step_count(), run.config.steps);
-    let mut log = progress::Log::new(run.config.steps);
-    let outcome = optimize(run, prior, folder, &mut |event: &Event| {
-        log.hear(event);
-        listen(event, &bar);
-        interrupt::flow()
+    let mut follow = Follow::run(run.step_count(), run.config.steps);
+    interrupt::save_at_signal(run.standby());
+    optimize(run, prior, folder, &mut |event: &Event| {
+        follow.hear(event);
+        ControlFlow::Continue(())
     })?;
-    if outcome == Outcome::Interrupted {
-        say!(
-            "stopped at step {}; go on with: dreamfuse resume {}",
-            run.step_count(),
-            folder.root().display()
-        );
-        return Ok(interrupt::exit_code());
-    }
     tell!("{}", folder.root().join("views.png").display());
     tell!("{}", folder.root().join("turntable.gif").display());
     Ok(ExitCode::SUCCESS)
-}
-
-fn listen(event: &Event, bar: &ProgressBar) {
-    match event {
-        Event::Step(report) => {
-            bar.set_position(report.step);
-            bar.set_message(format!(
-                "opacity {:.2}, gradient {:.1e}",
-                report.opacity, report.gradient_norm
-            ));
-        }
-        Event::Mesh { .. } => bar.suspend(|| announce(event)),
-        Event::Health {
-            step,
-            diagnosis,
-            hint,
-            rolled_back_to,
-        } => {
-            let back =
-                rolled_back_to.map_or(String::new(), |to| format!("; going back to step {to}"));
-            bar.suspend(|| {
-                warn(format!(
-                    "step {step}: {}{back}. What helps: {hint}",
-                    diagnosis.name()
-                ));
-            });
-        }
-        Event::Interrupted { .. } => bar.abandon(),
-        Event::Finished { seconds, .. } => {
-            bar.finish();
-            say!("done in {seconds:.0} s");
-        }
-        Event::Started { .. } | Event::Preview { .. } | Event::Checkpoint { .. } => {}
-    }
-}
-
-fn announce(event: &Event) {
-    if let Event::Mesh {
-        path,
-        vertices,
-        triangles,
-        silhouette_agreement,
-        ..
-    } = event
-    {
-        say!(
-            "{vertices} vertices, {triangles} triangles; the cut's silhouettes agree with the volume's to {silhouette_agreement:.2}"
-        );
-        tell!("{}", path.display());
-    }
 }

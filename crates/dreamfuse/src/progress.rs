@@ -8,9 +8,94 @@ use std::time::{Duration, Instant};
 /// Time from one line to the next where there is no terminal.
 const EVERY: Duration = Duration::from_secs(10);
 
+/// What a run says of itself while it goes on: a bar in a terminal, lines elsewhere.
+pub struct Follow {
+    bar: ProgressBar,
+    log: Log,
+}
+
+impl Follow {
+    /// A run of so many steps, some of which are done.
+    pub fn run(done: u64, steps: u64) -> Self {
+        Self {
+            bar: bar(done, steps),
+            log: Log::new(steps, String::new(), !std::io::stderr().is_terminal()),
+        }
+    }
+
+    /// One of several runs at once: each line begins with its name.
+    pub fn one_of_several(name: &str, steps: u64) -> Self {
+        Self {
+            bar: ProgressBar::hidden(),
+            log: Log::new(steps, format!("{name}: "), true),
+        }
+    }
+
+    /// Says what is to be said of an event.
+    pub fn hear(&mut self, event: &Event) {
+        self.log.hear(event);
+        let (bar, name) = (&self.bar, &self.log.name);
+        match event {
+            Event::Step(report) => {
+                bar.set_position(report.step);
+                bar.set_message(format!(
+                    "opacity {:.2}, gradient {:.1e}",
+                    report.opacity, report.gradient_norm
+                ));
+            }
+            Event::Mesh { .. } => bar.suspend(|| announce(event)),
+            Event::Health {
+                step,
+                diagnosis,
+                hint,
+                rolled_back_to,
+            } => {
+                let back =
+                    rolled_back_to.map_or(String::new(), |to| format!("; going back to step {to}"));
+                bar.suspend(|| {
+                    warn(format!(
+                        "{name}step {step}: {}{back}. What helps: {hint}",
+                        diagnosis.name()
+                    ));
+                });
+            }
+            Event::Interrupted { .. } => bar.abandon(),
+            Event::Finished { seconds, .. } => {
+                bar.finish();
+                say!("{name}done in {seconds:.0} s");
+            }
+            Event::Started { .. } | Event::Preview { .. } | Event::Checkpoint { .. } => {}
+        }
+    }
+}
+
+/// Says where a mesh is and what it is like.
+pub fn announce(event: &Event) {
+    if let Event::Mesh {
+        path,
+        vertices,
+        triangles,
+        silhouette_agreement,
+        ..
+    } = event
+    {
+        say!(
+            "{vertices} vertices, {triangles} triangles; the cut's silhouettes agree with the volume's to {silhouette_agreement:.2}"
+        );
+        tell!("{}", path.display());
+    }
+}
+
+/// Says what does not stop the work.
+pub fn warn(message: String) {
+    say!("warning: {message}");
+}
+
 /// Lines about a run for those who read a file or a scheduler's log.
-pub struct Log {
+struct Log {
     is_wanted: bool,
+    /// Begins each line.
+    name: String,
     /// Steps heard of, which roll-backs repeat.
     heard: u32,
     steps: u64,
@@ -19,10 +104,10 @@ pub struct Log {
 }
 
 impl Log {
-    /// Of a run of `steps`. In a terminal it says nothing: a bar does.
-    pub fn new(steps: u64) -> Self {
+    fn new(steps: u64, name: String, is_wanted: bool) -> Self {
         Self {
-            is_wanted: !std::io::stderr().is_terminal(),
+            is_wanted,
+            name,
             heard: 0,
             steps,
             start: Instant::now(),
@@ -31,7 +116,7 @@ impl Log {
     }
 
     /// Says how far the run is, if it is time.
-    pub fn hear(&mut self, event: &Event) {
+    fn hear(&mut self, event: &Event) {
         let Event::Step(report) = event else { return };
         self.heard += 1;
         if !self.is_wanted || self.last.elapsed() < EVERY {
@@ -41,7 +126,8 @@ impl Log {
         let rate = f64::from(self.heard) / self.start.elapsed().as_secs_f64();
         let left = self.steps.saturating_sub(report.step) as f64 / rate;
         say!(
-            "step {} of {}, {rate:.1} steps a second, {left:.0} s left, opacity {:.2}",
+            "{}step {} of {}, {rate:.1} steps a second, {left:.0} s left, opacity {:.2}",
+            self.name,
             report.step,
             self.steps,
             report.opacity

@@ -16,6 +16,11 @@ impl Saver {
         self.0.push((name.to_owned(), Dtype::U8, bytes));
     }
 
+    /// What another has collected too.
+    pub(super) fn append(&mut self, other: &Self) {
+        self.0.extend_from_slice(&other.0);
+    }
+
     /// The file.
     pub(super) fn finish(self, instruction_set: String) -> Result<Vec<u8>, String> {
         let views = self.0.iter().map(|(name, dtype, bytes)| {

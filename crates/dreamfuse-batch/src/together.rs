@@ -1,0 +1,238 @@
+//! Several runs that share one prior, whose evaluations are joined to one call of the network.
+
+use burn::tensor::{Device, Tensor};
+use dreamfuse_core::Told;
+use dreamfuse_prior::{Batch, Conditioning, Encoded, NoiseSchedule, Prior, PriorSpec, Views};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// Where runs meet: when each that is there has asked, all are answered at once.
+pub struct Together<'p> {
+    prior: &'p dyn Prior,
+    meeting: Mutex<Meeting>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Meeting {
+    members: usize,
+    asked: Vec<Question>,
+    answers: Vec<(u64, Tensor<4>)>,
+    /// Names the next question.
+    next: u64,
+    /// Calls of the network so far.
+    calls: u64,
+}
+
+/// A batch that outlives its caller's borrows.
+struct Question {
+    name: u64,
+    samples: Tensor<4>,
+    timesteps: Vec<usize>,
+    conditioning: Conditioning,
+    told: Option<Vec<Told>>,
+    per_group: usize,
+}
+
+impl<'p> Together<'p> {
+    /// A meeting over a prior, at which nobody is yet.
+    pub fn new(prior: &'p dyn Prior) -> Self {
+        Self {
+            prior,
+            meeting: Mutex::default(),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// The prior for one run, which is waited for until it is dropped.
+    pub fn join(&self) -> Member<'_, 'p> {
+        self.lock().members += 1;
+        Member(self)
+    }
+
+    /// Calls of the network so far.
+    pub fn calls(&self) -> u64 {
+        self.lock().calls
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Meeting> {
+        self.meeting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ask(&self, batch: &Batch) -> Tensor<4> {
+        let mut meeting = self.lock();
+        let name = meeting.next;
+        meeting.next += 1;
+        meeting.asked.push(Question {
+            name,
+            samples: batch.samples().clone(),
+            timesteps: batch.timesteps().to_vec(),
+            conditioning: batch.conditioning().clone(),
+            told: batch.views().told().map(<[Told]>::to_vec),
+            per_group: batch.views().per_group(),
+        });
+        loop {
+            let found = meeting.answers.iter().position(|(other, _)| *other == name);
+            if let Some(index) = found {
+                return meeting.answers.swap_remove(index).1;
+            }
+            if !meeting.asked.is_empty() && meeting.asked.len() >= meeting.members {
+                self.answer(&mut meeting);
+                self.changed.notify_all();
+                continue;
+            }
+            meeting = self
+                .changed
+                .wait(meeting)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Answers all that was asked, in as few calls as can be.
+    fn answer(&self, meeting: &mut Meeting) {
+        // The order of arrival differs from run to run of the program, and the last digits may with it.
+        meeting.asked.sort_by_key(|question| question.name);
+        let mut asked = std::mem::take(&mut meeting.asked);
+        while !asked.is_empty() {
+            let kind = asked[0].kind();
+            let (alike, others) = asked.into_iter().partition(|other| other.kind() == kind);
+            meeting.answers.extend(evaluate(self.prior, alike));
+            meeting.calls += 1;
+            asked = others;
+        }
+    }
+}
+
+impl Question {
+    /// Batches of one kind can be joined.
+    fn kind(&self) -> (bool, usize, bool) {
+        (
+            self.told.is_some(),
+            self.per_group,
+            self.conditioning.rows().is_some(),
+        )
+    }
+}
+
+/// One call of the network for questions of one kind.
+fn evaluate(prior: &dyn Prior, questions: Vec<Question>) -> Vec<(u64, Tensor<4>)> {
+    let samples = questions.iter().map(|question| question.samples.clone());
+    let samples = Tensor::cat(samples.collect(), 0);
+    let timesteps: Vec<usize> = questions.iter().flat_map(|q| q.timesteps.clone()).collect();
+    let conditionings: Vec<Conditioning> =
+        questions.iter().map(|q| q.conditioning.clone()).collect();
+    let conditioning = Conditioning::cat(&conditionings);
+    let told: Vec<Told> = questions
+        .iter()
+        .flat_map(|q| q.told.clone().unwrap_or_default())
+        .collect();
+    let views = match (&questions[0].told, questions[0].per_group) {
+        (None, _) => Views::Unknown,
+        (Some(_), per_group) => Views::of(&told, per_group),
+    };
+    let predicted = prior.predict(&Batch::new(samples, &timesteps, &conditioning, views));
+    let mut start = 0;
+    let part = |question: Question| {
+        let count = question.timesteps.len();
+        let part = predicted.clone().narrow(0, start, count);
+        start += count;
+        (question.name, part)
+    };
+    questions.into_iter().map(part).collect()
+}
+
+/// The shared prior as one run sees it.
+pub struct Member<'t, 'p>(&'t Together<'p>);
+
+impl Drop for Member<'_, '_> {
+    fn drop(&mut self) {
+        self.0.lock().members -= 1;
+        self.0.changed.notify_all();
+    }
+}
+
+impl Prior for Member<'_, '_> {
+    fn spec(&self) -> PriorSpec {
+        self.0.prior.spec()
+    }
+    fn fingerprint(&self) -> Option<[u8; 32]> {
+        self.0.prior.fingerprint()
+    }
+    fn device(&self) -> Device {
+        self.0.prior.device()
+    }
+    fn schedule(&self) -> &NoiseSchedule {
+        self.0.prior.schedule()
+    }
+    fn condition(&self, prompts: &[String]) -> Result<Conditioning, String> {
+        self.0.prior.condition(prompts)
+    }
+    fn encode(&self, images: Tensor<4>) -> Encoded<'_> {
+        self.0.prior.encode(images)
+    }
+    fn decode(&self, samples: Tensor<4>) -> Tensor<4> {
+        self.0.prior.decode(samples)
+    }
+    fn clamp_clean(&self, clean: Tensor<4>) -> Tensor<4> {
+        self.0.prior.clamp_clean(clean)
+    }
+    fn predict(&self, batch: &Batch) -> Tensor<4> {
+        self.0.ask(batch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dreamfuse_core::Camera;
+    use dreamfuse_diffusion::embedded;
+    use std::thread;
+
+    /// A batch of `count` images of its own.
+    fn predict(prior: &dyn Prior, member: usize, count: usize) -> Vec<f32> {
+        let device = Device::flex();
+        let side = prior.spec().resolution;
+        let values: Vec<f32> = (0..count * 3 * side * side)
+            .map(|i| ((i * 37 + member * 11) % 101) as f32 / 50.0 - 1.0)
+            .collect();
+        let data = burn::tensor::TensorData::new(values, [count, 3, side, side]);
+        let told = vec![Told::camera(Camera::orbit(member as f32, 0.3)); count];
+        let prompt = ["a red car", "a golden teapot", "a robot"][member].to_owned();
+        let conditioning = prior.condition(&vec![prompt; count]).unwrap();
+        let timesteps = vec![100 + 200 * member; count];
+        let samples = Tensor::from_data(data, &device);
+        let batch = Batch::new(samples, &timesteps, &conditioning, Views::Each(&told));
+        prior.predict(&batch).into_data().try_to_vec().unwrap()
+    }
+
+    #[test]
+    fn joined_evaluations_are_those_of_each_alone_and_who_leaves_is_not_waited_for() {
+        const ROUNDS: usize = 3;
+        let prior = embedded::load(&Device::flex()).unwrap();
+        let together = Together::new(&prior);
+        let members: Vec<Member> = (0..3).map(|_| together.join()).collect();
+        let of_member = |(index, member): (usize, Member<'_, '_>)| {
+            // The third leaves after the first round.
+            let rounds = if index == 2 { 1 } else { ROUNDS };
+            let asked = (0..rounds).map(|_| predict(&member, index, 2 + index));
+            asked.collect::<Vec<_>>()
+        };
+        let answers: Vec<_> = thread::scope(|scope| {
+            let started = members.into_iter().enumerate();
+            let threads: Vec<_> = started.map(|m| scope.spawn(move || of_member(m))).collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .collect()
+        });
+        assert_eq!(together.calls(), ROUNDS as u64);
+        for (index, rounds) in answers.iter().enumerate() {
+            let alone = predict(&prior, index, 2 + index);
+            for round in rounds {
+                let square = |values: &[f32]| values.iter().map(|v| v * v).sum::<f32>();
+                let apart: Vec<f32> = round.iter().zip(&alone).map(|(a, b)| a - b).collect();
+                let relative = (square(&apart) / square(&alone)).sqrt();
+                assert!(relative < 1e-5, "member {index}: {relative}");
+            }
+        }
+    }
+}
