@@ -232,11 +232,17 @@ impl CameraRange {
     }
 
     /// Random cameras in rows of `together`: those of a row are as far apart as they can be, and differ in nothing else.
-    pub fn sample_rows(&self, count: usize, together: usize, rng: &mut impl Rng) -> Vec<Camera> {
+    /// `numbers(i)` are for view `i`, the first of a row.
+    pub fn sample_rows<R: Rng>(
+        &self,
+        count: usize,
+        together: usize,
+        numbers: impl Fn(usize) -> R,
+    ) -> Vec<Camera> {
         let rows = count.div_ceil(together);
         let mut cameras = Vec::with_capacity(count);
         for row in 0..rows {
-            let first = self.sample(row, rows, rng);
+            let first = self.sample(row, rows, &mut numbers(row * together));
             let turned = |index: usize| TAU * index as f32 / together as f32;
             cameras.extend((0..together).map(|index| Camera {
                 azimuth: wrap(first.azimuth + turned(index)),

@@ -20,7 +20,7 @@ pub mod view;
 
 pub use background::random_background;
 pub use camera::{Camera, CameraRange, Crop, Ray};
-pub use random::{Purpose, stream};
+pub use random::{Purpose, stream, view_stream};
 pub use raster::Image;
 pub use scheduled::Scheduled;
 pub use shading::{Light, LightRange, Shading};

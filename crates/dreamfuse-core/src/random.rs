@@ -38,6 +38,14 @@ pub fn stream(seed: u64, purpose: Purpose, attempt: u64, index: u64) -> ChaCha8R
     ChaCha8Rng::from_seed(key)
 }
 
+/// The same for one view of a step: views that are shared out over devices draw what they would draw together.
+pub fn view_stream(seed: u64, purpose: Purpose, attempt: u64, step: u64, view: usize) -> ChaCha8Rng {
+    let mut numbers = stream(seed, purpose, attempt, step);
+    // ChaCha's own counter of streams, of which the whole step has the first.
+    numbers.set_stream(view as u64 + 1);
+    numbers
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,5 +64,16 @@ mod tests {
             first(1, Purpose::Noise, 0, 8),
         ];
         assert!(others.iter().all(|&other| other != base));
+    }
+
+    #[test]
+    fn views_have_streams_of_their_own() {
+        let first = |view| view_stream(1, Purpose::Noise, 0, 7, view).random::<u64>();
+        let step = stream(1, Purpose::Noise, 0, 7).random::<u64>();
+        let drawn = [step, first(0), first(1), first(2)];
+        assert_eq!(first(1), first(1));
+        for (index, number) in drawn.iter().enumerate() {
+            assert!(!drawn[..index].contains(number));
+        }
     }
 }

@@ -17,8 +17,11 @@ use std::path::Path;
 use std::sync::Arc;
 use visitors::{Loader, Saver};
 
-/// What a checkpoint holds is described by this number: files of later versions are refused. Version 0.1 wrote none.
-const FORMAT: u64 = 1;
+/// What a checkpoint holds is described by this number: files of later versions are refused. Runs of format 1 drew other
+/// random numbers. The first version wrote none, and means 1.
+const FORMAT: u64 = 2;
+/// Of files that do not say it.
+const FIRST_FORMAT: u64 = 1;
 /// The prior's fingerprint; not in checkpoints of version 0.1.
 const PRIOR: &str = "prior";
 
@@ -70,6 +73,7 @@ impl State {
 
 /// What a checkpoint says beside the state.
 struct Notes {
+    format: u64,
     instruction_set: String,
     prior: Option<[u8; 32]>,
 }
@@ -79,6 +83,13 @@ impl Notes {
     fn warnings(&self, run: &Run) -> Result<Vec<String>, EngineError> {
         let (before, here) = (&self.instruction_set, instruction_set());
         let mut warnings = Vec::new();
+        if self.format < FORMAT {
+            warnings.push(
+                "the checkpoint is of an earlier dreamfuse: the run goes on with other random numbers than it would have \
+                 then"
+                    .into(),
+            );
+        }
         if *before != here {
             warnings.push(format!(
                 "the checkpoint was made with {before}; here is {here}: the bytes will differ"
@@ -176,7 +187,7 @@ fn read(
         other => other.into(),
     })?;
     let mut loader = Loader::of(&bytes).map_err(bad)?;
-    let mut format = FORMAT;
+    let mut format = FIRST_FORMAT;
     if loader.has("format") {
         loader.counter("format", &mut format);
     }
@@ -189,6 +200,7 @@ fn read(
     state.visit(&mut loader);
     also(&mut loader);
     let notes = Notes {
+        format,
         instruction_set: loader.instruction_set(),
         prior: loader.bytes(PRIOR).and_then(|bytes| bytes.try_into().ok()),
     };

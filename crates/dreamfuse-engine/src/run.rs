@@ -10,7 +10,7 @@ use crate::regularizers::Terms;
 use crate::snapshot::Snapshot;
 use crate::standby::Standby;
 use burn::tensor::{Gradients, Tensor, TensorData};
-use dreamfuse_core::{Camera, Purpose, Shading, Told, random_background, stream};
+use dreamfuse_core::{Camera, Purpose, Shading, Told, random_background, view_stream};
 use dreamfuse_distill::{Guidance, GuidanceRequest, ViewPrompts, image_gradient};
 use dreamfuse_kernels::adam::squares;
 use dreamfuse_prior::{Prior, Views};
@@ -136,7 +136,7 @@ impl Run {
         let rendered = self.renderer().render(
             &views,
             self.image_size(prior),
-            Some(&mut self.random(Purpose::Jitter)),
+            Some(&|view| self.random(Purpose::Jitter, view)),
         );
         let timesteps = self.draw_timesteps(prior, views.len());
         let images = rendered.color.clone().without_autodiff();
@@ -230,8 +230,9 @@ impl Run {
         &self.field
     }
 
-    fn random(&self, purpose: Purpose) -> ChaCha8Rng {
-        stream(self.config.seed, purpose, self.attempt, self.step)
+    /// The random numbers of a view of this step.
+    fn random(&self, purpose: Purpose, view: usize) -> ChaCha8Rng {
+        view_stream(self.config.seed, purpose, self.attempt, self.step, view)
     }
 
     /// Part of the run that is done.
@@ -254,24 +255,22 @@ impl Run {
     }
 
     fn draw_views(&self, together: usize) -> Vec<ViewSettings> {
-        let mut cameras = self.random(Purpose::Camera);
-        let mut lights = self.random(Purpose::Light);
-        let mut shadings = self.random(Purpose::Shading);
-        let mut backgrounds = self.random(Purpose::Background);
         let cameras = self
             .config
             .cameras
-            .sample_rows(self.config.views, together, &mut cameras);
-        let view = |camera: Camera| {
-            let light = self.config.lights.sample(&camera, &mut lights);
+            .sample_rows(self.config.views, together, |view| {
+                self.random(Purpose::Camera, view)
+            });
+        let view = |(index, camera): (usize, Camera)| {
+            let mut light = self.random(Purpose::Light, index);
             ViewSettings {
                 camera,
-                light,
-                shading: self.shading(&mut shadings),
-                background: random_background(&mut backgrounds),
+                light: self.config.lights.sample(&camera, &mut light),
+                shading: self.shading(&mut self.random(Purpose::Shading, index)),
+                background: random_background(&mut self.random(Purpose::Background, index)),
             }
         };
-        cameras.into_iter().map(view).collect()
+        cameras.into_iter().enumerate().map(view).collect()
     }
 
     fn shading(&self, rng: &mut impl Rng) -> Shading {
@@ -288,10 +287,13 @@ impl Run {
     /// One a view; those of views that the prior sees together are the same.
     fn draw_timesteps(&self, prior: &dyn Prior, views: usize) -> Vec<usize> {
         let [low, high] = self.config.time.bounds(self.progress());
-        let mut times = self.random(Purpose::Timestep);
         let together = self.views_together(prior);
+        let of_group = |group: usize| {
+            let mut times = self.random(Purpose::Timestep, group * together);
+            prior.schedule().timestep(times.random_range(low..=high))
+        };
         (0..views / together)
-            .map(|_| prior.schedule().timestep(times.random_range(low..=high)))
+            .map(of_group)
             .flat_map(|timestep| std::iter::repeat_n(timestep, together))
             .collect()
     }
@@ -306,11 +308,12 @@ impl Run {
     ) -> Tensor<4> {
         let [channels, height, width] = prior.spec().sample_shape;
         let shape = [views.len(), channels, height, width];
-        let noise: Vec<f32> = self
-            .random(Purpose::Noise)
-            .sample_iter(StandardNormal)
-            .take(shape.iter().product())
-            .collect();
+        let noise = |view: usize| {
+            let numbers = self.random(Purpose::Noise, view);
+            let values = numbers.sample_iter(StandardNormal);
+            values.take(channels * height * width)
+        };
+        let noise: Vec<f32> = (0..views.len()).flat_map(noise).collect();
         let cameras: Vec<Camera> = views.iter().map(|view| view.camera).collect();
         let told: Vec<Told> = views.iter().map(told).collect();
         let ramp = self.ramp();

@@ -8,7 +8,8 @@ use dreamfuse_core::{Camera, Light, Shading};
 use dreamfuse_kernels::composite;
 use dreamfuse_kernels::march::{RAY, march};
 use dreamfuse_kernels::surface::{ALBEDO, LIGHT, Lighting};
-use rand::{Rng, RngExt};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
 
 /// How one view of a batch is drawn.
 #[derive(Clone, Copy, Debug)]
@@ -68,12 +69,12 @@ pub struct Renderer<'a> {
 
 impl Renderer<'_> {
     /// Renders square images of the views. Samples are shifted along each ray by a random part of a
-    /// step drawn from `jitter`, or by half a step.
+    /// step, drawn for view `i` from `jitter(i)`, or by half a step.
     pub fn render(
         &self,
         views: &[ViewSettings],
         size: usize,
-        jitter: Option<&mut dyn Rng>,
+        jitter: Option<&dyn Fn(usize) -> ChaCha8Rng>,
     ) -> Rendered {
         let device = self.field.table.device();
         let rays = rays(views, size, jitter, &device);
@@ -171,18 +172,17 @@ fn lighting(
 fn rays(
     views: &[ViewSettings],
     size: usize,
-    mut jitter: Option<&mut dyn Rng>,
+    jitter: Option<&dyn Fn(usize) -> ChaCha8Rng>,
     device: &Device,
 ) -> Tensor<2> {
     let mut rows = Vec::with_capacity(views.len() * size * size * RAY);
-    for ray in views.iter().flat_map(|view| view.camera.rays(size)) {
-        let jitter = jitter.as_mut().map_or(0.5, |rng| rng.random());
-        rows.extend(
-            <[f32; 3]>::from(ray.origin)
-                .into_iter()
-                .chain(<[f32; 3]>::from(ray.direction))
-                .chain([jitter]),
-        );
+    for (index, view) in views.iter().enumerate() {
+        let mut numbers = jitter.map(|numbers| numbers(index));
+        for ray in view.camera.rays(size) {
+            rows.extend(<[f32; 3]>::from(ray.origin));
+            rows.extend(<[f32; 3]>::from(ray.direction));
+            rows.push(numbers.as_mut().map_or(0.5, RngExt::random));
+        }
     }
     tensor(rows, [views.len() * size * size, RAY], device)
 }
