@@ -3,8 +3,8 @@
 mod common;
 
 use common::{complaint, run, small_config, text};
-use ply_rs::parser::Parser;
-use ply_rs::ply::DefaultElement;
+use ply_rs_bw::parser::Parser;
+use ply_rs_bw::ply::DefaultElement;
 use std::path::Path;
 use std::process::Output;
 
@@ -579,4 +579,77 @@ fn a_folder_whose_name_is_not_utf8_holds_a_run() {
         .unwrap();
     assert!(output.status.success(), "{}", complaint(&output));
     assert!(out.join("mesh.glb").exists() && out.join("events.jsonl").exists());
+}
+
+#[test]
+fn meshes_are_judged_by_the_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = small_config(folder.path());
+    let out = folder.path().join("run");
+    let arguments = ["a red mushroom", "--steps", "3", "--config", &config];
+    assert!(
+        run(&[&arguments[..], &["--out", text(&out)]].concat())
+            .status
+            .success()
+    );
+    let formats = ["--format", "glb, PLY,obj,stl", "--size", "80"];
+    let exported = run(&[&["export", text(&out)], &formats[..]].concat());
+    assert!(exported.status.success(), "{}", complaint(&exported));
+    for name in ["mesh.glb", "mesh.ply", "mesh.obj", "mesh.stl"] {
+        let checked = run(&["check-mesh", "--json", text(&out.join(name))]);
+        assert_eq!(
+            checked.status.code(),
+            Some(0),
+            "{name}: {}",
+            complaint(&checked)
+        );
+        let report: serde_json::Value = serde_json::from_slice(&checked.stdout).unwrap();
+        assert_eq!(report["boundary_edges"], 0);
+        let sides = |axis: usize| {
+            let corner = |end: usize| report["bounds"][end][axis].as_f64().unwrap();
+            corner(1) - corner(0)
+        };
+        let longest = (0..3).map(sides).fold(0.0, f64::max);
+        assert_eq!((longest - 80.0).abs() < 1e-3, name == "mesh.stl", "{name}");
+    }
+    let open = folder.path().join("open.obj");
+    std::fs::write(&open, "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n").unwrap();
+    let flawed = run(&["check-mesh", text(&open)]);
+    let table = String::from_utf8(flawed.stdout.clone()).unwrap();
+    assert_eq!(flawed.status.code(), Some(65));
+    assert!(table.contains("flaw: 3 open edges"), "{table}");
+    for (name, bytes, part) in [
+        ("a.glb", &b"a page of a hotel"[..], "expected glTF"),
+        ("a.fbx", b"Kaydara", "expected a mesh format"),
+        ("a.ply", b"", "PLY"),
+    ] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let error = error_of(&run(&["check-mesh", text(&path)]));
+        assert!(error.contains(part), "{error}");
+    }
+    for (option, value) in [
+        ("--size", "0"),
+        ("--size", "nan"),
+        ("--unwrap-seconds", "-1"),
+        ("--faces", "3"),
+        ("--texture", "9999"),
+    ] {
+        let given = format!("{option}={value}");
+        let refused = error_of(&run(&["export", text(&out), &given]));
+        assert!(
+            refused.contains(value) || refused.contains(option),
+            "{refused}"
+        );
+    }
+}
+
+#[test]
+fn shells_complete_the_words_of_commands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = run(&["completions", shell]);
+        assert!(script.status.success());
+        let script = String::from_utf8(script.stdout).unwrap();
+        assert!(script.contains("check-mesh") && script.contains("guidance-scale"));
+    }
 }

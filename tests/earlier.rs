@@ -59,7 +59,11 @@ fn a_run_of_an_earlier_version_goes_on_and_says_what_changed() {
     let said = complaint(&output);
     assert!(output.status.success(), "{said}");
     assert!(said.contains("goes on with other random numbers"), "{said}");
-    assert_eq!(said.contains("the bytes will differ"), !known.exists(), "{said}");
+    assert_eq!(
+        said.contains("the bytes will differ"),
+        !known.exists(),
+        "{said}"
+    );
     let mesh = std::fs::read(out.join("mesh.glb")).unwrap();
     assert!(mesh.starts_with(b"glTF"));
     // What it writes now is of today's format.

@@ -23,7 +23,7 @@ pub fn complaint(output: &Output) -> String {
 /// A configuration for runs of seconds.
 pub fn small_config(folder: &Path) -> String {
     let path = folder.join("small.toml");
-    let text = "views = 2\nmesh_cells = 24\ncheckpoint_every = 4\npreview_every = 6\noccupancy_every = 4\nalbedo_only = 0.25\n\
+    let text = "views = 2\nmesh_cells = 24\nmesh_faces = 2000\ntexture_size = 128\ncheckpoint_every = 4\npreview_every = 6\noccupancy_every = 4\nalbedo_only = 0.25\n\
                 lit = 1.0\n[losses]\nopacity = 0.0\n[scene]\nlevels = 4\nfinest = 32\nlog2_table = 12\nhidden = 16\noccupancy_cells = 16\n";
     std::fs::write(&path, text).expect("a temporary folder can be written");
     path.to_string_lossy().into_owned()

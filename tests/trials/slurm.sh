@@ -63,7 +63,7 @@ sinfo -h -o "%N %T %G"
 cd "$work"
 {
   echo "prompt,seed,steps"
-  for seed in $(seq 0 8); do echo "a red car,$seed,60"; done
+  for seed in $(seq 0 8); do echo "a red car,$seed,20"; done
   echo "a golden teapot,0,${LONG:-900}" # at its time limit before it is done
   echo "a robot,0,400"                 # requeued by hand
   echo "a blue cup,0,400"              # killed
@@ -75,7 +75,7 @@ plan runs; plan undisturbed
 start=$SECONDS
 id=$(sbatch --parsable runs/slurm/array.sh)
 key() { sed -n "$(($1 + 1))p" runs/plan.jsonl | sed 's/.*"key":"\([0-9a-f]*\)".*/\1/'; }
-await() { for _ in $(seq 600); do eval "$1" && return; sleep 0.2; done; echo "timed out: $1"; squeue; return 1; }
+await() { for _ in $(seq 900); do eval "$1" && return; sleep 0.2; done; echo "timed out: $1"; squeue; return 1; }
 await "[ -s runs/$(key 10)/attempts.jsonl ]"; sleep 1
 scontrol requeue "${id}_10" && echo "requeued ${id}_10 by hand"
 await "[ -s runs/$(key 11)/attempts.jsonl ]"; sleep 1

@@ -278,7 +278,9 @@ mod tests {
                 !html.contains("<img src=x") && html.contains("onerror"),
                 "{path:?}"
             );
-            let asks = ["http:", "https:", "fetch("].iter().any(|way| html.contains(way));
+            let asks = ["http:", "https:", "fetch("]
+                .iter()
+                .any(|way| html.contains(way));
             assert!(!asks, "{path:?} asks for something");
         }
         let html = std::fs::read_to_string(run).unwrap();

@@ -155,6 +155,37 @@ mod tests {
     }
 
     #[test]
+    fn a_thousand_torn_and_flipped_files_are_each_recognised() {
+        use crate::{Purpose, stream};
+        use rand::RngExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let mut numbers = stream(0, Purpose::Evaluation, 0, 0);
+        let payload: Vec<u8> = (0..5000).map(|_| numbers.random()).collect();
+        write_checked(&path, &payload).unwrap();
+        let whole = fs::read(&path).unwrap();
+        for damage in 0..1000 {
+            let at = numbers.random_range(0..whole.len());
+            let mut bytes = whole.clone();
+            match damage % 3 {
+                0 => bytes.truncate(at),
+                1 => bytes[at] ^= 1 << numbers.random_range(0..8),
+                // As a block that was never written.
+                _ => bytes[at / 512 * 512..]
+                    .iter_mut()
+                    .take(512)
+                    .for_each(|byte| *byte = 0),
+            }
+            fs::write(&path, &bytes).unwrap();
+            let read = read_checked(&path);
+            assert!(
+                matches!(read, Err(FileError::Damaged { .. })),
+                "{damage} at {at}"
+            );
+        }
+    }
+
+    #[test]
     fn a_failed_write_leaves_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("missing").join("state");

@@ -39,7 +39,13 @@ pub fn stream(seed: u64, purpose: Purpose, attempt: u64, index: u64) -> ChaCha8R
 }
 
 /// The same for one view of a step: views that are shared out over devices draw what they would draw together.
-pub fn view_stream(seed: u64, purpose: Purpose, attempt: u64, step: u64, view: usize) -> ChaCha8Rng {
+pub fn view_stream(
+    seed: u64,
+    purpose: Purpose,
+    attempt: u64,
+    step: u64,
+    view: usize,
+) -> ChaCha8Rng {
     let mut numbers = stream(seed, purpose, attempt, step);
     // ChaCha's own counter of streams, of which the whole step has the first.
     numbers.set_stream(view as u64 + 1);

@@ -63,6 +63,10 @@ pub struct RunConfig {
     pub preview_every: u64,
     /// Cells along a side of the grid that the mesh is cut from.
     pub mesh_cells: usize,
+    /// Triangles of the mesh at most, if the surface can be so simple.
+    pub mesh_faces: usize,
+    /// Side of the mesh's texture in texels; 0 for colours at the vertices alone.
+    pub texture_size: usize,
     pub losses: LossWeights,
     pub guidance: GuidanceConfig,
     pub time: TimeSchedule,
@@ -99,7 +103,9 @@ impl Default for RunConfig {
             occupancy_every: 16,
             checkpoint_every: 250,
             preview_every: 100,
-            mesh_cells: 96,
+            mesh_cells: 256,
+            mesh_faces: 20_000,
+            texture_size: 2048,
             losses: LossWeights::default(),
             guidance: GuidanceConfig::default(),
             time: TimeSchedule::default(),
@@ -173,7 +179,9 @@ impl RunConfig {
             ("occupancy_every", self.occupancy_every, 1..=10_000),
             ("checkpoint_every", self.checkpoint_every, 1..=1_000_000),
             ("preview_every", self.preview_every, 1..=1_000_000),
-            ("mesh_cells", self.mesh_cells as u64, 8..=512),
+            ("mesh_cells", self.mesh_cells as u64, 8..=1024),
+            ("mesh_faces", self.mesh_faces as u64, 100..=10_000_000),
+            ("texture_size", self.texture_size as u64, 0..=8192),
             (
                 "render_size",
                 self.render_size.unwrap_or(LEAST_IMAGE) as u64,

@@ -33,6 +33,16 @@ pub struct Losses {
     pub orientation: f32,
 }
 
+/// How a mesh came to its texture.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Textured {
+    /// Side in texels.
+    pub size: usize,
+    pub charts: usize,
+    /// The way that texture coordinates were found.
+    pub unwrap: String,
+}
+
 /// A line of `events.jsonl`: when, by which version, and what.
 #[derive(Serialize)]
 pub(crate) struct Line<'a> {
@@ -75,8 +85,14 @@ pub enum Event {
         path: PathBuf,
         vertices: usize,
         triangles: usize,
+        /// The density at which it was cut.
         iso: f32,
+        /// Mean intersection over union of the mesh's silhouettes and the volume's.
         silhouette_agreement: f32,
+        /// Of the mesh's albedo images beside the volume's, where both are opaque, in dB.
+        albedo_psnr: f32,
+        self_intersections: usize,
+        texture: Option<Textured>,
     },
     Interrupted {
         step: u64,

@@ -1,38 +1,60 @@
-//! What a run leaves: images and meshes.
+//! What a run leaves: a textured mesh, and images of it.
+
+mod bake;
+mod cut;
 
 use crate::EngineError;
 use crate::config::RunConfig;
+use crate::event::Textured;
 use crate::snapshot::Snapshot;
+use bake::{albedo_of, normals_of, openness_of};
+use cut::cut_surface;
 use dreamfuse_core::{Camera, Crop, Image, Vec3, raster};
 use dreamfuse_mesh::{
-    DensityGrid, Mesh, Silhouette, choose_iso, draw, extract, keep_largest, smoothed,
+    About, Extras, Mesh, MeshLook, Model, Simplified, bake, draw, draw_with_opacity, simplified,
+    unwrap,
 };
 use dreamfuse_scene::ViewSettings;
 use rayon::prelude::*;
 use std::path::Path;
+use std::time::Duration;
 
-/// How a mesh is cut.
+/// How a mesh is made.
 #[derive(Clone, Copy, Debug)]
 pub struct ExportOptions {
-    /// Cells along a side of the sampled grid.
+    /// Cells along a side of the grid that the surface is cut from.
     pub cells: usize,
+    /// Triangles at most, if the surface can be so simple.
+    pub faces: usize,
+    /// Side of the texture in texels; 0 for colours at the vertices alone.
+    pub texture: usize,
+    /// Whether details of the unsimplified surface become a normal map.
+    pub normal_map: bool,
+    /// Whether ambient occlusion is baked.
+    pub occlusion: bool,
+    /// Time for the best texture coordinates; quicker ways follow.
+    pub unwrap_budget: Duration,
+    /// Longest side of an STL.
+    pub millimetres: f32,
 }
-
-/// Small components below this part of the largest one's area are floaters.
-const LEAST_COMPONENT: f32 = 0.03;
-
-/// Double passes of smoothing, under which bumps shorter than about five cells of the sampled grid go: at the default size
-/// those of the hash grid's finest cells too.
-const SMOOTHING: usize = 50;
 
 impl ExportOptions {
     /// As a run's configuration says.
     pub fn of(config: &RunConfig) -> Self {
         Self {
             cells: config.mesh_cells,
+            faces: config.mesh_faces,
+            texture: config.texture_size,
+            normal_map: false,
+            occlusion: false,
+            unwrap_budget: Duration::from_secs(10),
+            millimetres: 100.0,
         }
     }
 }
+
+/// Texels for each of the field's finest cells along a side of the box, at which its albedo is asked: it is smooth within.
+const TEXELS_PER_CELL: usize = 16;
 
 /// Elevation of the views that are shown and compared, in radians.
 const ELEVATION: f32 = 0.3;
@@ -40,48 +62,144 @@ const ELEVATION: f32 = 0.3;
 /// How much larger an image of a mesh is than the mesh in it.
 const MARGIN: f32 = 1.08;
 
-/// A mesh that was cut from a volume.
+/// A mesh that was made of a volume.
 #[derive(Clone, Debug)]
-pub struct Cut {
-    pub mesh: Mesh,
+pub struct Exported {
+    pub model: Model,
     /// The density at which it was cut.
     pub iso: f32,
-    /// Intersection over union of the cut's silhouettes and the volume's.
-    pub silhouette_iou: f32,
+    /// Triangles of the surface before it was simplified.
+    pub full_faces: usize,
+    /// Crossing triangles that are left.
+    pub self_intersections: usize,
+    pub textured: Option<Textured>,
+    /// How the mesh agrees with the volume.
+    pub agreement: Agreement,
 }
 
-/// Cuts the mesh at the threshold whose silhouettes agree best with the volume's, and smooths it.
+/// What a mesh's images have in common with the volume's.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Agreement {
+    /// Mean intersection over union of the silhouettes.
+    pub silhouette_iou: f32,
+    /// Of albedo, where both show the object, in dB.
+    pub albedo_psnr: f32,
+}
+
+/// Makes the mesh: cut at the threshold whose silhouettes agree best with the volume's, smoothed, simplified, and textured.
 ///
 /// # Errors
 /// When the scene is empty.
-pub fn export_mesh(snapshot: &Snapshot, options: ExportOptions) -> Result<Cut, EngineError> {
-    let grid = DensityGrid::sample(options.cells, |points| snapshot.densities(points));
-    let (iso, silhouette_iou) = choose_iso(&grid, &silhouettes(snapshot));
-    let surface = keep_largest(&extract(&grid, iso)?, LEAST_COMPONENT);
-    let mut mesh = smoothed(surface, SMOOTHING);
-    mesh.colors = snapshot.albedos(&mesh.positions);
-    Ok(Cut {
-        mesh,
-        iso,
-        silhouette_iou,
+pub fn export_mesh(snapshot: &Snapshot, options: ExportOptions) -> Result<Exported, EngineError> {
+    let surface = cut_surface(snapshot, options.cells)?;
+    let cameras: Vec<Camera> = compared();
+    let Simplified {
+        mut mesh,
+        self_intersections,
+        ..
+    } = simplified(&surface.mesh, options.faces, &cameras);
+    let albedo = albedo_of(snapshot);
+    mesh.colors = albedo(&bake::at_vertices(&mesh));
+    let full_faces = surface.mesh.triangles.len();
+    let (model, textured) = if options.texture == 0 {
+        (Model::plain(mesh), None)
+    } else {
+        let unwrap = unwrap(&mesh, options.texture, options.unwrap_budget);
+        let textured = Textured {
+            size: options.texture,
+            charts: unwrap.charts,
+            unwrap: unwrap.method.to_string(),
+        };
+        let fine = normals_of(&surface.mesh);
+        let open = openness_of(snapshot, surface.iso);
+        let extras = Extras {
+            // Not below half: the charts' padding is made for that.
+            field_size: Some((snapshot.finest_cells() * TEXELS_PER_CELL).max(options.texture / 2)),
+            normals: options.normal_map.then_some(&*fine),
+            openness: options.occlusion.then_some(&*open),
+        };
+        let baked = bake(&mesh, unwrap, options.texture, &*albedo, &extras);
+        (Model::skinned(mesh, baked), Some(textured))
+    };
+    Ok(Exported {
+        agreement: agreement(&model, snapshot),
+        iso: surface.iso,
+        full_faces,
+        self_intersections,
+        textured,
+        model,
     })
 }
 
-fn silhouettes(snapshot: &Snapshot) -> Vec<Silhouette> {
-    const SIZE: usize = 64;
-    let cameras = Camera::ring(6, ELEVATION)
-        .into_iter()
-        .chain(Camera::ring(2, -0.1));
-    cameras
-        .map(|camera| {
-            let (_, opacity) = snapshot.image_and_opacity(&ViewSettings::preview(camera), SIZE);
-            Silhouette {
-                camera,
-                size: SIZE,
-                opacity,
+/// From where a mesh is compared with the volume.
+fn compared() -> Vec<Camera> {
+    let level = Camera::ring(6, ELEVATION).into_iter();
+    level.chain(Camera::ring(2, -0.1)).collect()
+}
+
+/// Compares albedo images of the mesh with those of the volume.
+fn agreement(model: &Model, snapshot: &Snapshot) -> Agreement {
+    const SIZE: usize = 128;
+    let (mut iou, mut squares, mut values) = (0.0, 0.0f64, 0usize);
+    let cameras = compared();
+    for camera in &cameras {
+        let view = ViewSettings::albedo(*camera);
+        let (volume, opacity) = snapshot.image_and_opacity(&view, SIZE);
+        let look = MeshLook {
+            shading: view.shading,
+            light: view.light,
+            background: view.background,
+        };
+        let (image, covered) = draw_with_opacity(model, camera, &look, SIZE);
+        let (mut both, mut either) = (0usize, 0usize);
+        for pixel in 0..SIZE * SIZE {
+            let (a, b) = (opacity[pixel] > 0.5, covered[pixel] > 0.5);
+            both += usize::from(a && b);
+            either += usize::from(a || b);
+            // Where either is see-through, the background is compared.
+            if opacity[pixel] > 0.99 && covered[pixel] == 1.0 {
+                let pair = image.pixels[pixel].iter().zip(&volume.pixels[pixel]);
+                squares += pair.map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>();
+                values += 3;
             }
-        })
-        .collect()
+        }
+        iou += both as f32 / either.max(1) as f32;
+    }
+    Agreement {
+        silhouette_iou: iou / cameras.len() as f32,
+        albedo_psnr: (-10.0 * (squares / values.max(1) as f64).max(1e-10).log10()) as f32,
+    }
+}
+
+/// What the files of a run say of it.
+pub fn about(config: &RunConfig, options: &ExportOptions) -> About {
+    let note = |name: &str, value: String| (name.to_owned(), value);
+    About {
+        name: name_of(&config.prompt),
+        notes: vec![
+            note("prompt", config.prompt.clone()),
+            note("seed", config.seed.to_string()),
+            note("steps", config.steps.to_string()),
+            note("prior", config.prior.name()),
+            note("licence of the prior", config.prior.licence().into()),
+        ],
+        millimetres: options.millimetres,
+    }
+}
+
+/// A prompt as a name in files: without control characters, and not too long for lists.
+fn name_of(prompt: &str) -> String {
+    let clean: String = prompt
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(60)
+        .collect();
+    let clean = clean.trim();
+    if clean.is_empty() {
+        "dreamfuse".into()
+    } else {
+        clean.into()
+    }
 }
 
 /// Four small views in a row.
@@ -93,23 +211,23 @@ pub fn preview_sheet(snapshot: &Snapshot) -> Image {
     Image::sheet(&snapshot.images(&views, 64), 4)
 }
 
-/// Writes `views.png`, a contact sheet of eight views of the mesh, and `turntable.gif`.
+/// Writes `views.png`, a contact sheet of eight views of the model, and `turntable.gif`.
 ///
 /// # Errors
 /// When a file cannot be written.
-pub fn save_images(mesh: &Mesh, folder: &Path) -> Result<(), EngineError> {
-    Image::sheet(&around(mesh, 8, 160), 4).save_png(&folder.join("views.png"))?;
-    raster::save_gif(&around(mesh, 24, 128), 12, &folder.join("turntable.gif"))?;
+pub fn save_images(model: &Model, folder: &Path) -> Result<(), EngineError> {
+    Image::sheet(&around(model, 8, 160), 4).save_png(&folder.join("views.png"))?;
+    raster::save_gif(&around(model, 24, 128), 12, &folder.join("turntable.gif"))?;
     Ok(())
 }
 
-/// The mesh from `count` sides, all at one scale.
-fn around(mesh: &Mesh, count: usize, size: usize) -> Vec<Image> {
+/// The model from `count` sides, all at one scale.
+fn around(model: &Model, count: usize, size: usize) -> Vec<Image> {
     let cameras = Camera::ring(count, ELEVATION);
-    let crop = framing(mesh, &cameras);
+    let crop = framing(&model.mesh, &cameras);
     let drawn = cameras.into_par_iter().map(|camera| {
         let view = ViewSettings::preview(Camera { crop, ..camera });
-        draw(mesh, &view.camera, &view.light, view.background, size)
+        draw(model, &view.camera, &view.light, view.background, size)
     });
     drawn.collect()
 }
@@ -171,7 +289,7 @@ mod tests {
         const SIZE: usize = 64;
         let background = ViewSettings::preview(Camera::orbit(0.0, 0.0)).background;
         let is_seen = |image: &Image, i: usize| image.pixels[i] != background;
-        let images = around(&aside(), 8, SIZE);
+        let images = around(&Model::plain(aside()), 8, SIZE);
         let mut nearest = SIZE;
         for image in &images {
             for i in (0..SIZE * SIZE).filter(|i| is_seen(image, *i)) {

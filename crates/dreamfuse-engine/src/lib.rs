@@ -21,8 +21,10 @@ mod standby;
 
 pub use config::RunConfig;
 pub use device::{DEVICES, device};
-pub use event::{Event, Losses, Report};
-pub use export::{Cut, ExportOptions, export_mesh, preview_sheet, save_images};
+pub use event::{Event, Losses, Report, Textured};
+pub use export::{
+    Agreement, ExportOptions, Exported, about, export_mesh, preview_sheet, save_images,
+};
 pub use folder::{RunFolder, process_name};
 pub use health::{Diagnosis, SceneStats, ViewClassifier};
 pub use prior_source::{PriorSource, load_prior};

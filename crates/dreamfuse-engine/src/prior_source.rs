@@ -81,6 +81,25 @@ impl PriorSource {
         Ok(loaded?)
     }
 
+    /// What files call it: no path, which says something of a machine.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Path(path) => {
+                let name = path.file_name().unwrap_or_default();
+                name.to_string_lossy().into_owned()
+            }
+            other => other.to_string(),
+        }
+    }
+
+    /// The licence of its weights, as far as it is known here.
+    pub fn licence(&self) -> &'static str {
+        match self {
+            Self::Embedded => "MIT OR Apache-2.0",
+            Self::Path(_) | Self::Truth => "see the prior's model card",
+        }
+    }
+
     /// The same with a path from the root, so that a run that goes on from another folder finds it.
     #[must_use]
     pub fn absolute(&self) -> Self {

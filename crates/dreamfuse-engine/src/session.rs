@@ -3,14 +3,14 @@
 use crate::config::RunConfig;
 use crate::device::DEVICES;
 use crate::event::{Event, Report};
-use crate::export::{ExportOptions, export_mesh, preview_sheet, save_images};
+use crate::export::{ExportOptions, about, export_mesh, preview_sheet, save_images};
 use crate::folder::RunFolder;
 use crate::guard::{Guard, roll_back};
 use crate::health::Diagnosis;
 use crate::run::Run;
 use crate::snapshot::Snapshot;
 use crate::{EngineError, checkpoint};
-use dreamfuse_mesh::Format;
+use dreamfuse_mesh::{About, Format};
 use dreamfuse_prior::Prior;
 use std::cell::Cell;
 use std::ops::ControlFlow;
@@ -158,7 +158,15 @@ fn optimize_to_end(
     save_checkpoint(run, folder, &mut emit)?;
     let options = ExportOptions::of(&run.config);
     let formats = [Format::Glb, Format::Ply];
-    export(&run.snapshot(), options, folder, &formats, &mut emit)?;
+    let about = about(&run.config, &options);
+    export(
+        &run.snapshot(),
+        options,
+        &about,
+        folder,
+        &formats,
+        &mut emit,
+    )?;
     emit(&Event::Finished {
         step: run.step_count(),
         seconds: start.elapsed().as_secs_f64(),
@@ -219,33 +227,39 @@ fn save_checkpoint(run: &mut Run, folder: &RunFolder, emit: &mut Emit) -> Result
     Ok(())
 }
 
-/// Cuts the mesh and writes it in each format, and images of it.
+/// Makes the mesh, writes it in each format, and images of it.
 ///
 /// # Errors
 /// When the scene is empty or a file cannot be written.
 pub fn export(
     snapshot: &Snapshot,
     options: ExportOptions,
+    about: &About,
     folder: &RunFolder,
     formats: &[Format],
     emit: &mut Emit,
 ) -> Result<(), EngineError> {
-    let cut = export_mesh(snapshot, options)?;
+    let exported = export_mesh(snapshot, options)?;
+    let mut on_floor = exported.model.clone();
+    on_floor.put_on_floor();
     for format in formats {
         let path = folder
             .root()
             .join("mesh")
             .with_extension(format.extension());
-        cut.mesh.save(&path, *format)?;
+        on_floor.save(&path, *format, about)?;
         emit(&Event::Mesh {
             path,
-            vertices: cut.mesh.positions.len(),
-            triangles: cut.mesh.triangles.len(),
-            iso: cut.iso,
-            silhouette_agreement: cut.silhouette_iou,
+            vertices: exported.model.mesh.positions.len(),
+            triangles: exported.model.mesh.triangles.len(),
+            iso: exported.iso,
+            silhouette_agreement: exported.agreement.silhouette_iou,
+            albedo_psnr: exported.agreement.albedo_psnr,
+            self_intersections: exported.self_intersections,
+            texture: exported.textured.clone(),
         })?;
     }
-    save_images(&cut.mesh, folder.root())
+    save_images(&exported.model, folder.root())
 }
 
 #[cfg(test)]

@@ -56,6 +56,11 @@ impl Snapshot {
         self.step
     }
 
+    /// Cells along a side of the field's finest grid.
+    pub fn finest_cells(&self) -> usize {
+        self.config.finest
+    }
+
     /// The scene from each view, `size × size` pixels.
     pub fn render(&self, views: &[ViewSettings], size: usize) -> Rendered {
         let renderer = Renderer {
@@ -88,9 +93,9 @@ impl Snapshot {
             .collect()
     }
 
-    /// Albedo at points.
-    pub fn albedos(&self, points: &[[f32; 3]]) -> Vec<[f32; 3]> {
-        self.field.albedos(points)
+    /// Density and albedo at points, `[density, red, green, blue]`.
+    pub fn samples(&self, points: &[[f32; 3]]) -> Vec<[f32; 4]> {
+        self.field.samples(points)
     }
 }
 

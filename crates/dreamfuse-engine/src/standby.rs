@@ -88,6 +88,7 @@ mod tests {
             steps,
             checkpoint_every: 3,
             mesh_cells: 16,
+            texture_size: 64,
             scene: SceneConfig {
                 levels: 2,
                 finest: 16,

@@ -8,7 +8,7 @@ use crate::pool::Pool;
 use crate::retrieval::{distances, nearest};
 use crate::views::{Mode, RING, Subject, cameras};
 use dreamfuse_core::Image;
-use dreamfuse_mesh::{Mesh, MeshError};
+use dreamfuse_mesh::{MeshError, Model};
 use dreamfuse_toybox::{CaptionSampler, CaptionShares, ParseError, Scene, Sentence, parse};
 use serde::{Deserialize, Serialize};
 use std::sync::OnceLock;
@@ -144,7 +144,7 @@ impl Bench {
         prompt: &str,
         seed: u64,
         run: &dyn Subject,
-        mesh: &Mesh,
+        model: &Model,
         cost: Measured,
     ) -> Result<Score, EvalError> {
         let index = self.index_of(prompt)?;
@@ -155,8 +155,8 @@ impl Bench {
             seed,
             held_out: self.captions.is_held_out(&self.sentences[index]),
             volume: agreement(run, truth),
-            mesh: agreement(mesh, truth),
-            chamfer: chamfer(mesh, &surface(truth)?),
+            mesh: agreement(model, truth),
+            chamfer: chamfer(&model.mesh, &surface(truth)?),
             janus: janus(run, truth),
             distances: from_all(Mode::Albedo),
             distances_textureless: from_all(Mode::Textureless),
@@ -219,11 +219,11 @@ mod tests {
         };
         let score = |scene: &Scene| {
             let mesh = surface(scene).unwrap();
-            let mesh = Mesh {
+            let model = Model::plain(dreamfuse_mesh::Mesh {
                 colors: vec![[0.5; 3]; mesh.positions.len()],
                 ..mesh
-            };
-            bench.score("a red car", 0, scene, &mesh, cost).unwrap()
+            });
+            bench.score("a red car", 0, scene, &model, cost).unwrap()
         };
         let truth = score(&bench.scenes[bench.index_of("a red car").unwrap()]);
         assert!(

@@ -2,7 +2,7 @@
 
 use dreamfuse_core::{Camera, Image, Light, Shading};
 use dreamfuse_engine::Snapshot;
-use dreamfuse_mesh::{Mesh, MeshLook, draw_with_opacity};
+use dreamfuse_mesh::{MeshLook, Model, draw_with_opacity};
 use dreamfuse_scene::ViewSettings;
 use dreamfuse_toybox::{Look, Scene, render};
 
@@ -131,7 +131,7 @@ impl Subject for Scene {
     }
 }
 
-impl Subject for Mesh {
+impl Subject for Model {
     fn image(&self, camera: &Camera, mode: Mode) -> Premultiplied {
         let look = MeshLook {
             shading: mode.shading(),

@@ -244,7 +244,8 @@ fn a_haze_is_called_fog() {
     let haze = Haze(NoiseSchedule::new(ScheduleConfig::cosine_v()));
     let (found, outcome) = found(
         RunConfig {
-            steps: 200,
+            steps: 300,
+            seed: 1,
             ..config()
         },
         &haze,

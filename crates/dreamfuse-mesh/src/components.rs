@@ -1,24 +1,40 @@
 //! Parts of a mesh that hang together.
 
 use crate::Mesh;
+use dreamfuse_core::Vec3;
 
-/// Keeps the components whose area is at least `part` of the largest one's; floaters go.
-pub fn keep_largest(mesh: &Mesh, part: f32) -> Mesh {
+/// Keeps the parts that are solid: components whose volume is at least `part` of the largest one's. Floaters go, and so do
+/// cavities, whose surfaces enclose a negative volume: nobody sees them, and a printer would leave them hollow.
+pub fn keep_solid(mesh: &Mesh, part: f32) -> Mesh {
     let mut parents: Vec<u32> = (0..mesh.positions.len() as u32).collect();
     for [a, b, c] in &mesh.triangles {
         join(&mut parents, *a, *b);
         join(&mut parents, *b, *c);
     }
-    let mut areas = vec![0.0f32; mesh.positions.len()];
+    let mut volumes = vec![0.0f64; mesh.positions.len()];
     for triangle in &mesh.triangles {
         let root = find(&mut parents, triangle[0]);
-        areas[root as usize] += area(mesh, triangle);
+        volumes[root as usize] += volume(mesh, triangle);
     }
-    let least = part * areas.iter().copied().fold(0.0, f32::max);
+    let least = f64::from(part) * volumes.iter().copied().fold(0.0, f64::max);
     let is_kept: Vec<bool> = (0..mesh.positions.len() as u32)
-        .map(|v| areas[find(&mut parents, v) as usize] >= least)
+        .map(|v| volumes[find(&mut parents, v) as usize] >= least)
         .collect();
     filter(mesh, &is_kept)
+}
+
+/// Parts that hang together.
+pub(crate) fn count(mesh: &Mesh) -> usize {
+    let mut parents: Vec<u32> = (0..mesh.positions.len() as u32).collect();
+    for [a, b, c] in &mesh.triangles {
+        join(&mut parents, *a, *b);
+        join(&mut parents, *b, *c);
+    }
+    let firsts = mesh.triangles.iter().map(|triangle| triangle[0]);
+    let mut roots: Vec<u32> = firsts.map(|vertex| find(&mut parents, vertex)).collect();
+    roots.sort_unstable();
+    roots.dedup();
+    roots.len()
 }
 
 fn find(parents: &mut [u32], vertex: u32) -> u32 {
@@ -37,9 +53,11 @@ fn join(parents: &mut [u32], a: u32, b: u32) {
     parents[a.max(b) as usize] = a.min(b);
 }
 
-fn area(mesh: &Mesh, [a, b, c]: &[u32; 3]) -> f32 {
-    let at = |vertex: &u32| dreamfuse_core::Vec3::from(mesh.positions[*vertex as usize]);
-    0.5 * (at(b) - at(a)).cross(&(at(c) - at(a))).norm()
+/// Of the tetrahedron that a triangle makes with the origin, with its sign.
+fn volume(mesh: &Mesh, triangle: &[u32; 3]) -> f64 {
+    let [a, b, c] =
+        triangle.map(|vertex| Vec3::from(mesh.positions[vertex as usize]).cast::<f64>());
+    a.dot(&b.cross(&c)) / 6.0
 }
 
 /// The mesh of the vertices that are kept; a triangle's vertices are kept together.
@@ -90,13 +108,30 @@ mod tests {
         let grid = DensityGrid::sample(48, |points| points.iter().map(density).collect());
         let mesh = extract(&grid, 1.0).unwrap();
         assert_eq!(Topology::of(&mesh).euler_characteristic, 6);
-        let kept = keep_largest(&mesh, 0.1);
+        let kept = keep_solid(&mesh, 0.1);
         let topology = Topology::of(&kept);
         assert_eq!(topology.euler_characteristic, 4);
         assert!(topology.is_closed_manifold());
         assert_eq!(
             (kept.normals.len(), kept.colors.len()),
             (kept.positions.len(), 0)
+        );
+    }
+
+    #[test]
+    fn a_hollow_ball_becomes_solid() {
+        let distance = |p: &[f32; 3]| p.iter().map(|v| v * v).sum::<f32>().sqrt();
+        let shell = |p: &[f32; 3]| (1.0 - (distance(p) - 0.5).abs()).max(0.0);
+        let grid = DensityGrid::sample(48, |points| points.iter().map(shell).collect());
+        let hollow = extract(&grid, 0.85).unwrap();
+        assert_eq!(Topology::of(&hollow).euler_characteristic, 4);
+        let solid = Topology::of(&keep_solid(&hollow, 0.01));
+        assert_eq!(solid.euler_characteristic, 2);
+        let expected = 4.0 / 3.0 * std::f32::consts::PI * 0.65f32.powi(3);
+        assert!(
+            (solid.volume / expected - 1.0).abs() < 0.02,
+            "{}",
+            solid.volume
         );
     }
 }

@@ -1,6 +1,8 @@
 //! Images of a mesh, as a viewer shows it.
 
 use crate::Mesh;
+use crate::model::Model;
+use crate::texture::sample;
 use dreamfuse_core::{Camera, Image, Light, Shading, Vec3};
 
 /// Samples of a pixel along each side.
@@ -15,12 +17,12 @@ pub struct MeshLook {
     pub background: [f32; 3],
 }
 
-/// The mesh from a camera, lit, over a background; a square image of `size × size` pixels.
+/// The model from a camera, lit, over a background; a square image of `size × size` pixels.
 ///
 /// # Panics
-/// When the mesh has no colours or normals.
+/// When the mesh has no normals, or neither colours nor a texture.
 pub fn draw(
-    mesh: &Mesh,
+    model: &Model,
     camera: &Camera,
     light: &Light,
     background: [f32; 3],
@@ -31,50 +33,71 @@ pub fn draw(
         light: *light,
         background,
     };
-    draw_with_opacity(mesh, camera, &look, size).0
+    draw_with_opacity(model, camera, &look, size).0
 }
 
-/// The mesh from a camera, and the share of each pixel that it covers.
+/// The model from a camera, and the share of each pixel that it covers.
 ///
 /// # Panics
-/// When the mesh has no colours or normals.
+/// As [`draw`].
 pub fn draw_with_opacity(
-    mesh: &Mesh,
+    model: &Model,
     camera: &Camera,
     look: &MeshLook,
     size: usize,
 ) -> (Image, Vec<f32>) {
     let side = OVERSAMPLING * size;
+    let samples = seen(&model.mesh, camera, side);
+    let shaded: Vec<[f32; 3]> = samples
+        .iter()
+        .map(|sample| sample.map_or(look.background, |hit| shade(model, hit, look)))
+        .collect();
+    let pixels = (0..size * size).map(|index| {
+        let block = block(index, size).map(|sample| Vec3::from(shaded[sample]));
+        (block.sum::<Vec3>() / SAMPLES as f32).into()
+    });
+    let covered = |index: usize| {
+        let hit = block(index, size).filter(|sample| samples[*sample].is_some());
+        hit.count() as f32 / SAMPLES as f32
+    };
+    let opacity = (0..size * size).map(covered).collect();
+    (Image::square(size, pixels.collect()), opacity)
+}
+
+/// Which pixels' centres a mesh covers.
+pub(crate) fn coverage(mesh: &Mesh, camera: &Camera, size: usize) -> Vec<bool> {
+    let hits = seen(mesh, camera, size);
+    hits.iter().map(Option::is_some).collect()
+}
+
+/// A place on a mesh: a triangle, and barycentric coordinates there.
+#[derive(Clone, Copy)]
+struct Hit {
+    triangle: usize,
+    weights: [f32; 3],
+}
+
+/// What the centre of each pixel of an image of `side × side` shows.
+fn seen(mesh: &Mesh, camera: &Camera, side: usize) -> Vec<Option<Hit>> {
     let place = |position: &[f32; 3]| {
         let [x, y, depth] = camera.project(Vec3::from(*position))?;
         Some([x * side as f32, y * side as f32, depth])
     };
     let places: Vec<Option<[f32; 3]>> = mesh.positions.iter().map(place).collect();
-    let (mut depths, mut samples) = (
-        vec![f32::INFINITY; side * side],
-        vec![look.background; side * side],
-    );
-    for triangle in &mesh.triangles {
-        let [Some(a), Some(b), Some(c)] = triangle.map(|vertex| places[vertex as usize]) else {
+    let mut depths = vec![f32::INFINITY; side * side];
+    let mut hits = vec![None; side * side];
+    for (triangle, corners) in mesh.triangles.iter().enumerate() {
+        let [Some(a), Some(b), Some(c)] = corners.map(|vertex| places[vertex as usize]) else {
             continue;
         };
         visit([a, b, c], side, |index, depth, weights| {
             if depth < depths[index] {
                 depths[index] = depth;
-                samples[index] = shade(mesh, *triangle, weights, look);
+                hits[index] = Some(Hit { triangle, weights });
             }
         });
     }
-    let pixels = (0..size * size).map(|index| {
-        let block = block(index, size).map(|sample| Vec3::from(samples[sample]));
-        (block.sum::<Vec3>() / SAMPLES as f32).into()
-    });
-    let covered = |index: usize| {
-        let hit = block(index, size).filter(|sample| depths[*sample].is_finite());
-        hit.count() as f32 / SAMPLES as f32
-    };
-    let opacity = (0..size * size).map(covered).collect();
-    (Image::square(size, pixels.collect()), opacity)
+    hits
 }
 
 /// The samples of a pixel.
@@ -123,9 +146,10 @@ fn cross(a: [f32; 3], b: [f32; 3], c: [f32; 3]) -> f32 {
     (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
 }
 
-fn shade(mesh: &Mesh, triangle: [u32; 3], weights: [f32; 3], look: &MeshLook) -> [f32; 3] {
+fn shade(model: &Model, Hit { triangle, weights }: Hit, look: &MeshLook) -> [f32; 3] {
+    let mesh = &model.mesh;
     let mean = |values: &[[f32; 3]]| {
-        let weighted = triangle
+        let weighted = mesh.triangles[triangle]
             .iter()
             .zip(weights)
             .map(|(vertex, weight)| weight * Vec3::from(values[*vertex as usize]));
@@ -134,12 +158,16 @@ fn shade(mesh: &Mesh, triangle: [u32; 3], weights: [f32; 3], look: &MeshLook) ->
     let normal = mean(&mesh.normals)
         .try_normalize(1e-12)
         .unwrap_or_else(Vec3::z);
-    look.shading.apply(
-        mean(&mesh.colors).into(),
-        mean(&mesh.positions),
-        normal,
-        &look.light,
-    )
+    let albedo = match &model.skin {
+        None => mean(&mesh.colors).into(),
+        Some(skin) => {
+            let corners = skin.triangles[triangle].map(|corner| skin.uvs[corner as usize]);
+            let uv = [0, 1].map(|axis| (0..3).map(|i| weights[i] * corners[i][axis]).sum());
+            sample(&skin.albedo, uv)
+        }
+    };
+    look.shading
+        .apply(albedo, mean(&mesh.positions), normal, &look.light)
 }
 
 #[cfg(test)]
@@ -181,7 +209,8 @@ mod tests {
     const SIZE: usize = 48;
 
     fn drawn(mesh: &Mesh, camera: &Camera) -> Image {
-        draw(mesh, camera, &Light::headlight(camera), BACKGROUND, SIZE)
+        let model = Model::plain(mesh.clone());
+        draw(&model, camera, &Light::headlight(camera), BACKGROUND, SIZE)
     }
 
     #[test]

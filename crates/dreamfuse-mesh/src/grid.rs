@@ -25,10 +25,19 @@ impl DensityGrid {
         Self { cells, values }
     }
 
-    fn point_of(cells: usize, index: usize) -> [f32; 3] {
+    pub(crate) fn point_of(cells: usize, index: usize) -> [f32; 3] {
         let side = cells + 1;
         [index % side, index / side % side, index / side / side]
             .map(|c| 2.0 * c as f32 / cells as f32 - 1.0)
+    }
+
+    /// Each density in units of another at the same point.
+    #[must_use]
+    pub fn divided_by(mut self, unit: impl Fn([f32; 3]) -> f32) -> Self {
+        for index in 0..self.values.len() {
+            self.values[index] /= unit(self.point(index));
+        }
+        self
     }
 
     /// Where point number `index` is.
@@ -68,19 +77,77 @@ impl DensityGrid {
 
     /// The highest density along a ray through the box, sampled twice a cell.
     pub fn highest_along(&self, ray: &Ray) -> f32 {
+        self.densest_along(ray).0
+    }
+
+    /// The same, and where it is.
+    pub fn densest_along(&self, ray: &Ray) -> (f32, Vec3) {
         let step = 1.0 / self.cells as f32;
         let middle = -ray.origin.dot(&ray.direction);
         let reach = 3f32.sqrt();
         let count = (2.0 * reach / step) as usize;
         let at = |i: usize| ray.origin + (middle - reach + i as f32 * step) * ray.direction;
-        (0..count).map(|i| self.at(at(i))).fold(0.0, f32::max)
+        let samples = (0..count).map(|i| (self.at(at(i)), at(i)));
+        samples.fold(
+            (0.0, ray.origin),
+            |best, next| if next.0 > best.0 { next } else { best },
+        )
     }
 
-    /// The direction in which the density falls fastest: the outward normal of a level set.
-    pub fn normal(&self, p: Vec3) -> Vec3 {
-        let h = 1.0 / self.cells as f32;
-        let slope = |axis: Vec3| self.at(p - h * axis) - self.at(p + h * axis);
-        let down = Vec3::new(slope(Vec3::x()), slope(Vec3::y()), slope(Vec3::z()));
-        down.try_normalize(1e-12).unwrap_or_else(Vec3::z)
+    /// For each of the `cells³` cells, x fastest, whether the level set may pass within a cell of it.
+    pub fn near_surface(&self, iso: f32) -> Vec<bool> {
+        let cells = self.cells;
+        let crossed = |i: usize| {
+            let first = [i % cells, i / cells % cells, i / cells / cells];
+            let corner = |c: usize| {
+                let at = [
+                    first[0] + (c & 1),
+                    first[1] + (c >> 1 & 1),
+                    first[2] + (c >> 2 & 1),
+                ];
+                self.values[self.index(at)] >= iso
+            };
+            let inside = (0..8).filter(|c| corner(*c)).count();
+            (1..8).contains(&inside)
+        };
+        let mut near: Vec<bool> = (0..cells.pow(3)).map(crossed).collect();
+        // Each cell's neighbours along an axis, one axis after the other.
+        for step in [1, cells, cells * cells] {
+            let before = near.clone();
+            for (i, flag) in near.iter_mut().enumerate() {
+                let along = i / step % cells;
+                *flag |= along > 0 && before[i - step] || along + 1 < cells && before[i + step];
+            }
+        }
+        near
+    }
+
+    /// The number of the cell that a point of the box is in.
+    pub fn cell_of(&self, p: [f32; 3]) -> usize {
+        let cell = |v: f32| {
+            let at = 0.5 * (v + 1.0) * self.cells as f32;
+            (at.max(0.0) as usize).min(self.cells - 1)
+        };
+        cell(p[0]) + self.cells * (cell(p[1]) + self.cells * cell(p[2]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_near_a_ball_are_those_around_its_surface() {
+        let distance = |p: &[f32; 3]| p.iter().map(|v| v * v).sum::<f32>().sqrt();
+        let density = |p: &[f32; 3]| (1.0 - distance(p)).max(0.0);
+        let grid = DensityGrid::sample(32, |points| points.iter().map(density).collect());
+        let near = grid.near_surface(0.5);
+        for i in 0..40 {
+            let radius = i as f32 / 40.0;
+            let is_near = near[grid.cell_of([0.6 * radius, 0.0, 0.8 * radius])];
+            let apart = (radius - 0.5).abs();
+            assert!(is_near || apart > 0.06, "{radius}");
+            assert!(!is_near || apart < 0.25, "{radius}");
+        }
     }
 }

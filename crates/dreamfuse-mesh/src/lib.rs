@@ -1,26 +1,46 @@
 //! From a field to a mesh that opens right in Blender, and images of it. The field is a callback here.
 
+mod bake;
+mod check;
 mod components;
 mod draw;
 mod glb;
 mod grid;
+mod intersect;
 mod iso;
+mod model;
+mod obj;
 mod ply;
+mod read;
+mod silhouette;
+mod simplify;
 mod smooth;
+mod stl;
 mod surface;
+mod texture;
+mod threshold;
 mod topology;
+mod unwrap;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-pub use components::keep_largest;
+pub use bake::{Baked, Extras, SurfacePoint, bake};
+pub use check::{Checked, Verdict, check};
+pub use components::keep_solid;
 pub use draw::{MeshLook, draw, draw_with_opacity};
-pub use glb::to_glb;
 pub use grid::DensityGrid;
+pub use intersect::self_intersections;
 pub use iso::{Silhouette, choose_iso};
-pub use ply::to_ply;
+pub use model::{About, Format, Model, Skin};
+pub use read::{ReadMesh, read};
+pub use silhouette::silhouette_iou;
+pub use simplify::{LEAST_IOU, Simplified, coarsened, simplified};
 pub use smooth::smoothed;
-pub use surface::extract;
+pub use surface::{extract, extract_layers};
+pub use texture::{overlapping_texels, sample};
+pub use threshold::Threshold;
 pub use topology::Topology;
+pub use unwrap::{Method, Unwrap, unwrap};
 
 /// A closed, indexed triangle surface. Z up, front towards −Y, counter-clockwise from outside.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -40,57 +60,10 @@ pub enum MeshError {
     Empty,
     #[error("cannot encode the mesh for {path}: {reason}")]
     Encode { path: PathBuf, reason: String },
-    #[error("{0:?} is no mesh format; glb and ply are")]
+    #[error("expected a mesh format, one of glb, ply, obj, stl, got {0:?}")]
     Format(String),
+    #[error("{path}: {reason}")]
+    Malformed { path: PathBuf, reason: String },
     #[error(transparent)]
     File(#[from] dreamfuse_core::files::FileError),
-}
-
-/// A file format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// glTF 2.0 in one binary file, Y up.
-    Glb,
-    /// Stanford PLY, binary, Z up.
-    Ply,
-}
-
-impl std::str::FromStr for Format {
-    type Err = MeshError;
-
-    fn from_str(name: &str) -> Result<Self, MeshError> {
-        match name.trim().to_lowercase().as_str() {
-            "glb" => Ok(Self::Glb),
-            "ply" => Ok(Self::Ply),
-            other => Err(MeshError::Format(other.into())),
-        }
-    }
-}
-
-impl Format {
-    /// The file name's extension.
-    pub fn extension(self) -> &'static str {
-        match self {
-            Self::Glb => "glb",
-            Self::Ply => "ply",
-        }
-    }
-}
-
-impl Mesh {
-    /// Writes the mesh; the file is whole or absent.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn save(&self, path: &Path, format: Format) -> Result<(), MeshError> {
-        let encode = |reason: String| MeshError::Encode {
-            path: path.to_owned(),
-            reason,
-        };
-        let bytes = match format {
-            Format::Glb => to_glb(self).map_err(encode)?,
-            Format::Ply => to_ply(self).map_err(encode)?,
-        };
-        Ok(dreamfuse_core::files::write_atomically(path, &bytes)?)
-    }
 }

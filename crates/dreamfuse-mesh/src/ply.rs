@@ -1,23 +1,29 @@
 //! Binary PLY: Z up, sRGB colours as bytes.
 
 use crate::Mesh;
+use crate::model::About;
 use dreamfuse_core::color::to_byte;
-use ply_rs::ply::{
+use ply_rs_bw::ply::{
     Addable, DefaultElement, ElementDef, Encoding, Header, Property, PropertyDef, PropertyType,
     ScalarType,
 };
-use ply_rs::writer::Writer;
+use ply_rs_bw::writer::Writer;
 
 /// The file's bytes. Written to memory, because ply-rs drops what a short write leaves over.
 ///
 /// # Errors
 /// When ply-rs refuses an element, which would be a defect of this function.
-pub fn to_ply(mesh: &Mesh) -> Result<Vec<u8>, String> {
+pub(crate) fn to_ply(mesh: &Mesh, about: &About) -> Result<Vec<u8>, String> {
     let mut header = Header::new();
     header.encoding = Encoding::BinaryLittleEndian;
     header
         .comments
         .push("dreamfuse: Z up, front towards -Y".into());
+    for (name, value) in &about.notes {
+        // A comment is a line of ASCII.
+        let value = value.replace(|c: char| !c.is_ascii() || c.is_ascii_control(), "?");
+        header.comments.push(format!("{name}: {value}"));
+    }
     let (vertex, face) = (
         vertex_definition(mesh.positions.len()),
         face_definition(mesh.triangles.len()),
@@ -92,7 +98,7 @@ fn vertex_element(position: [f32; 3], normal: [f32; 3], color: [f32; 3]) -> Defa
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ply_rs::parser::Parser;
+    use ply_rs_bw::parser::Parser;
 
     #[test]
     fn ply_rs_reads_back_what_was_written() {
@@ -107,7 +113,7 @@ mod tests {
             normals: vec![[0.0, 0.0, 1.0]; 4],
             colors: vec![[1.0, 0.5, 0.0]; 4],
         };
-        let bytes = to_ply(&mesh).unwrap();
+        let bytes = to_ply(&mesh, &About::default()).unwrap();
         let ply = Parser::<DefaultElement>::new()
             .read_ply(&mut &bytes[..])
             .unwrap();

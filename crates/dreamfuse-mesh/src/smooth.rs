@@ -31,7 +31,7 @@ pub fn smoothed(mut mesh: Mesh, count: usize) -> Mesh {
 }
 
 /// The mean of the normals of a vertex's triangles, weighted by area.
-fn normals(mesh: &Mesh) -> Vec<[f32; 3]> {
+pub(crate) fn normals(mesh: &Mesh) -> Vec<[f32; 3]> {
     let mut sums = vec![Vec3::zeros(); mesh.positions.len()];
     for triangle in &mesh.triangles {
         let [a, b, c] = triangle.map(|vertex| Vec3::from(mesh.positions[vertex as usize]));

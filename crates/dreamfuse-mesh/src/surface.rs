@@ -3,6 +3,7 @@
 //! is ambiguous. The surface is a closed manifold.
 
 use crate::grid::DensityGrid;
+use crate::smooth::normals;
 use crate::{Mesh, MeshError};
 use dreamfuse_core::Vec3;
 use std::collections::HashMap;
@@ -21,54 +22,111 @@ const TETRAHEDRA: [[usize; 4]; 6] = [
 /// threshold at a grid point.
 const MARGIN: f32 = 0.05;
 
-/// The surface where the density crosses `iso`, denser inside; without colours.
+/// The surface where a grid's density crosses `iso`, denser inside; without colours.
 ///
 /// # Errors
 /// When nothing is denser than `iso`.
 pub fn extract(grid: &DensityGrid, iso: f32) -> Result<Mesh, MeshError> {
+    let area = (grid.cells + 1).pow(2);
+    let layer = |z: usize| grid.values[z * area..(z + 1) * area].to_vec();
+    extract_layers(grid.cells, iso, layer)
+}
+
+/// The same of a field that is sampled layer by layer: `layer(z)` has the `(cells + 1)²` densities of a layer, x fastest.
+/// The outermost points of the box count as empty, so that surfaces close. Two layers are held at a time.
+///
+/// # Errors
+/// When nothing is denser than `iso`.
+pub fn extract_layers(
+    cells: usize,
+    iso: f32,
+    mut layer: impl FnMut(usize) -> Vec<f32>,
+) -> Result<Mesh, MeshError> {
+    let mut closed = |z: usize| {
+        let mut values = layer(z);
+        close(&mut values, cells, z);
+        values
+    };
     let mut builder = Builder {
-        grid,
+        cells,
         iso,
+        first_layer: 0,
+        layers: [closed(0), Vec::new()],
         vertices: HashMap::new(),
         mesh: Mesh::default(),
     };
-    for z in 0..grid.cells {
-        for y in 0..grid.cells {
-            for x in 0..grid.cells {
+    for z in 0..cells {
+        builder.layers[1] = closed(z + 1);
+        builder.first_layer = z;
+        for y in 0..cells {
+            for x in 0..cells {
                 builder.cube([x, y, z]);
             }
         }
+        builder.forget_layer();
     }
     let mut mesh = builder.mesh;
     if mesh.triangles.is_empty() {
         return Err(MeshError::Empty);
     }
-    mesh.normals = mesh
-        .positions
-        .iter()
-        .map(|p| grid.normal(Vec3::from(*p)).into())
-        .collect();
+    mesh.normals = normals(&mesh);
     Ok(mesh)
 }
 
-struct Builder<'a> {
-    grid: &'a DensityGrid,
+/// Makes the box's outermost points, and those whose density is not finite, empty.
+fn close(values: &mut [f32], cells: usize, z: usize) {
+    let side = cells + 1;
+    for (i, value) in values.iter_mut().enumerate() {
+        let is_outer = [i % side, i / side, z]
+            .iter()
+            .any(|c| *c == 0 || *c == cells);
+        if is_outer || !value.is_finite() {
+            *value = 0.0;
+        }
+    }
+}
+
+struct Builder {
+    cells: usize,
     iso: f32,
+    /// The z of the first of two layers.
+    first_layer: usize,
+    layers: [Vec<f32>; 2],
     /// Vertices by the two grid points of their edge, the lower number first.
     vertices: HashMap<(usize, usize), u32>,
     mesh: Mesh,
 }
 
-impl Builder<'_> {
+impl Builder {
+    fn area(&self) -> usize {
+        (self.cells + 1).pow(2)
+    }
+
+    fn value(&self, point: usize) -> f32 {
+        let local = point - self.first_layer * self.area();
+        self.layers[local / self.area()][local % self.area()]
+    }
+
+    fn point(&self, point: usize) -> [f32; 3] {
+        DensityGrid::point_of(self.cells, point)
+    }
+
     fn is_inside(&self, point: usize) -> bool {
-        self.grid.values[point] >= self.iso
+        self.value(point) >= self.iso
+    }
+
+    /// The second layer becomes the first one; edges that begin below it are not met again.
+    fn forget_layer(&mut self) {
+        self.layers.swap(0, 1);
+        let first = (self.first_layer + 1) * self.area();
+        self.vertices.retain(|(low, _), _| *low >= first);
     }
 
     fn cube(&mut self, [x, y, z]: [usize; 3]) {
-        let points: [usize; 8] = std::array::from_fn(|c| {
-            self.grid
-                .index([x + (c & 1), y + (c >> 1 & 1), z + (c >> 2 & 1)])
-        });
+        let side = self.cells + 1;
+        let first = x + side * (y + side * z);
+        let points: [usize; 8] =
+            std::array::from_fn(|c| first + (c & 1) + side * ((c >> 1 & 1) + side * (c >> 2 & 1)));
         let inside = points
             .iter()
             .filter(|point| self.is_inside(**point))
@@ -121,9 +179,9 @@ impl Builder<'_> {
         if let Some(vertex) = self.vertices.get(&key) {
             return *vertex;
         }
-        let (a, b) = (self.grid.values[inside], self.grid.values[outside]);
+        let (a, b) = (self.value(inside), self.value(outside));
         let part = ((a - self.iso) / (a - b)).clamp(MARGIN, 1.0 - MARGIN);
-        let (from, to) = (self.grid.point(inside), self.grid.point(outside));
+        let (from, to) = (self.point(inside), self.point(outside));
         let vertex = self.mesh.positions.len() as u32;
         self.mesh
             .positions
@@ -137,7 +195,7 @@ impl Builder<'_> {
         let middle = |points: &[usize]| {
             points
                 .iter()
-                .map(|point| Vec3::from(self.grid.point(*point)))
+                .map(|point| Vec3::from(self.point(*point)))
                 .sum::<Vec3>()
                 / points.len() as f32
         };

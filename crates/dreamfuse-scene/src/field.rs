@@ -105,9 +105,9 @@ impl SceneField {
         self.evaluate(points, |[density, ..]| density)
     }
 
-    /// Albedo at points, without gradients.
-    pub fn albedos(&self, points: &[[f32; 3]]) -> Vec<[f32; 3]> {
-        self.evaluate(points, |[_, color @ ..]| color)
+    /// Density and albedo at points, without gradients.
+    pub fn samples(&self, points: &[[f32; 3]]) -> Vec<[f32; ALBEDO]> {
+        self.evaluate(points, |sample| sample)
     }
 
     fn evaluate<T>(&self, points: &[[f32; 3]], pick: impl Fn([f32; ALBEDO]) -> T) -> Vec<T> {

@@ -2,7 +2,7 @@
 //! `cargo run --release --example text_to_mesh -- "a red mushroom" mushroom.glb`.
 #![allow(clippy::print_stdout, reason = "an example says what it did")]
 
-use dreamfuse_engine::{ExportOptions, Run, RunConfig, export_mesh, load_prior};
+use dreamfuse_engine::{ExportOptions, Run, RunConfig, about, export_mesh, load_prior};
 use dreamfuse_mesh::Format;
 use std::path::Path;
 
@@ -19,8 +19,9 @@ fn main() -> anyhow::Result<()> {
     while run.step_count() < run.config.steps {
         run.step(&prior)?;
     }
-    let cut = export_mesh(&run.snapshot(), ExportOptions::of(&run.config))?;
-    cut.mesh.save(Path::new(&path), Format::Glb)?;
-    println!("{path}: {} triangles", cut.mesh.triangles.len());
+    let options = ExportOptions::of(&run.config);
+    let model = export_mesh(&run.snapshot(), options)?.model;
+    model.save(Path::new(&path), Format::Glb, &about(&run.config, &options))?;
+    println!("{path}: {} triangles", model.mesh.triangles.len());
     Ok(())
 }

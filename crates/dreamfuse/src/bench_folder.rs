@@ -11,7 +11,7 @@ use dreamfuse_engine::{
     optimize,
 };
 use dreamfuse_eval::{Bench, Measured, Report, Score, table};
-use dreamfuse_mesh::{Mesh, MeshError};
+use dreamfuse_mesh::{Mesh, MeshError, Model};
 use dreamfuse_prior::Prior;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -54,8 +54,8 @@ pub struct BenchFolder {
 /// Scores a finished run, and writes score and pictures.
 fn score(bench: &Bench, entry: &Entry, run: &Run, cost: Measured) -> anyhow::Result<()> {
     let scene = run.snapshot();
-    let mesh = mesh(&scene, ExportOptions::of(&run.config))?;
-    let score = bench.score(&entry.prompt, entry.seed, &scene, &mesh, cost)?;
+    let model = model(&scene, ExportOptions::of(&run.config))?;
+    let score = bench.score(&entry.prompt, entry.seed, &scene, &model, cost)?;
     let row = bench.sheet_row(&entry.prompt, &scene)?;
     Image::sheet(&row, row.len()).save_png(&entry.row_path())?;
     write_json(&entry.score_path(), &score)
@@ -216,11 +216,11 @@ fn open_or_create(
     }
 }
 
-/// The mesh as it was exported; an empty one where nothing reaches the threshold.
-fn mesh(scene: &Snapshot, options: ExportOptions) -> anyhow::Result<Mesh> {
+/// The model as it was exported; an empty one where nothing reaches the threshold.
+fn model(scene: &Snapshot, options: ExportOptions) -> anyhow::Result<Model> {
     match export_mesh(scene, options) {
-        Ok(cut) => Ok(cut.mesh),
-        Err(EngineError::Mesh(MeshError::Empty)) => Ok(Mesh::default()),
+        Ok(exported) => Ok(exported.model),
+        Err(EngineError::Mesh(MeshError::Empty)) => Ok(Model::plain(Mesh::default())),
         Err(error) => Err(error.into()),
     }
 }

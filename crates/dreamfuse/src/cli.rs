@@ -47,6 +47,8 @@ pub enum Command {
     Resume(ResumeArgs),
     /// Write the mesh of a run and its images again, from its last checkpoint.
     Export(ExportArgs),
+    /// Say whether a mesh can be printed and painted: a GLB, PLY, OBJ or STL of anybody.
+    CheckMesh(CheckMeshArgs),
     /// Do many runs: on this machine, or as tasks of a cluster's scheduler.
     Batch {
         #[command(subcommand)]
@@ -69,11 +71,26 @@ pub enum Command {
     },
     /// Say what this binary can use here: devices, threads, instruction set, the built-in prior.
     Doctor,
+    /// Print a script that completes this command's words in a shell.
+    Completions {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
 }
 
 /// The names of the commands, for telling a mistyped one from a prompt.
-pub const COMMANDS: [&str; 8] = [
-    "plan", "resume", "export", "batch", "cluster", "prior", "eval", "doctor",
+pub const COMMANDS: [&str; 10] = [
+    "plan",
+    "resume",
+    "export",
+    "check-mesh",
+    "batch",
+    "cluster",
+    "prior",
+    "eval",
+    "doctor",
+    "completions",
 ];
 
 #[derive(Args)]
@@ -162,12 +179,43 @@ pub struct ExportArgs {
     /// Folder of the run.
     #[arg(value_name = "RUN")]
     pub run: PathBuf,
-    /// Formats, separated by commas: glb, ply.
+    /// Formats, separated by commas: glb, ply, obj, stl.
     #[arg(long, value_delimiter = ',', default_values = ["glb", "ply"])]
     pub format: Vec<String>,
+    /// Triangles at most, if the surface can be so simple; as the run's mesh_faces, by default.
+    #[arg(long, value_name = "N")]
+    pub faces: Option<usize>,
+    /// Side of the texture in texels, 0 for colours at the vertices alone; as the run's texture_size, by default.
+    #[arg(long, value_name = "N")]
+    pub texture: Option<usize>,
+    /// Cells along a side of the grid that the surface is cut from; as the run's mesh_cells, by default.
+    #[arg(long, value_name = "N")]
+    pub resolution: Option<usize>,
+    /// Longest side of an STL in millimetres.
+    #[arg(long, value_name = "MM", default_value_t = 100.0)]
+    pub size: f32,
+    /// Seconds for the best texture coordinates; quicker ways follow.
+    #[arg(long, value_name = "S", default_value_t = 10.0)]
+    pub unwrap_seconds: f32,
+    /// Bake details of the unsimplified surface into a normal map.
+    #[arg(long)]
+    pub normal_map: bool,
+    /// Bake ambient occlusion.
+    #[arg(long)]
+    pub occlusion: bool,
     /// Where to compute; where the run did, by default.
     #[arg(long)]
     pub device: Option<String>,
+}
+
+#[derive(Args)]
+pub struct CheckMeshArgs {
+    /// The file.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Subcommand)]
@@ -455,6 +503,14 @@ fn png_path(text: &str) -> Result<PathBuf, String> {
             "images are written as PNG: expected a name in .png, got .{other}"
         )),
     }
+}
+
+/// The script by which a shell completes the command's words.
+pub fn completions(shell: clap_complete::Shell) -> String {
+    let mut script = Vec::new();
+    let mut command = <Cli as clap::CommandFactory>::command();
+    clap_complete::generate(shell, &mut command, "dreamfuse", &mut script);
+    String::from_utf8_lossy(&script).into_owned()
 }
 
 /// Arguments with a leading `--threads N` behind the command, where clap takes it.

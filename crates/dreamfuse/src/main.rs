@@ -5,6 +5,7 @@ mod say;
 
 mod batch;
 mod bench_folder;
+mod check_mesh;
 mod cli;
 #[cfg(feature = "clip")]
 mod clip;
@@ -71,11 +72,16 @@ fn run(cli: cli::Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Plan(args)) => plan::plan(&args),
         Some(Command::Resume(args)) => optimize::resume(&args),
         Some(Command::Export(args)) => optimize::export(&args),
+        Some(Command::CheckMesh(args)) => check_mesh::run(&args),
         Some(Command::Batch { command }) => batch::run(command),
         Some(Command::Cluster { command }) => cluster::run(command),
         Some(Command::Prior { command }) => run_prior(command),
         Some(Command::Eval { command }) => run_eval(command),
         Some(Command::Doctor) => doctor::report(),
+        Some(Command::Completions { shell }) => {
+            tell!("{}", cli::completions(shell));
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 

@@ -3,14 +3,16 @@
 use crate::cli::{ExportArgs, ResumeArgs, RunArgs, Seed, SettingArgs};
 use crate::progress::{Follow, announce, warn};
 use crate::{hub, interrupt, words};
-use anyhow::bail;
+use anyhow::{Context, bail, ensure};
 use dreamfuse_engine::{
-    Event, ExportOptions, PriorSource, Run, RunConfig, RunFolder, Snapshot, load_prior, optimize,
+    Event, ExportOptions, PriorSource, Run, RunConfig, RunFolder, Snapshot, about, load_prior,
+    optimize,
 };
 use dreamfuse_mesh::Format;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// `dreamfuse PROMPT`.
 pub fn start(args: &RunArgs) -> anyhow::Result<ExitCode> {
@@ -138,12 +140,32 @@ pub fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     let (folder, mut config) = RunFolder::open(&args.run)?;
     set(&mut config.device, args.device.clone());
     let scene = Snapshot::load(&folder, &config, &mut warn)?;
-    let options = ExportOptions::of(&config);
-    dreamfuse_engine::export(&scene, options, &folder, &formats, &mut |event| {
+    set(&mut config.mesh_faces, args.faces);
+    set(&mut config.texture_size, args.texture);
+    set(&mut config.mesh_cells, args.resolution);
+    config.check()?;
+    let budget = Duration::try_from_secs_f32(args.unwrap_seconds);
+    let options = ExportOptions {
+        normal_map: args.normal_map,
+        occlusion: args.occlusion,
+        unwrap_budget: budget.context("--unwrap-seconds has to be zero or more")?,
+        millimetres: positive(args.size)?,
+        ..ExportOptions::of(&config)
+    };
+    let about = about(&config, &options);
+    dreamfuse_engine::export(&scene, options, &about, &folder, &formats, &mut |event| {
         announce(event);
         Ok(())
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn positive(size: f32) -> anyhow::Result<f32> {
+    ensure!(
+        size.is_finite() && size > 0.0,
+        "--size {size} is not above zero"
+    );
+    Ok(size)
 }
 
 fn drive(

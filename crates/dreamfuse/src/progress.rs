@@ -71,19 +71,36 @@ impl Follow {
 
 /// Says where a mesh is and what it is like.
 pub fn announce(event: &Event) {
-    if let Event::Mesh {
+    let Event::Mesh {
         path,
         vertices,
         triangles,
         silhouette_agreement,
+        albedo_psnr,
+        self_intersections,
+        texture,
         ..
     } = event
-    {
-        say!(
-            "{vertices} vertices, {triangles} triangles; the cut's silhouettes agree with the volume's to {silhouette_agreement:.2}"
-        );
-        tell!("{}", path.display());
-    }
+    else {
+        return;
+    };
+    let texture = texture
+        .as_ref()
+        .map_or("colours at the vertices".into(), |texture| {
+            format!(
+                "{} charts ({}) on {} texels",
+                texture.charts, texture.unwrap, texture.size
+            )
+        });
+    let crossing = match self_intersections {
+        0 => String::new(),
+        count => format!("; {count} pairs of triangles cross"),
+    };
+    say!(
+        "{vertices} vertices, {triangles} triangles, {texture}; beside the volume: silhouettes {silhouette_agreement:.3}, \
+         albedo {albedo_psnr:.1} dB{crossing}"
+    );
+    tell!("{}", path.display());
 }
 
 /// Says what does not stop the work.

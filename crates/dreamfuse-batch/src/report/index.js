@@ -56,6 +56,8 @@ function draw() {
   at("summary").textContent = `${shown.length} of ${runs.length} runs`;
 }
 
+// A link may name a search: index.html#teapot.
+at("search").value = decodeURIComponent(location.hash.slice(1));
 for (const state of new Set(runs.map((run) => run.state))) {
   const option = element("option", "", state);
   option.value = state;

@@ -1,4 +1,4 @@
-"""A real HyperQueue: hyperqueue.py DREAMFUSE [ITEMS]. Its cluster is killed in the middle, with its worker, and begun again:
+"""A real HyperQueue: hq.py DREAMFUSE [ITEMS]. Its cluster is killed in the middle, with its worker, and begun again:
 every item is finished, once. The package of PyPI holds server and worker in one process, so both are killed."""
 
 import json
@@ -21,7 +21,7 @@ SAVED = 75
 def cluster(dreamfuse, runs, items, folder):
     """Submits the items whose results are not there, and waits for them; exits with the number that failed."""
     keys = [json.loads(line)["key"] for line in (runs / "plan.jsonl").read_text().splitlines()]
-    with LocalCluster(folder, WorkerConfig(cores=2)) as local:
+    with LocalCluster(str(folder), WorkerConfig(cores=2)) as local:
         job = Job(max_fails=None)
         for index in range(items):
             # A task of the job a task of the plan: HyperQueue's own number says which.

@@ -1,0 +1,117 @@
+//! From a volume to its surface.
+
+use crate::EngineError;
+use crate::snapshot::Snapshot;
+use dreamfuse_core::{Camera, Vec3};
+use dreamfuse_mesh::{
+    DensityGrid, Mesh, Silhouette, Threshold, choose_iso, coarsened, extract_layers, keep_solid,
+    self_intersections, smoothed,
+};
+use dreamfuse_scene::ViewSettings;
+
+/// Cells of the grid by which the threshold is chosen, and by which it is known where the surface is not.
+const COARSE_CELLS: usize = 96;
+
+/// Components below this part of the largest one's volume are floaters.
+const LEAST_COMPONENT: f32 = 0.005;
+
+/// Triangles that are smoothed: their edges are about as long as cells of the coarse grid.
+const WORKING_FACES: usize = 120_000;
+
+/// Double passes of smoothing, under which bumps shorter than about five edges go: those of the hash grid's finest cells too.
+const SMOOTHING: usize = 50;
+
+/// A surface that was cut from a volume, closed and smooth.
+pub struct Surface {
+    pub mesh: Mesh,
+    /// The density at which it was cut.
+    pub iso: f32,
+}
+
+/// Cuts a volume on a grid of `cells³`.
+///
+/// # Errors
+/// When the scene is empty.
+pub fn cut_surface(snapshot: &Snapshot, cells: usize) -> Result<Surface, EngineError> {
+    let coarse = DensityGrid::sample(cells.min(COARSE_CELLS), |points| snapshot.densities(points));
+    let silhouettes = silhouettes(snapshot);
+    let (iso, _) = choose_iso(&coarse, &silhouettes);
+    let threshold = Threshold::of(&coarse, &silhouettes, iso);
+    // In units of the threshold, so that the surface lies at one.
+    let coarse = coarse.divided_by(|point| threshold.at(point));
+    let near = coarse.near_surface(1.0);
+    let layer = |z: usize| layer(snapshot, &threshold, &coarse, &near, cells, z);
+    let rough = keep_solid(&extract_layers(cells, 1.0, layer)?, LEAST_COMPONENT);
+    let working = coarsened(&rough, WORKING_FACES);
+    Ok(Surface {
+        mesh: smoothed_without_crossings(&working),
+        iso,
+    })
+}
+
+/// Smoothing may pull thin parts through each other: then there is less of it.
+fn smoothed_without_crossings(mesh: &Mesh) -> Mesh {
+    let mut passes = SMOOTHING;
+    loop {
+        let smooth = smoothed(mesh.clone(), passes);
+        if passes == 0 || self_intersections(&smooth) == 0 {
+            return smooth;
+        }
+        passes /= 2;
+    }
+}
+
+/// Densities of a layer of a fine grid, in units of the threshold. Only near the surface is the field asked; elsewhere the coarse grid, which agrees
+/// with it on which side a point is.
+fn layer(
+    snapshot: &Snapshot,
+    threshold: &Threshold,
+    coarse: &DensityGrid,
+    near: &[bool],
+    cells: usize,
+    z: usize,
+) -> Vec<f32> {
+    let side = cells + 1;
+    if cells == coarse.cells {
+        return coarse.values[z * side * side..(z + 1) * side * side].to_vec();
+    }
+    let mut values = vec![0.0; side * side];
+    let (mut asked, mut points) = (Vec::new(), Vec::new());
+    for (i, value) in values.iter_mut().enumerate() {
+        let point = [i % side, i / side, z].map(|c| 2.0 * c as f32 / cells as f32 - 1.0);
+        if near[coarse.cell_of(point)] {
+            asked.push(i);
+            points.push(point);
+        } else {
+            *value = coarse.at(Vec3::from(point));
+        }
+    }
+    for ((i, point), density) in asked
+        .into_iter()
+        .zip(&points)
+        .zip(snapshot.densities(&points))
+    {
+        values[i] = density / threshold.at(*point);
+    }
+    values
+}
+
+/// The volume from many sides: at the edges of its silhouettes it says where its surface is.
+fn silhouettes(snapshot: &Snapshot) -> Vec<Silhouette> {
+    const SIZE: usize = 96;
+    /// Views of a ring, and the rings' elevations in radians.
+    const RING: usize = 8;
+    const RINGS: [f32; 3] = [-0.3, 0.25, 0.9];
+    let seen = |camera| {
+        let (_, opacity) = snapshot.image_and_opacity(&ViewSettings::preview(camera), SIZE);
+        Silhouette {
+            camera,
+            size: SIZE,
+            opacity,
+        }
+    };
+    let cameras = RINGS
+        .iter()
+        .flat_map(|elevation| Camera::ring(RING, *elevation));
+    cameras.map(seen).collect()
+}
