@@ -81,7 +81,9 @@ scontrol requeue "${id}_10" && echo "requeued ${id}_10 by hand"
 await "[ -s runs/$(key 11)/attempts.jsonl ]"; sleep 1
 pid=$(sed -n 's/.*"process":"process \([0-9]*\) .*/\1/p' "runs/$(key 11)/attempts.jsonl" | tail -1)
 kill -KILL "$pid" && echo "killed process $pid of ${id}_11"
-pkill -F "$work/d.pid"; sleep 1; slurmd 2>> "$work/d.err"; echo "restarted slurmd"
+# Not while the killed task is started again: Slurm takes that for a duplicate, and drains the node.
+await "[ \$(grep -c began runs/$(key 11)/attempts.jsonl) -ge 2 ]"; sleep 1
+pkill -F "$work/d.pid"; sleep 2; slurmd 2>> "$work/d.err"; echo "restarted slurmd"
 "$dreamfuse" batch run undisturbed --all > undisturbed.log 2>&1
 await "! squeue -h -j $id 2> /dev/null | grep -q ." || { tail runs/logs/*; exit 1; }
 "$dreamfuse" batch status runs

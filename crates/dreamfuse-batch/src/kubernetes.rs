@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 pub struct KubernetesJob {
     pub name: String,
     pub image: String,
-    /// A claim of a volume, which is mounted at [`MOUNT`].
+    /// A claim of a volume, which is mounted at `/runs`.
     pub claim: String,
     /// The folder of the runs in the volume.
     pub runs: String,
