@@ -34,15 +34,8 @@ struct Line {
 impl Item {
     /// Of a run with a prior.
     pub fn new(config: RunConfig, prior_digest: String) -> Self {
-        let Json::Object(mut keys) = json_of(&config) else {
-            unreachable!("a configuration is a table")
-        };
-        keys.retain(|name, _| !BY_DIGEST.contains(&name.as_str()));
-        keys.insert("prior_digest".into(), prior_digest.clone().into());
-        let text = Json::Object(sorted(keys)).to_string();
-        let key = hex(&Sha256::digest(text))[..KEY_DIGITS].to_owned();
         Self {
-            key,
+            key: key_of(&json_of(&config), &prior_digest),
             prior_digest,
             config,
         }
@@ -64,18 +57,44 @@ impl Item {
     /// When it is no item, or was edited: its key does not fit then.
     pub fn parse(line: &str) -> Result<Self, String> {
         let line: Line = serde_json::from_str(line).map_err(|error| error.to_string())?;
+        // Of the line as it stands there: a later version may have more settings.
+        let key = key_of(&line.config, &line.prior_digest);
+        if key != line.key {
+            return Err(format!(
+                "the key {} does not fit the settings, whose key is {key}; hint: a plan is not edited, \
+                 dreamfuse batch plan appends to it",
+                line.key
+            ));
+        }
         let config: RunConfig =
             serde_json::from_value(line.config).map_err(|error| error.to_string())?;
-        let item = Self::new(config, line.prior_digest);
-        if item.key == line.key {
-            Ok(item)
-        } else {
-            Err(format!(
-                "the key {} does not fit the settings, whose key is {}; hint: a plan is not edited, \
-                 dreamfuse batch plan appends to it",
-                line.key, item.key
-            ))
+        Ok(Self {
+            key,
+            prior_digest: line.prior_digest,
+            config,
+        })
+    }
+}
+
+/// The key of settings with a prior.
+fn key_of(config: &Json, prior_digest: &str) -> String {
+    let mut keys = config.as_object().cloned().unwrap_or_default();
+    keys.retain(|name, _| !BY_DIGEST.contains(&name.as_str()));
+    keys.insert("prior_digest".into(), prior_digest.into());
+    let text = deep_sorted(Json::Object(keys)).to_string();
+    hex(&Sha256::digest(text))[..KEY_DIGITS].to_owned()
+}
+
+/// With the names of every object in order.
+fn deep_sorted(value: Json) -> Json {
+    match value {
+        Json::Object(map) => {
+            let entries = map
+                .into_iter()
+                .map(|(name, value)| (name, deep_sorted(value)));
+            Json::Object(sorted(entries.collect()))
         }
+        other => other,
     }
 }
 
@@ -165,7 +184,12 @@ mod tests {
         let line = Item::new(config(), "d".into()).to_line();
         for (from, to, expected) in [
             ("\"seed\":3", "\"seed\":4", "does not fit the settings"),
-            ("\"seed\":3", "\"sead\":3", "unknown field `sead`"),
+            ("\"seed\":3", "\"sead\":3", "does not fit the settings"),
+            (
+                "\"seed\":3",
+                "\"seed\":18446744073709551615",
+                "does not fit the settings",
+            ),
             ("\"key\"", "\"kay\"", "kay"),
             ("{", "", "expected"),
         ] {

@@ -31,7 +31,7 @@ pub use slurm::SlurmJob;
 pub use status::{ItemState, Status, StatusCounts};
 pub use supervise::{Supervised, Supervisor};
 pub use together::Together;
-pub use work::{Finished, Work};
+pub use work::{Begun, Finished, Work};
 
 use dreamfuse_core::files::FileError;
 use dreamfuse_engine::EngineError;

@@ -3,6 +3,7 @@
 use crate::{BatchError, Item};
 use dreamfuse_core::files::{FileError, create_folder, write_atomically};
 use std::collections::HashMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// The file's name in the folder of the runs.
@@ -29,10 +30,9 @@ impl Plan {
     /// # Errors
     /// When there is none, or a line is no item or was edited; the message has the line's number.
     pub fn load(root: &Path) -> Result<Self, BatchError> {
-        match Self::load_if_any(root)? {
-            Some(plan) => Ok(plan),
-            None => Err(BatchError::NoPlan(root.to_owned())),
-        }
+        let plan = Self::load_if_any(root)?;
+        let plan = plan.filter(|plan| !plan.items.is_empty());
+        plan.ok_or_else(|| BatchError::NoPlan(root.to_owned()))
     }
 
     fn load_if_any(root: &Path) -> Result<Option<Self>, BatchError> {
@@ -60,6 +60,8 @@ impl Plan {
     /// # Errors
     /// When the plan cannot be read or written.
     pub fn append(root: &Path, items: Vec<Item>) -> Result<(Self, Added), BatchError> {
+        create_folder(root)?;
+        let _alone = locked(root)?;
         let mut plan = Self::load_if_any(root)?.unwrap_or_else(|| Self {
             root: root.to_owned(),
             items: Vec::new(),
@@ -82,7 +84,6 @@ impl Plan {
                 .iter()
                 .map(|item| item.to_line() + "\n")
                 .collect();
-            create_folder(root)?;
             write_atomically(&root.join(NAME), lines.as_bytes())?;
         }
         let known = given - new;
@@ -121,6 +122,14 @@ impl Plan {
         let end = ((chunk + 1) * per_task).min(self.items.len());
         Ok(&self.items[chunk * per_task..end])
     }
+}
+
+/// Keeps other processes from appending at the same time, as long as it is held and the file system has locks.
+fn locked(root: &Path) -> Result<File, FileError> {
+    let path = root.join(".plan.lock");
+    let file = File::create(&path).map_err(|source| FileError::Write { path, source })?;
+    let _ = file.lock(); // without locks, two at once are the user's care
+    Ok(file)
 }
 
 #[cfg(test)]

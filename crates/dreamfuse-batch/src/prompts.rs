@@ -148,8 +148,18 @@ fn json_rows(text: &str) -> Result<Vec<Row>, Wrong> {
     Ok(rows)
 }
 
+/// Dots in a key, at most.
+const MOST_DOTS: usize = 4;
+
 /// Puts a value at `scene.finest`, in tables that are made as needed.
 fn put(keys: &mut Table, name: &str, value: Value) -> Result<(), String> {
+    // No key is so deep, and a hostile one would be a table in a table without end.
+    if name.matches('.').count() > MOST_DOTS {
+        return Err(format!(
+            "expected a key as scene.finest, got one of {} characters",
+            name.len()
+        ));
+    }
     match name.split_once('.') {
         None if name.is_empty() => Err("expected a key, got an empty name".into()),
         None => match keys.insert(name.to_owned(), value) {

@@ -50,9 +50,13 @@ pub fn write_report(plan: &Plan) -> Result<PathBuf, BatchError> {
     let mut entries = Vec::with_capacity(status.items.len());
     for (item, status) in plan.items.iter().zip(&status.items) {
         let run = plan.folder(item);
-        let entry = Entry::of(status, &run);
-        if entry.state == "done" {
-            write_run(&folder, &run, &entry, &item.config.to_toml())?;
+        let mut entry = Entry::of(status, &run);
+        if entry.state == "done"
+            && let Err(error) = write_run(&folder, &run, &entry, &item.config.to_toml())
+        {
+            // One result that is damaged is no reason to show none.
+            entry.state = "damaged";
+            entry.message = Some(error.to_string());
         }
         entries.push(entry);
     }
@@ -287,6 +291,21 @@ mod tests {
         assert!(
             html.contains("Z2xURg==") && html.contains("{{glb}}"),
             "the prompt was filled in"
+        );
+    }
+
+    #[test]
+    fn a_damaged_result_is_told_and_the_others_are_shown() {
+        let root = tempfile::tempdir().unwrap();
+        let (plan, _) = reported(root.path());
+        let folder = root.path().join("report");
+        std::fs::remove_file(folder.join(format!("{}.html", plan.items[0].key))).unwrap();
+        std::fs::write(plan.folder(&plan.items[0]).join("turntable.gif"), "GIF").unwrap();
+        write_report(&plan).unwrap();
+        let json = std::fs::read_to_string(folder.join("runs.json")).unwrap();
+        assert!(
+            json.contains("\"damaged\"") && json.contains("turntable.gif"),
+            "{json}"
         );
     }
 

@@ -4,12 +4,15 @@ use crate::published::results;
 use dreamfuse_core::files::{FileError, create_folder, write_atomically};
 use dreamfuse_engine::{EngineError, RunConfig, RunFolder};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A run's folder on this node's disk, and its home on the shared one.
 #[derive(Clone, Debug)]
 pub(crate) struct Scratch {
     pub local: RunFolder,
     home: PathBuf,
+    /// Held while files are copied: a signal's thread and the run's do it.
+    copying: Arc<Mutex<()>>,
 }
 
 impl Scratch {
@@ -28,9 +31,14 @@ impl Scratch {
             name.to_string_lossy(),
             std::process::id()
         ));
+        // Left by a kill: all that counts of it is at home, and the numbers of processes come again.
+        if root.exists() && !RunFolder::is_in_use(&root) {
+            let _ = std::fs::remove_dir_all(&root); // a new folder cannot be made there then
+        }
         let scratch = Self {
             local: RunFolder::create(&root, config)?,
             home: home.root().to_owned(),
+            copying: Arc::default(),
         };
         for path in home.list_checkpoints() {
             copy(&path, &scratch.local.root().join("checkpoints"))?;
@@ -47,11 +55,13 @@ impl Scratch {
     /// # Errors
     /// When a file cannot be read or written.
     pub fn bring_checkpoints(&self) -> Result<(), FileError> {
+        let _alone = self.copying.lock().unwrap_or_else(PoisonError::into_inner);
         let there = self.home.join("checkpoints");
         create_folder(&there)?;
         let local = self.local.list_checkpoints();
-        for path in &local {
-            if !there.join(path.file_name().unwrap_or_default()).exists() {
+        for (age, path) in local.iter().enumerate() {
+            // The newest one in any case: a damaged one of its step may be there.
+            if age == 0 || !there.join(path.file_name().unwrap_or_default()).exists() {
                 copy(path, &there)?;
             }
         }
@@ -70,7 +80,7 @@ impl Scratch {
         Ok(())
     }
 
-    /// Copies everything home and removes the folder.
+    /// Copies everything home.
     ///
     /// # Errors
     /// When a file cannot be read or written.
@@ -84,7 +94,6 @@ impl Scratch {
         for entry in std::fs::read_dir(previews).into_iter().flatten().flatten() {
             copy(&entry.path(), &self.home.join("previews"))?;
         }
-        self.remove();
         Ok(())
     }
 

@@ -26,6 +26,8 @@ pub struct SlurmJob {
     pub modules: Vec<String>,
     /// An image for `apptainer exec`.
     pub container: Option<PathBuf>,
+    /// Files and folders that the container has to see beside the runs.
+    pub files: Vec<PathBuf>,
     /// Further lines for sbatch, without `#SBATCH`.
     pub options: Vec<String>,
 }
@@ -144,9 +146,17 @@ impl SlurmJob {
             None => program,
             Some(image) => {
                 let nv = if self.gpus > 0 { " --nv" } else { "" };
-                let runs = quoted(&self.runs.display().to_string());
+                let seen = std::iter::once(&self.runs).chain(&self.files);
+                let binds: String = seen
+                    .map(|path| format!(" --bind {}", quoted(&path.display().to_string())))
+                    .collect();
+                // The node's variables, such as $SLURM_TMPDIR, are meant.
+                let scratch = self.scratch.as_ref();
+                let scratch = scratch.map_or(String::new(), |dir| {
+                    format!(" --bind \"{}\"", dir.replace('"', "\\\""))
+                });
                 let image = quoted(&image.display().to_string());
-                format!("apptainer exec{nv} --bind {runs} {image} dreamfuse")
+                format!("apptainer exec{nv}{binds}{scratch} {image} dreamfuse")
             }
         }
     }
@@ -189,6 +199,7 @@ mod tests {
             modules: vec!["cuda/12.4".into()],
             container: None,
             options: vec!["--qos=low".into()],
+            files: Vec::new(),
         }
     }
 
@@ -217,9 +228,11 @@ mod tests {
     fn a_container_sees_the_gpu_and_the_runs() {
         let job = SlurmJob {
             container: Some("/images/dreamfuse.sif".into()),
+            files: vec!["/models/sd".into()],
+            scratch: None,
             ..job()
         };
-        let expected = "srun apptainer exec --nv --bind '/data/my runs' /images/dreamfuse.sif dreamfuse batch run";
+        let expected = "srun apptainer exec --nv --bind '/data/my runs' --bind /models/sd /images/dreamfuse.sif dreamfuse batch run";
         assert!(job.array().contains(expected), "{}", job.array());
     }
 

@@ -18,6 +18,9 @@ const RETRIES: usize = 3;
 /// How long a task waits that another process has, or that made no progress.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// How long a thread without a task waits before it looks again.
+const IDLE: Duration = Duration::from_millis(50);
+
 /// Starts children and waits for them.
 pub struct Supervisor {
     /// This program.
@@ -112,6 +115,11 @@ impl Supervisor {
             while let Some(task) = self.next() {
                 let ended = self.run_one(&task, number)?;
                 hear(&ended);
+                if ended.exit == Some(Exit::Unavailable) && !self.devices.is_empty() {
+                    // The device is to blame, not the task: others take it.
+                    self.lock().waiting.push_front(task);
+                    return Ok(());
+                }
                 if ended.comes_again {
                     self.lock().waiting.push_back(Task {
                         index: task.index,
@@ -133,8 +141,14 @@ impl Supervisor {
             ended.map(|end| end.unwrap_or(Ok(()))).collect()
         });
         slots.into_iter().collect::<Result<(), _>>()?;
-        if self.lock().is_stopping {
-            return Ok(Exit::Saved);
+        {
+            let state = self.lock();
+            if state.is_stopping {
+                return Ok(Exit::Saved);
+            }
+            if !state.waiting.is_empty() {
+                return Ok(Exit::Unavailable); // no device is left
+            }
         }
         let ends = ends.into_inner().unwrap_or_else(PoisonError::into_inner);
         let failed = ends.iter().find(|exit| **exit != Some(Exit::Done));
@@ -154,8 +168,12 @@ impl Supervisor {
                 if let Some(index) = ready {
                     return state.waiting.remove(index);
                 }
-                let first = state.waiting.iter().map(|task| task.not_before).min()?;
-                first - now
+                match state.waiting.iter().map(|task| task.not_before).min() {
+                    Some(first) => first - now,
+                    // One of those that run may come again.
+                    None if !state.running.is_empty() => IDLE,
+                    None => return None,
+                }
             };
             std::thread::sleep(wait.min(PAUSE));
         }
@@ -261,6 +279,22 @@ mod tests {
         assert_eq!((exit, heard.len()), (Exit::Done, 4));
         let (exit, heard) = run("kill -KILL $$", 1, 1);
         assert_eq!((exit, heard.len()), (Exit::Failed, 1 + RETRIES));
+    }
+
+    #[test]
+    fn a_device_that_fails_is_left_alone_and_its_tasks_go_to_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = "[ $CUDA_VISIBLE_DEVICES = 1 ] && exit 69; sleep 0.05; exit 0";
+        let mut supervisor = supervisor(script, 6, folder.path());
+        supervisor.devices = vec!["0".into(), "1".into()];
+        let failed = Mutex::new(0);
+        let hear =
+            |end: &Supervised| *failed.lock().unwrap() += usize::from(end.exit != Some(Exit::Done));
+        assert_eq!(supervisor.run(2, &hear).unwrap(), Exit::Done);
+        assert_eq!(*failed.lock().unwrap(), 1);
+        let mut none = self::supervisor("exit 69", 6, folder.path());
+        none.devices = vec!["0".into(), "1".into()];
+        assert_eq!(none.run(2, &|_| {}).unwrap(), Exit::Unavailable);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use burn::tensor::{Device, Tensor};
 use dreamfuse_core::Told;
 use dreamfuse_prior::{Batch, Conditioning, Encoded, NoiseSchedule, Prior, PriorSpec, Views};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Where runs meet: when each that is there has asked, all are answered at once.
@@ -15,17 +16,23 @@ pub struct Together<'p> {
 #[derive(Default)]
 struct Meeting {
     members: usize,
+    /// Those that ever joined.
+    joined: usize,
     asked: Vec<Question>,
     answers: Vec<(u64, Tensor<4>)>,
     /// Names the next question.
     next: u64,
     /// Calls of the network so far.
     calls: u64,
+    /// An evaluation has panicked: there are no answers any more.
+    is_broken: bool,
 }
 
 /// A batch that outlives its caller's borrows.
 struct Question {
     name: u64,
+    /// Who asks, in the order of joining.
+    member: usize,
     samples: Tensor<4>,
     timesteps: Vec<usize>,
     conditioning: Conditioning,
@@ -45,8 +52,13 @@ impl<'p> Together<'p> {
 
     /// The prior for one run, which is waited for until it is dropped.
     pub fn join(&self) -> Member<'_, 'p> {
-        self.lock().members += 1;
-        Member(self)
+        let mut meeting = self.lock();
+        meeting.members += 1;
+        meeting.joined += 1;
+        Member {
+            together: self,
+            number: meeting.joined,
+        }
     }
 
     /// Calls of the network so far.
@@ -58,12 +70,13 @@ impl<'p> Together<'p> {
         self.meeting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ask(&self, batch: &Batch) -> Tensor<4> {
+    fn ask(&self, member: usize, batch: &Batch) -> Tensor<4> {
         let mut meeting = self.lock();
         let name = meeting.next;
         meeting.next += 1;
         meeting.asked.push(Question {
             name,
+            member,
             samples: batch.samples().clone(),
             timesteps: batch.timesteps().to_vec(),
             conditioning: batch.conditioning().clone(),
@@ -71,13 +84,22 @@ impl<'p> Together<'p> {
             per_group: batch.views().per_group(),
         });
         loop {
+            assert!(
+                !meeting.is_broken,
+                "the evaluation of several runs together failed"
+            );
             let found = meeting.answers.iter().position(|(other, _)| *other == name);
             if let Some(index) = found {
                 return meeting.answers.swap_remove(index).1;
             }
             if !meeting.asked.is_empty() && meeting.asked.len() >= meeting.members {
-                self.answer(&mut meeting);
+                let answered = catch_unwind(AssertUnwindSafe(|| self.answer(&mut meeting)));
+                // Nobody may wait for answers that will not come.
+                meeting.is_broken = answered.is_err();
                 self.changed.notify_all();
+                if let Err(panic) = answered {
+                    resume_unwind(panic);
+                }
                 continue;
             }
             meeting = self
@@ -90,7 +112,7 @@ impl<'p> Together<'p> {
     /// Answers all that was asked, in as few calls as can be.
     fn answer(&self, meeting: &mut Meeting) {
         // The order of arrival differs from run to run of the program, and the last digits may with it.
-        meeting.asked.sort_by_key(|question| question.name);
+        meeting.asked.sort_by_key(|question| question.member);
         let mut asked = std::mem::take(&mut meeting.asked);
         while !asked.is_empty() {
             let kind = asked[0].kind();
@@ -141,42 +163,45 @@ fn evaluate(prior: &dyn Prior, questions: Vec<Question>) -> Vec<(u64, Tensor<4>)
 }
 
 /// The shared prior as one run sees it.
-pub struct Member<'t, 'p>(&'t Together<'p>);
+pub struct Member<'t, 'p> {
+    together: &'t Together<'p>,
+    number: usize,
+}
 
 impl Drop for Member<'_, '_> {
     fn drop(&mut self) {
-        self.0.lock().members -= 1;
-        self.0.changed.notify_all();
+        self.together.lock().members -= 1;
+        self.together.changed.notify_all();
     }
 }
 
 impl Prior for Member<'_, '_> {
     fn spec(&self) -> PriorSpec {
-        self.0.prior.spec()
+        self.together.prior.spec()
     }
     fn fingerprint(&self) -> Option<[u8; 32]> {
-        self.0.prior.fingerprint()
+        self.together.prior.fingerprint()
     }
     fn device(&self) -> Device {
-        self.0.prior.device()
+        self.together.prior.device()
     }
     fn schedule(&self) -> &NoiseSchedule {
-        self.0.prior.schedule()
+        self.together.prior.schedule()
     }
     fn condition(&self, prompts: &[String]) -> Result<Conditioning, String> {
-        self.0.prior.condition(prompts)
+        self.together.prior.condition(prompts)
     }
     fn encode(&self, images: Tensor<4>) -> Encoded<'_> {
-        self.0.prior.encode(images)
+        self.together.prior.encode(images)
     }
     fn decode(&self, samples: Tensor<4>) -> Tensor<4> {
-        self.0.prior.decode(samples)
+        self.together.prior.decode(samples)
     }
     fn clamp_clean(&self, clean: Tensor<4>) -> Tensor<4> {
-        self.0.prior.clamp_clean(clean)
+        self.together.prior.clamp_clean(clean)
     }
     fn predict(&self, batch: &Batch) -> Tensor<4> {
-        self.0.ask(batch)
+        self.together.ask(self.number, batch)
     }
 }
 
@@ -234,5 +259,49 @@ mod tests {
                 assert!(relative < 1e-5, "member {index}: {relative}");
             }
         }
+    }
+
+    /// A prior whose evaluation fails, as on a device without memory for all.
+    struct Failing(dreamfuse_prior::NoiseSchedule);
+
+    impl Prior for Failing {
+        fn spec(&self) -> PriorSpec {
+            PriorSpec::of_images(2)
+        }
+        fn device(&self) -> Device {
+            Device::flex()
+        }
+        fn schedule(&self) -> &NoiseSchedule {
+            &self.0
+        }
+        fn condition(&self, _: &[String]) -> Result<Conditioning, String> {
+            Ok(Conditioning::none())
+        }
+        fn predict(&self, _: &Batch) -> Tensor<4> {
+            panic!("out of memory")
+        }
+    }
+
+    #[test]
+    fn an_evaluation_that_fails_fails_for_all_and_leaves_nobody_waiting() {
+        let prior = Failing(NoiseSchedule::new(
+            dreamfuse_prior::ScheduleConfig::default(),
+        ));
+        let together = Together::new(&prior);
+        let members: Vec<Member> = (0..3).map(|_| together.join()).collect();
+        let ask = |member: Member<'_, '_>| {
+            let samples = Tensor::zeros([1, 3, 2, 2], &Device::flex());
+            let none = Conditioning::none();
+            member.predict(&Batch::new(samples, &[5], &none, Views::Unknown));
+        };
+        let failed = thread::scope(|scope| {
+            let threads: Vec<_> = members
+                .into_iter()
+                .map(|m| scope.spawn(move || ask(m)))
+                .collect();
+            let ended = threads.into_iter().map(|thread| thread.join());
+            ended.filter(Result::is_err).count()
+        });
+        assert_eq!(failed, 3);
     }
 }

@@ -39,10 +39,31 @@ struct Job {
 pub enum Finished {
     /// Its result is published.
     Now,
-    /// It was, before.
-    Before,
     /// The observer asked it to stop; the state is saved.
     Stopped,
+}
+
+/// An item that this process has claimed.
+pub struct Begun {
+    home: RunFolder,
+}
+
+impl Begun {
+    fn attempts(&self) -> Attempts {
+        Attempts::of(self.home.root())
+    }
+
+    fn step(&self) -> u64 {
+        self.home.newest_step().unwrap_or(0)
+    }
+
+    /// Notes how the attempt ended, and why.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn end(&self, exit: &Exit, message: Option<String>) -> Result<(), BatchError> {
+        self.attempts().end(self.step(), *exit, message)
+    }
 }
 
 impl Active {
@@ -56,20 +77,31 @@ impl Active {
     /// # Errors
     /// When a state cannot be written.
     pub fn stop(&self, exit: Exit) -> Result<Vec<(u64, PathBuf)>, BatchError> {
-        let mut stopped = Vec::new();
+        let (mut stopped, mut failed) = (Vec::new(), None);
         for job in self.lock().iter() {
-            let Some((step, _)) = job.standby.stop()? else {
-                continue;
-            };
-            if let Some(scratch) = &job.scratch {
-                scratch.bring_checkpoints()?;
-                scratch.remove();
+            match job.save(exit) {
+                Ok(saved) => stopped.extend(saved),
+                // The others are saved all the same.
+                Err(error) => failed = failed.or(Some(error)),
             }
-            // It is for people to read: the state is saved whether it is written or not.
-            let _ = Attempts::of(&job.home).end(step, exit, None);
-            stopped.push((step, job.home.clone()));
         }
-        Ok(stopped)
+        failed.map_or(Ok(stopped), Err)
+    }
+}
+
+impl Job {
+    /// Saves its run; the step and the folder, if there was something to save. A folder on a node's own disk is left: its run
+    /// may still be at work in it.
+    fn save(&self, exit: Exit) -> Result<Option<(u64, PathBuf)>, BatchError> {
+        let Some((step, _)) = self.standby.stop()? else {
+            return Ok(None);
+        };
+        if let Some(scratch) = &self.scratch {
+            scratch.bring_checkpoints()?;
+        }
+        // It is for people to read: the state is saved whether it is written or not.
+        let _ = Attempts::of(&self.home).end(step, exit, None);
+        Ok(Some((step, self.home.clone())))
     }
 }
 
@@ -106,17 +138,16 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Starts an item or goes on with it, to the end.
+    /// Claims an item and notes that an attempt begins, before anything heavy is loaded for it: an attempt that is killed
+    /// while it loads is one, too. `None` when its result is published.
     ///
     /// # Errors
-    /// When another process has it, it was tried too often, or as [`optimize`].
-    pub fn run(
+    /// When another process has it, or it was tried too often.
+    pub fn begin(
         &self,
         item: &Item,
-        prior: &dyn Prior,
-        observer: &mut dyn Observer,
         warn: &mut dyn FnMut(String),
-    ) -> Result<Finished, BatchError> {
+    ) -> Result<Option<Begun>, BatchError> {
         let root = self.plan.folder(item);
         let home = claim(&root, &item.config)?;
         if !home.has_lock() {
@@ -127,18 +158,38 @@ impl<'a> Work<'a> {
         }
         // Another process may have finished it while this one waited.
         if self.is_done(item) {
-            return Ok(Finished::Before);
+            return Ok(None);
         }
-        let attempts = Attempts::of(&root);
-        attempts.begin(home.newest_step().unwrap_or(0), self.most_attempts)?;
-        let result = self.attempt(item, prior, &home, observer, warn);
-        let step = home.newest_step().unwrap_or(0);
+        let begun = Begun { home };
+        let begins = begun.attempts().begin(begun.step(), self.most_attempts);
+        match begins {
+            Ok(()) => Ok(Some(begun)),
+            Err(error) => {
+                begun.end(&Exit::of_batch(&error), Some(error.to_string()))?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Starts an item or goes on with it, to the end, and notes how it ended.
+    ///
+    /// # Errors
+    /// As [`optimize`], and when a result cannot be published.
+    pub fn run(
+        &self,
+        item: &Item,
+        begun: &Begun,
+        prior: &dyn Prior,
+        observer: &mut dyn Observer,
+        warn: &mut dyn FnMut(String),
+    ) -> Result<Finished, BatchError> {
+        let result = self.attempt(item, prior, &begun.home, observer, warn);
         let (exit, message) = match &result {
             Ok(Finished::Stopped) => (Exit::Saved, None),
-            Ok(_) => (Exit::Done, None),
+            Ok(Finished::Now) => (Exit::Done, None),
             Err(error) => (Exit::of_batch(error), Some(error.to_string())),
         };
-        let noted = attempts.end(step, exit, message);
+        let noted = begun.end(&exit, message);
         let finished = result?;
         noted?;
         Ok(finished)
@@ -152,19 +203,43 @@ impl<'a> Work<'a> {
         observer: &mut dyn Observer,
         warn: &mut dyn FnMut(String),
     ) -> Result<Finished, BatchError> {
-        let config = &item.config;
         let scratch = self.scratch.as_deref();
         let scratch = scratch
-            .map(|parent| Scratch::create(parent, home, config))
+            .map(|parent| Scratch::create(parent, home, &item.config))
             .transpose()?;
-        let folder = scratch.as_ref().map_or(home, |scratch| &scratch.local);
-        let mut run = Run::new(config.clone(), prior)?;
+        let result = self.optimize(item, prior, home, scratch.as_ref(), observer, warn);
+        if let Some(scratch) = &scratch {
+            match &result {
+                Ok(_) => scratch.bring_all()?,
+                // What there is may help to see why.
+                Err(_) => drop(scratch.bring_checkpoints()),
+            }
+            scratch.remove();
+        }
+        let finished = result?;
+        if finished == Finished::Now {
+            publish(item, home)?;
+        }
+        Ok(finished)
+    }
+
+    fn optimize(
+        &self,
+        item: &Item,
+        prior: &dyn Prior,
+        home: &RunFolder,
+        scratch: Option<&Scratch>,
+        observer: &mut dyn Observer,
+        warn: &mut dyn FnMut(String),
+    ) -> Result<Finished, BatchError> {
+        let folder = scratch.map_or(home, |scratch| &scratch.local);
+        let mut run = Run::new(item.config.clone(), prior)?;
         restore(&mut run, folder, warn)?;
-        let listed = self.list(item, &run, home, scratch.clone());
+        let _listed = self.list(item, &run, home, scratch.cloned());
         let mut lost = None;
         let outcome = optimize(&mut run, prior, folder, &mut |event: &Event| {
             let is_checkpoint = matches!(event, Event::Checkpoint { .. });
-            if let Some(scratch) = scratch.as_ref().filter(|_| is_checkpoint) {
+            if let Some(scratch) = scratch.filter(|_| is_checkpoint && lost.is_none()) {
                 lost = scratch.bring_checkpoints().err();
             }
             if lost.is_some() {
@@ -172,18 +247,11 @@ impl<'a> Work<'a> {
             }
             observer.event(&at_home(event, home, scratch.is_some()))
         })?;
-        drop(listed);
-        if let Some(error) = lost {
-            return Err(error.into());
+        match (lost, outcome) {
+            (Some(error), _) => Err(error.into()),
+            (None, Outcome::Interrupted) => Ok(Finished::Stopped),
+            (None, Outcome::Finished) => Ok(Finished::Now),
         }
-        if let Some(scratch) = &scratch {
-            scratch.bring_all()?;
-        }
-        if outcome == Outcome::Interrupted {
-            return Ok(Finished::Stopped);
-        }
-        publish(item, home)?;
-        Ok(Finished::Now)
     }
 
     /// Lists a run for a signal's thread, until what is returned is dropped.

@@ -92,6 +92,8 @@ pub enum Event {
         /// Of the mesh's albedo images beside the volume's, where both are opaque, in dB.
         albedo_psnr: f32,
         self_intersections: usize,
+        /// The budget of triangles that it took.
+        face_budget: usize,
         texture: Option<Textured>,
     },
     Interrupted {

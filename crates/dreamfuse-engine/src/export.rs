@@ -11,8 +11,8 @@ use bake::{albedo_of, normals_of, openness_of};
 use cut::cut_surface;
 use dreamfuse_core::{Camera, Crop, Image, Vec3, raster};
 use dreamfuse_mesh::{
-    About, Extras, Mesh, MeshLook, Model, Simplified, bake, draw, draw_with_opacity, simplified,
-    unwrap,
+    About, Extras, Mesh, MeshLook, Method, Model, Simplified, bake, draw, draw_with_opacity,
+    simplified, unwrap,
 };
 use dreamfuse_scene::ViewSettings;
 use rayon::prelude::*;
@@ -68,8 +68,8 @@ pub struct Exported {
     pub model: Model,
     /// The density at which it was cut.
     pub iso: f32,
-    /// Triangles of the surface before it was simplified.
-    pub full_faces: usize,
+    /// The budget of triangles that it took; more than was asked for, where the surface could not be so simple.
+    pub faces: usize,
     /// Crossing triangles that are left.
     pub self_intersections: usize,
     pub textured: Option<Textured>,
@@ -95,12 +95,12 @@ pub fn export_mesh(snapshot: &Snapshot, options: ExportOptions) -> Result<Export
     let cameras: Vec<Camera> = compared();
     let Simplified {
         mut mesh,
+        faces,
         self_intersections,
         ..
     } = simplified(&surface.mesh, options.faces, &cameras);
     let albedo = albedo_of(snapshot);
     mesh.colors = albedo(&bake::at_vertices(&mesh));
-    let full_faces = surface.mesh.triangles.len();
     let (model, textured) = if options.texture == 0 {
         (Model::plain(mesh), None)
     } else {
@@ -111,10 +111,11 @@ pub fn export_mesh(snapshot: &Snapshot, options: ExportOptions) -> Result<Export
             unwrap: unwrap.method.to_string(),
         };
         let fine = normals_of(&surface.mesh);
-        let open = openness_of(snapshot, surface.iso);
+        let open = openness_of(snapshot, &surface.threshold);
         let extras = Extras {
-            // Not below half: the charts' padding is made for that.
-            field_size: Some((snapshot.finest_cells() * TEXELS_PER_CELL).max(options.texture / 2)),
+            // Not below half: the padding of charts is made for that, and that of pairs for less.
+            field_size: (unwrap.method != Method::Pairs)
+                .then(|| (snapshot.finest_cells() * TEXELS_PER_CELL).max(options.texture / 2)),
             normals: options.normal_map.then_some(&*fine),
             openness: options.occlusion.then_some(&*open),
         };
@@ -124,7 +125,7 @@ pub fn export_mesh(snapshot: &Snapshot, options: ExportOptions) -> Result<Export
     Ok(Exported {
         agreement: agreement(&model, snapshot),
         iso: surface.iso,
-        full_faces,
+        faces,
         self_intersections,
         textured,
         model,

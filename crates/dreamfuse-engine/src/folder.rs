@@ -245,6 +245,14 @@ impl RunFolder {
         }
     }
 
+    /// Renames checkpoints of later steps than this one, so that they are none any more.
+    pub(crate) fn put_aside_after(&self, step: u64) {
+        let later = self.list_checkpoints().into_iter();
+        for path in later.filter(|path| step_of(path).is_some_and(|found| found > step)) {
+            let _ = std::fs::rename(&path, path.with_extension("checkpoint-damaged")); // it is only the log's newest
+        }
+    }
+
     /// Checkpoints of every `every`-th step, newest first: not those of interruptions.
     pub(crate) fn regular_checkpoints(&self, every: u64) -> Vec<PathBuf> {
         let is_regular =

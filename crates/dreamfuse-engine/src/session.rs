@@ -57,6 +57,8 @@ impl Run {
         self.is_prior_given = saved.prior != self.config.prior;
         let restored = folder.newest_whole(|path| checkpoint::restore(self, path), warn)?;
         restored.into_iter().for_each(warn);
+        // Newer ones could not be read: they must not stand for the newest state.
+        folder.put_aside_after(self.step);
         Ok(())
     }
 }
@@ -106,7 +108,12 @@ pub fn optimize(
 ) -> Result<Outcome, EngineError> {
     let standby = run.standby();
     standby.enter(folder, &run.config);
-    let outcome = optimize_to_end(run, prior, folder, observer);
+    let outcome = if run.config.device == DEVICES[0] {
+        optimize_to_end(run, prior, folder, observer) // a panic on a CPU is a defect of ours
+    } else {
+        let device = run.config.device.clone();
+        survive(device, || optimize_to_end(run, prior, folder, observer))
+    };
     standby.leave();
     outcome
 }
@@ -137,7 +144,7 @@ fn optimize_to_end(
     })?;
     let mut guard = Guard::default();
     while run.step_count() < run_end {
-        let report = match step_or_lose_device(run, prior) {
+        let report = match run.step(prior) {
             Err(EngineError::NotFinite(_)) => {
                 roll_back(run, Diagnosis::NotFinite, folder, &mut emit)?;
                 continue;
@@ -174,16 +181,7 @@ fn optimize_to_end(
     Ok(Outcome::Finished)
 }
 
-/// A step. The libraries of GPUs panic when the device goes away.
-fn step_or_lose_device(run: &mut Run, prior: &dyn Prior) -> Result<Report, EngineError> {
-    if run.config.device == DEVICES[0] {
-        return run.step(prior); // a panic on a CPU is a defect of ours
-    }
-    let device = run.config.device.clone();
-    survive(device, || run.step(prior))
-}
-
-/// What `work` returns; a panic in it is a lost device.
+/// What `work` returns. The libraries of GPUs panic when the device goes away.
 fn survive<T>(
     device: String,
     work: impl FnOnce() -> Result<T, EngineError>,
@@ -220,7 +218,8 @@ fn keep_records(
 }
 
 fn save_checkpoint(run: &mut Run, folder: &RunFolder, emit: &mut Emit) -> Result<(), EngineError> {
-    if let Some(step) = run.standby.lock().save()? {
+    let saved = run.standby.lock().save()?;
+    if let Some(step) = saved {
         let path = folder.checkpoint_path(step);
         emit(&Event::Checkpoint { step, path })?;
     }
@@ -256,6 +255,7 @@ pub fn export(
             silhouette_agreement: exported.agreement.silhouette_iou,
             albedo_psnr: exported.agreement.albedo_psnr,
             self_intersections: exported.self_intersections,
+            face_budget: exported.faces,
             texture: exported.textured.clone(),
         })?;
     }

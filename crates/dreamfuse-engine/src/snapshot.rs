@@ -87,16 +87,26 @@ impl Snapshot {
     /// Densities at points, none outside of the ball that fits the box: nothing there was ever marched,
     /// and so not trained.
     pub fn densities(&self, points: &[[f32; 3]]) -> Vec<f32> {
-        let is_inside = |[x, y, z]: &[f32; 3]| x * x + y * y + z * z < 1.0;
         let all = self.field.densities(points).into_iter().zip(points);
-        all.map(|(density, point)| if is_inside(point) { density } else { 0.0 })
+        all.map(|(density, point)| if is_trained(point) { density } else { 0.0 })
             .collect()
     }
 
-    /// Density and albedo at points, `[density, red, green, blue]`.
+    /// Density and albedo at points, `[density, red, green, blue]`; as empty as [`Snapshot::densities`].
     pub fn samples(&self, points: &[[f32; 3]]) -> Vec<[f32; 4]> {
-        self.field.samples(points)
+        let mut samples = self.field.samples(points);
+        for ([density, ..], point) in samples.iter_mut().zip(points) {
+            if !is_trained(point) {
+                *density = 0.0;
+            }
+        }
+        samples
     }
+}
+
+/// Whether a point is in the ball that fits the box: nothing outside of it was ever marched.
+fn is_trained([x, y, z]: &[f32; 3]) -> bool {
+    x * x + y * y + z * z < 1.0
 }
 
 /// The values of a rendered tensor.

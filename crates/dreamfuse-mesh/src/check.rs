@@ -192,14 +192,21 @@ fn thinnest_wall(mesh: &Mesh) -> Option<f32> {
     let [low, high] = bounds(mesh).map(Vec3::from);
     let inside = INSIDE * (high - low).max();
     let mut numbers = stream(0, Purpose::Evaluation, 0, 0);
-    let starts: Vec<(usize, [f32; 2])> = (0..count)
-        .map(|_| {
-            (
-                numbers.random_range(0..mesh.triangles.len()),
-                [numbers.random(), numbers.random()],
-            )
-        })
-        .collect();
+    // By area: a large triangle is as much surface as many small ones.
+    let mut total = 0.0f64;
+    let of_triangle = |triangle| {
+        let [a, b, c] = corners(mesh, triangle);
+        total += f64::from((b - a).cross(&(c - a)).norm());
+        total
+    };
+    let sums: Vec<f64> = mesh.triangles.iter().map(of_triangle).collect();
+    let mut start = || {
+        let chosen = numbers.random::<f64>() * sums.last().copied().unwrap_or(0.0);
+        let triangle = sums.partition_point(|sum| *sum <= chosen);
+        let place = [numbers.random(), numbers.random()];
+        (triangle.min(sums.len().saturating_sub(1)), place)
+    };
+    let starts: Vec<(usize, [f32; 2])> = (0..count).map(|_| start()).collect();
     let along = |(triangle, [u, v]): &(usize, [f32; 2])| -> Option<f32> {
         let [a, b, c] = corners(mesh, &mesh.triangles[*triangle]);
         let direction = -(b - a).cross(&(c - a)).try_normalize(1e-20)?;

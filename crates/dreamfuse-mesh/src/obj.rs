@@ -64,6 +64,10 @@ pub(crate) fn companions(model: &Model, stem: &str, about: &About) -> Vec<(Strin
     if let Some(normals) = &skin.normals {
         files.push(("-normals.png".into(), normals.to_png()));
     }
+    if let Some(occlusion) = &skin.occlusion {
+        // MTL has no key for it.
+        files.push(("-occlusion.png".into(), occlusion.to_png()));
+    }
     files.push((".mtl".into(), material(skin, stem, about)));
     files
 }

@@ -242,6 +242,64 @@ mod tests {
         }
     }
 
+    /// A GLB of a document and a binary chunk.
+    fn glb(document: &str, binary: &[u8]) -> Vec<u8> {
+        let mut document = document.as_bytes().to_vec();
+        document.resize(document.len().next_multiple_of(4), b' ');
+        let length = |bytes: usize| (bytes as u32).to_le_bytes();
+        let total = 12 + 8 + document.len() + 8 + binary.len();
+        let header = [&b"glTF"[..], &length(2), &length(total)].concat();
+        let first = [&length(document.len())[..], b"JSON", &document].concat();
+        let second = [&length(binary.len())[..], b"BIN\0", binary].concat();
+        [header, first, second].concat()
+    }
+
+    #[test]
+    fn a_file_that_repeats_itself_without_end_is_refused_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.glb");
+        let start = std::time::Instant::now();
+        // Sixty nodes that are each the next one's parent twice.
+        let nodes = (1..60)
+            .map(|i| format!("{{\"children\":[{i},{i}]}}"))
+            .collect::<Vec<_>>();
+        let doubling = format!(
+            "{{\"asset\":{{\"version\":\"2.0\"}},\"scenes\":[{{\"nodes\":[0]}}],\"nodes\":[{},{{}}]}}",
+            nodes.join(",")
+        );
+        // A mesh of very many parts that are all the same million triangles.
+        let parts = vec!["{\"attributes\":{\"POSITION\":0}}"; 5000].join(",");
+        let positions = vec![0u8; 12 * 300_000];
+        let same = format!(
+            "{{\"asset\":{{\"version\":\"2.0\"}},\"scenes\":[{{\"nodes\":[0]}}],\"nodes\":[{{\"mesh\":0}}],\
+             \"meshes\":[{{\"primitives\":[{parts}]}}],\"buffers\":[{{\"byteLength\":{0}}}],\
+             \"bufferViews\":[{{\"buffer\":0,\"byteLength\":{0}}}],\
+             \"accessors\":[{{\"bufferView\":0,\"componentType\":5126,\"count\":300000,\"type\":\"VEC3\",\
+             \"min\":[0,0,0],\"max\":[0,0,0]}}]}}",
+            positions.len()
+        );
+        for (document, binary, expected) in [
+            (doubling, &[][..], "expected a tree of nodes"),
+            (same, &positions, "do not fit the memory"),
+        ] {
+            std::fs::write(&path, glb(&document, binary)).unwrap();
+            let error = read(&path).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        let path = folder.path().join("a.obj");
+        std::fs::write(
+            &path,
+            "mtllib /dev/zero\nv 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n",
+        )
+        .unwrap();
+        assert_eq!(read(&path).unwrap().mesh.triangles.len(), 1);
+        assert!(
+            start.elapsed() < Duration::from_secs(10),
+            "{:?}",
+            start.elapsed()
+        );
+    }
+
     /// Headers that promise more than any memory holds.
     #[test]
     fn absurd_files_get_their_line_at_once() {

@@ -110,13 +110,21 @@ pub(crate) fn visit([a, b, c]: [[f32; 2]; 3], size: usize, mut visit: impl FnMut
 /// A texel's centre this near to an edge, as a part of the triangle, is not counted as covered.
 const NEAR_EDGE: f32 = 1e-3;
 
-/// Texels whose centres lie within more than one triangle.
+/// Times that each texel is looked at, on average, before counting ends: by then it is known that many overlap.
+const MOST_VISITS: usize = 64;
+
+/// Texels whose centres lie within more than one triangle; of very many, a part.
 pub fn overlapping_texels(uvs: &[[f32; 2]], triangles: &[[u32; 3]], size: usize) -> usize {
     let mut owned = vec![false; size * size];
     let mut count = 0;
+    let mut visits = 0;
     for corners in triangles {
+        if visits > MOST_VISITS * size * size {
+            break;
+        }
         let corners = corners.map(|corner| uvs[corner as usize].map(|v| v * size as f32));
         visit(corners, size, |index, weights| {
+            visits += 1;
             let is_inside = weights.iter().all(|weight| *weight > NEAR_EDGE);
             if is_inside && std::mem::replace(&mut owned[index], true) {
                 count += 1;

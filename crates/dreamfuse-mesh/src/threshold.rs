@@ -32,17 +32,6 @@ struct Touch {
 }
 
 impl Threshold {
-    /// The same everywhere.
-    pub fn constant(iso: f32) -> Self {
-        let values = vec![iso.ln(); SIDE.pow(3)];
-        Self {
-            logarithms: DensityGrid {
-                cells: CELLS,
-                values,
-            },
-        }
-    }
-
     /// By the silhouettes of the volume, and `iso` where none passes.
     pub fn of(grid: &DensityGrid, views: &[Silhouette], iso: f32) -> Self {
         let touches: Vec<Touch> = views
@@ -161,6 +150,5 @@ mod tests {
         );
         // Far from any silhouette it is the global one.
         assert!((threshold.at([0.0, 0.0, 0.95]) - 5.0).abs() < 0.5);
-        assert_eq!(Threshold::constant(3.0).at([0.1, 0.2, 0.3]).round(), 3.0);
     }
 }

@@ -24,14 +24,18 @@ impl Topology {
     pub fn of(mesh: &Mesh) -> Self {
         // For each edge, lower vertex first: triangles that run along it forth and back.
         let mut edges: HashMap<(u32, u32), [usize; 2]> = HashMap::new();
-        let (mut degenerate_triangles, mut volume) = (0, 0.0);
+        let (mut degenerate_triangles, mut volume) = (0, 0.0f64);
+        // From a corner of the mesh, so that nothing is lost far from the origin.
+        let first = mesh.positions.first().copied().unwrap_or_default();
+        let first = Vec3::from(first).cast::<f64>();
         for [a, b, c] in &mesh.triangles {
             degenerate_triangles += usize::from(a == b || b == c || c == a);
             for (from, to) in [(a, b), (b, c), (c, a)] {
                 edges.entry((*from.min(to), *from.max(to))).or_default()[usize::from(from > to)] +=
                     1;
             }
-            let at = |vertex: &u32| Vec3::from(mesh.positions[*vertex as usize]);
+            let at =
+                |vertex: &u32| Vec3::from(mesh.positions[*vertex as usize]).cast::<f64>() - first;
             volume += at(a).dot(&at(b).cross(&at(c))) / 6.0;
         }
         let boundary_edges = edges
@@ -45,7 +49,7 @@ impl Topology {
             degenerate_triangles,
             euler_characteristic: mesh.positions.len() as i64 - edges.len() as i64
                 + mesh.triangles.len() as i64,
-            volume,
+            volume: volume as f32,
         }
     }
 

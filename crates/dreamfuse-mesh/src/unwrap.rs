@@ -106,6 +106,12 @@ mod tests {
         for (unwrap, method, least) in methods {
             let unwrap = unwrap.unwrap_or_else(|| panic!("{method} gave up"));
             assert_eq!(unwrap.method, method);
+            // With v upwards no triangle is mirrored: what is painted reads as it was painted.
+            let mirrored = unwrap.triangles.iter().filter(|corners| {
+                let [a, b, c] = corners.map(|corner| unwrap.uvs[corner as usize]);
+                crate::texture::cross(a, b, c) > 0.0
+            });
+            assert_eq!(mirrored.count(), 0, "{method}");
             let coverage = checked(&mesh, &unwrap);
             assert!(
                 coverage > least,

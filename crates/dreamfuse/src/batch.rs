@@ -7,8 +7,8 @@ use crate::optimize::{locate_prior, settings};
 use crate::progress::{Follow, warn};
 use crate::{interrupt, words};
 use dreamfuse_batch::{
-    BatchError, Exit, Finished, Item, ItemState, Plan, Row, Status, Together, Work, read_prompts,
-    task_index, write_report,
+    BatchError, Begun, Exit, Finished, Item, ItemState, Plan, Row, Status, Together, Work,
+    read_prompts, task_index, write_report,
 };
 use dreamfuse_diffusion::{Pipeline, Precision};
 use dreamfuse_engine::{Event, PriorSource, RunConfig, load_prior};
@@ -151,21 +151,33 @@ struct PriorKey {
 impl Task<'_> {
     /// Runs items side by side, if they share a prior, else one after the other.
     fn run(&mut self, items: &[Item]) -> anyhow::Result<()> {
-        let todo: Vec<&Item> = items
-            .iter()
-            .filter(|item| !self.work.is_done(item))
-            .collect();
-        let is_shared = todo.windows(2).all(|pair| key(pair[0]) == key(pair[1]));
+        let mut todo: Vec<(&Item, Begun)> = Vec::new();
+        for item in items {
+            if self.work.is_done(item) {
+                continue;
+            }
+            match self.work.begin(item, &mut warn) {
+                Ok(begun) => todo.extend(begun.map(|begun| (item, begun))),
+                Err(error) => self.failed(error.into())?,
+            }
+        }
+        let is_shared = todo.windows(2).all(|pair| key(pair[0].0) == key(pair[1].0));
         let groups = if is_shared { todo.len().max(1) } else { 1 };
         for group in todo.chunks(groups) {
-            if let Err(error) = self.load(group[0]) {
-                self.failed(&error)?;
+            if let Err(error) = self.load(group[0].0) {
+                let exit = Exit::of(error.chain());
+                for (_, begun) in group {
+                    begun.end(&exit, Some(crate::with_causes(&error)))?;
+                }
+                self.failed(error)?;
                 continue;
             }
             let (_, prior) = self.prior.as_ref().expect("it was loaded above");
             for end in run_group(&self.work, group, prior) {
-                if let Err(error) = end {
-                    self.failed(&error.into())?;
+                match end {
+                    Ok(Finished::Now) => {}
+                    Ok(Finished::Stopped) => self.worst = Exit::Saved,
+                    Err(error) => self.failed(error.into())?,
                 }
             }
         }
@@ -192,19 +204,18 @@ impl Task<'_> {
     }
 
     /// Remembers a failure of one item; the others go on, unless the machine is to blame.
-    fn failed(&mut self, error: &anyhow::Error) -> anyhow::Result<()> {
+    fn failed(&mut self, error: anyhow::Error) -> anyhow::Result<()> {
         let exit = Exit::of(error.chain());
-        say!("error: {}", crate::with_causes(error));
+        if matches!(exit, Exit::Disk | Exit::Unavailable) {
+            return Err(error);
+        }
+        say!("error: {}", crate::with_causes(&error));
         self.worst = match (self.worst, exit) {
             // What can be done again decides: the others are done, and what failed says so once more.
             (Exit::Saved, _) | (_, Exit::Saved) => Exit::Saved,
             (Exit::Done, exit) => exit,
             (worst, _) => worst,
         };
-        anyhow::ensure!(
-            !matches!(exit, Exit::Disk | Exit::Unavailable),
-            "the other items of the task were not begun"
-        );
         Ok(())
     }
 }
@@ -218,9 +229,13 @@ fn key(item: &Item) -> PriorKey {
 }
 
 /// Runs items, each in a thread if there are several.
-fn run_group(work: &Work, items: &[&Item], prior: &Pipeline) -> Vec<Result<Finished, BatchError>> {
+fn run_group(
+    work: &Work,
+    items: &[(&Item, Begun)],
+    prior: &Pipeline,
+) -> Vec<Result<Finished, BatchError>> {
     if let [item] = items {
-        let steps = item.config.steps;
+        let steps = item.0.config.steps;
         return vec![run_item(work, item, prior, Follow::run(0, steps))];
     }
     let together = Together::new(prior);
@@ -228,8 +243,8 @@ fn run_group(work: &Work, items: &[&Item], prior: &Pipeline) -> Vec<Result<Finis
     let members: Vec<_> = items.iter().map(|_| together.join()).collect();
     std::thread::scope(|scope| {
         let mut threads = Vec::with_capacity(items.len());
-        for (item, member) in items.iter().copied().zip(members) {
-            let follow = Follow::one_of_several(&item.key, item.config.steps);
+        for (item, member) in items.iter().zip(members) {
+            let follow = Follow::one_of_several(&item.0.key, item.0.config.steps);
             threads.push(scope.spawn(move || run_item(work, item, &member, follow)));
         }
         let ended = threads.into_iter().map(|thread| thread.join());
@@ -241,7 +256,7 @@ fn run_group(work: &Work, items: &[&Item], prior: &Pipeline) -> Vec<Result<Finis
 
 fn run_item(
     work: &Work,
-    item: &Item,
+    (item, begun): &(&Item, Begun),
     prior: &dyn Prior,
     mut follow: Follow,
 ) -> Result<Finished, BatchError> {
@@ -251,7 +266,7 @@ fn run_item(
         follow.hear(event);
         ControlFlow::Continue(())
     };
-    work.run(item, prior, &mut observer, &mut warn)
+    work.run(item, begun, prior, &mut observer, &mut warn)
 }
 
 /// `dreamfuse batch status RUNS`.

@@ -5,7 +5,8 @@ use crate::cli::{ClusterCommand, KubernetesArgs, SlurmArgs};
 use anyhow::{Context, bail, ensure};
 use dreamfuse_batch::{BatchError, KubernetesJob, Plan, SlurmJob};
 use dreamfuse_core::files::{create_folder, write_atomically};
-use std::path::Path;
+use dreamfuse_engine::PriorSource;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 /// Runs the command.
@@ -40,6 +41,7 @@ fn slurm(args: &SlurmArgs) -> anyhow::Result<ExitCode> {
         modules: args.modules.clone(),
         container: args.container.clone(),
         options: args.options.clone(),
+        files: files(&plan),
         runs: runs.clone(),
     };
     let folder = runs.join("slurm");
@@ -78,6 +80,21 @@ fn items_per_task(args: &SlurmArgs, plan: &Plan) -> anyhow::Result<usize> {
     Ok(per_task)
 }
 
+/// Files beside the runs that tasks read: priors, LoRAs and packs of texts.
+fn files(plan: &Plan) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = Vec::new();
+    for config in plan.items.iter().map(|item| &item.config) {
+        if let PriorSource::Path(path) = &config.prior {
+            files.push(path.clone());
+        }
+        files.extend(config.loras.iter().map(|lora| lora.path.clone()));
+        files.extend(config.texts.clone());
+    }
+    files.sort();
+    files.dedup();
+    files
+}
+
 fn default_gpus(plan: &Plan) -> usize {
     usize::from(plan.items.iter().any(|item| item.config.device != "cpu"))
 }
@@ -105,6 +122,12 @@ fn submit(script: &Path, after: Option<&str>) -> anyhow::Result<String> {
 /// `dreamfuse cluster kubernetes RUNS`.
 fn kubernetes(args: &KubernetesArgs) -> anyhow::Result<ExitCode> {
     let plan = Plan::load(&args.runs)?;
+    if let Some(file) = files(&plan).first() {
+        bail!(
+            "the plan names {}, which no pod sees: the image has the built-in prior alone",
+            file.display()
+        );
+    }
     let runs = absolute(&args.runs)?;
     let name = runs.file_name().unwrap_or_default().to_string_lossy();
     let per_task = args.items_per_task as usize;

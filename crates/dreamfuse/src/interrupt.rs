@@ -66,7 +66,10 @@ pub fn install() -> anyhow::Result<()> {
 /// Does what was put down for a signal, once.
 fn act() {
     let action = ACTION.lock().unwrap_or_else(PoisonError::into_inner).take();
-    match action.map(|action| action()) {
+    // The library of a GPU that went away panics.
+    let next = action.map(|action| std::panic::catch_unwind(std::panic::AssertUnwindSafe(action)));
+    match next.map(|next| next.unwrap_or(Next::Leave(Err(anyhow::anyhow!("the device was lost")))))
+    {
         None | Some(Next::Wait) => {}
         Some(Next::Leave(Ok(()))) => leave(code()),
         Some(Next::Leave(Err(error))) => {
@@ -85,6 +88,10 @@ fn leave(code: Exit) -> ! {
 pub fn at_signal(action: impl Fn() -> Next + Send + 'static) {
     *ACTION.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(action));
     hold();
+    // It may have come while there was nothing to do yet.
+    if is_asked() {
+        act();
+    }
 }
 
 /// From now on a signal saves a run as its last finished step left it, and ends the process.

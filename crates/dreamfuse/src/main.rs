@@ -46,8 +46,18 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             say!("error: {}", with_causes(&error));
-            Exit::of(error.chain()).into()
+            exit_of(&error).into()
         }
+    }
+}
+
+/// What the exit code says of an error.
+fn exit_of(error: &anyhow::Error) -> Exit {
+    use dreamfuse_hub::HubError::{Broken, Status, Unreachable};
+    let of_hub = error.chain().find_map(|cause| cause.downcast_ref());
+    match of_hub {
+        Some(Broken { .. } | Status { .. } | Unreachable { .. }) => Exit::Unavailable,
+        _ => Exit::of(error.chain()),
     }
 }
 

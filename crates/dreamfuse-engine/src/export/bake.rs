@@ -2,7 +2,7 @@
 
 use crate::snapshot::Snapshot;
 use dreamfuse_core::Vec3;
-use dreamfuse_mesh::{Mesh, SurfacePoint};
+use dreamfuse_mesh::{Mesh, SurfacePoint, Threshold};
 use std::collections::HashMap;
 
 /// Samples of a ray through the surface, from outside to inside: a volume's surface is not infinitely thin.
@@ -114,6 +114,9 @@ pub(super) fn normals_of(fine: &Mesh) -> FieldOf<'_, Vec3> {
         let members = around
             .filter_map(|[i, j, k]| cells.get(&[x + i, y + j, z + k]))
             .flatten();
+        // Not those of the other side of something thin.
+        let members = members
+            .filter(|vertex| Vec3::from(fine.normals[**vertex as usize]).dot(&point.normal) > 0.0);
         let distance = |vertex: &&u32| {
             (Vec3::from(fine.positions[**vertex as usize]) - point.position).norm_squared()
         };
@@ -126,18 +129,21 @@ pub(super) fn normals_of(fine: &Mesh) -> FieldOf<'_, Vec3> {
 }
 
 /// Ambient occlusion: the part of the sky above a point that is not hidden within reach.
-pub(super) fn openness_of(snapshot: &Snapshot, iso: f32) -> FieldOf<'_, f32> {
+pub(super) fn openness_of<'a>(
+    snapshot: &'a Snapshot,
+    threshold: &'a Threshold,
+) -> FieldOf<'a, f32> {
     Box::new(move |points| {
         let places: Vec<[f32; 3]> = points.iter().flat_map(sky).collect();
-        let densities = snapshot.densities(&places);
-        let of_point = |rays: &[f32]| {
+        let densities = snapshot.densities(&places).into_iter().zip(&places);
+        let is_open: Vec<bool> = densities
+            .map(|(density, place)| density < threshold.at(*place))
+            .collect();
+        let of_point = |rays: &[bool]| {
             let rays = rays.chunks_exact(SKY_STEPS);
-            let open = rays
-                .filter(|ray| ray.iter().all(|density| *density < iso))
-                .count();
-            open as f32 / SKY as f32
+            rays.filter(|ray| ray.iter().all(|open| *open)).count() as f32 / SKY as f32
         };
-        densities
+        is_open
             .chunks_exact(SKY * SKY_STEPS)
             .map(of_point)
             .collect()

@@ -4,8 +4,8 @@ use crate::EngineError;
 use crate::snapshot::Snapshot;
 use dreamfuse_core::{Camera, Vec3};
 use dreamfuse_mesh::{
-    DensityGrid, Mesh, Silhouette, Threshold, choose_iso, coarsened, extract_layers, keep_solid,
-    self_intersections, smoothed,
+    DensityGrid, Mesh, Silhouette, Threshold, Topology, choose_iso, coarsened, extract_layers,
+    keep_solid, self_intersections, smoothed,
 };
 use dreamfuse_scene::ViewSettings;
 
@@ -24,8 +24,10 @@ const SMOOTHING: usize = 50;
 /// A surface that was cut from a volume, closed and smooth.
 pub struct Surface {
     pub mesh: Mesh,
-    /// The density at which it was cut.
+    /// The density at which it was cut: the best one for all parts together.
     pub iso: f32,
+    /// The density at which it was cut at each place.
+    pub threshold: Threshold,
 }
 
 /// Cuts a volume on a grid of `cells³`.
@@ -42,19 +44,32 @@ pub fn cut_surface(snapshot: &Snapshot, cells: usize) -> Result<Surface, EngineE
     let near = coarse.near_surface(1.0);
     let layer = |z: usize| layer(snapshot, &threshold, &coarse, &near, cells, z);
     let rough = keep_solid(&extract_layers(cells, 1.0, layer)?, LEAST_COMPONENT);
-    let working = coarsened(&rough, WORKING_FACES);
     Ok(Surface {
-        mesh: smoothed_without_crossings(&working),
+        mesh: smoothed_without_crossings(&working(&rough)),
         iso,
+        threshold,
     })
+}
+
+/// The surface with fewer triangles, as many as it takes for it to stay closed.
+fn working(rough: &Mesh) -> Mesh {
+    let mut faces = WORKING_FACES;
+    while faces < rough.triangles.len() {
+        let mesh = coarsened(rough, faces);
+        if Topology::of(&mesh).is_closed_manifold() {
+            return mesh;
+        }
+        faces *= 2;
+    }
+    rough.clone()
 }
 
 /// Smoothing may pull thin parts through each other: then there is less of it.
 fn smoothed_without_crossings(mesh: &Mesh) -> Mesh {
-    let mut passes = SMOOTHING;
+    let (mut passes, before) = (SMOOTHING, self_intersections(mesh));
     loop {
         let smooth = smoothed(mesh.clone(), passes);
-        if passes == 0 || self_intersections(&smooth) == 0 {
+        if passes == 0 || self_intersections(&smooth) <= before {
             return smooth;
         }
         passes /= 2;

@@ -10,10 +10,9 @@ use json::{Index, Root};
 use nalgebra::{Matrix4, Point3, Quaternion, Translation3, UnitQuaternion};
 use std::io::Cursor;
 
-/// Nodes above a node, at most: a file may say that a node is its own child.
-const MOST_DEPTH: usize = 64;
-/// Times that meshes are placed, at most.
-const MOST_MESHES: usize = 4096;
+/// Bytes of triangles for each of the file, and beside them: meshes may be placed several times.
+const BYTES_PER_BYTE: usize = 3;
+const BYTES_BESIDE: usize = 64 << 20;
 
 struct File<'a> {
     root: Root,
@@ -35,15 +34,19 @@ pub(super) fn read(bytes: &[u8]) -> Result<Soup, String> {
     let mut soup = Soup::default();
     let scene = file.root.scene.map_or(0, |scene| scene.value());
     let nodes = file.root.scenes.get(scene).map(|scene| scene.nodes.clone());
-    let mut left = MOST_MESHES;
-    for node in nodes.unwrap_or_default() {
-        file.add_node(
-            node.value(),
-            &Matrix4::identity(),
-            MOST_DEPTH,
-            &mut left,
-            &mut soup,
-        )?;
+    let mut waiting: Vec<(usize, Matrix4<f32>)> = nodes
+        .unwrap_or_default()
+        .iter()
+        .map(|node| (node.value(), Matrix4::identity()))
+        .collect();
+    let most = BYTES_PER_BYTE * bytes.len() + BYTES_BESIDE;
+    let mut left = file.root.nodes.len();
+    while let Some((index, above)) = waiting.pop() {
+        // In a tree each node has one parent.
+        left = left.checked_sub(1).ok_or("expected a tree of nodes")?;
+        let place = file.add_node(index, &above, most, &mut soup)?;
+        let children = file.root.nodes[index].children.iter().flatten();
+        waiting.extend(children.map(|child| (child.value(), place)));
     }
     soup.has_material = !file.root.materials.is_empty();
     soup.texture = file.texture_size();
@@ -79,30 +82,30 @@ fn chunks(bytes: &[u8]) -> Result<(&[u8], &[u8]), String> {
 }
 
 impl File<'_> {
+    /// Adds what a node has, and returns where its children are.
     fn add_node(
         &self,
         index: usize,
         above: &Matrix4<f32>,
-        depth: usize,
-        left: &mut usize,
+        most: usize,
         soup: &mut Soup,
-    ) -> Result<(), String> {
-        let Some(node) = self.root.nodes.get(index).filter(|_| depth > 0) else {
-            return Err("expected a tree of nodes".into());
-        };
+    ) -> Result<Matrix4<f32>, String> {
+        let node = self.root.nodes.get(index).ok_or("a node is not there")?;
         let place = above * transform(node);
         if let Some(mesh) = node.mesh {
             let mesh = self.root.meshes.get(mesh.value());
             let mesh = mesh.ok_or("a node has a mesh that is not there")?;
-            *left = left.checked_sub(1).ok_or("it places too many meshes")?;
             for primitive in &mesh.primitives {
                 self.add_primitive(primitive, &place, soup)?;
+                let held = 12 * (soup.positions.len() + soup.triangles.len());
+                if held > most {
+                    return Err(
+                        "it places its meshes so often that they do not fit the memory".into(),
+                    );
+                }
             }
         }
-        for child in node.children.iter().flatten() {
-            self.add_node(child.value(), &place, depth - 1, left, soup)?;
-        }
-        Ok(())
+        Ok(place)
     }
 
     fn add_primitive(
@@ -130,14 +133,21 @@ impl File<'_> {
             return Err(format!("a triangle has a corner beyond {count} positions"));
         }
         let (triangles, _) = indices.as_chunks::<3>();
-        soup.triangles
-            .extend(triangles.iter().map(|t| t.map(|corner| corner + first)));
+        // A mirrored node turns its triangles inside out (glTF 2.0, section 3.7.4).
+        let is_mirrored = place.fixed_view::<3, 3>(0, 0).determinant() < 0.0;
+        let turned = |[a, b, c]: [u32; 3]| if is_mirrored { [a, c, b] } else { [a, b, c] };
+        let corners = triangles
+            .iter()
+            .map(|t| turned(t.map(|corner| corner + first)));
+        soup.triangles.extend(corners);
         if let Some(uvs) = attribute(Semantic::TexCoords(0)) {
             let uvs = self.floats::<2>(uvs)?;
             if uvs.len() == count {
                 let first = soup.places.uvs.len() as u32;
                 soup.places.uvs.extend(uvs);
-                let places = triangles.iter().map(|t| t.map(|corner| corner + first));
+                let places = triangles
+                    .iter()
+                    .map(|t| turned(t.map(|corner| corner + first)));
                 soup.places.triangles.extend(places);
                 soup.placed += triangles.len();
             }
@@ -195,17 +205,24 @@ impl File<'_> {
         Ok((component.0, kind, count, bytes, stride))
     }
 
+    /// Floats, or whole numbers that stand for parts of one.
     fn floats<const N: usize>(
         &self,
         index: Index<json::Accessor>,
     ) -> Result<Vec<[f32; N]>, String> {
         let (component, kind, count, bytes, stride) = self.elements(index)?;
-        if component != ComponentType::F32 || kind.multiplicity() != N {
-            return Err(format!("expected {N} floats an element"));
+        let size = component.size();
+        let value: fn(&[u8]) -> f32 = match component {
+            ComponentType::F32 => |b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]),
+            ComponentType::U16 => |b| f32::from(u16::from_le_bytes([b[0], b[1]])) / 65535.0,
+            ComponentType::U8 => |b| f32::from(b[0]) / 255.0,
+            _ => return Err("expected floats, or parts of one as unsigned numbers".into()),
+        };
+        if kind.multiplicity() != N {
+            return Err(format!("expected {N} numbers an element"));
         }
         let element = |i: usize| -> [f32; N] {
-            let (values, _) = bytes[i * stride..i * stride + 4 * N].as_chunks::<4>();
-            std::array::from_fn(|axis| f32::from_le_bytes(values[axis]))
+            std::array::from_fn(|axis| value(&bytes[i * stride + axis * size..][..size]))
         };
         Ok((0..count).map(element).collect())
     }

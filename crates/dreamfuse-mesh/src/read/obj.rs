@@ -2,8 +2,13 @@
 
 use super::Soup;
 use image::ImageReader;
-use std::path::Path;
-use tobj::{LoadOptions, load_mtl, load_obj_buf};
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::{Component, Path, PathBuf};
+use tobj::{LoadError, LoadOptions, load_mtl_buf, load_obj_buf};
+
+/// Bytes of a file of materials that are read.
+const MOST_MATERIALS: u64 = 16 << 20;
 
 pub(super) fn read(bytes: &[u8], folder: &Path) -> Result<Soup, String> {
     let options = LoadOptions {
@@ -13,7 +18,11 @@ pub(super) fn read(bytes: &[u8], folder: &Path) -> Result<Soup, String> {
         ..LoadOptions::default()
     };
     let mut bytes = bytes;
-    let loaded = load_obj_buf(&mut bytes, &options, |name| load_mtl(folder.join(name)));
+    let loaded = load_obj_buf(&mut bytes, &options, |name| {
+        let file = beside(folder, name).and_then(|path| File::open(path).ok());
+        let file = file.ok_or(LoadError::OpenFileFailed)?;
+        load_mtl_buf(&mut BufReader::new(file.take(MOST_MATERIALS)))
+    });
     let (models, materials) = loaded.map_err(|error| error.to_string())?;
     let mut soup = Soup::default();
     for model in models {
@@ -52,12 +61,18 @@ pub(super) fn read(bytes: &[u8], folder: &Path) -> Result<Soup, String> {
         .into_iter()
         .filter_map(|m| m.diffuse_texture);
     let mut sizes = textures.filter_map(|name| {
-        let (width, height) = ImageReader::open(folder.join(name))
-            .ok()?
-            .into_dimensions()
-            .ok()?;
+        let path = beside(folder, Path::new(&name))?;
+        let (width, height) = ImageReader::open(path).ok()?.into_dimensions().ok()?;
         Some([width, height])
     });
     soup.texture = sizes.next();
     Ok(soup)
+}
+
+/// A regular file within the folder: a stranger's file may name any.
+fn beside(folder: &Path, name: &Path) -> Option<PathBuf> {
+    let mut parts = name.components();
+    let is_inside = parts.all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    let path = folder.join(name);
+    (is_inside && path.is_file()).then_some(path)
 }

@@ -6,8 +6,9 @@ use ply_rs_bw::ply::{
     ElementDef, Encoding, Property, PropertyAccess, PropertyAccessResult, PropertyType, ScalarType,
 };
 
-/// Elements for each byte that a file may promise; a text needs two bytes for each value.
-const MOST_PER_BYTE: usize = 1;
+/// Bytes of elements for each of the file, and beside them.
+const BYTES_PER_BYTE: usize = 4;
+const BYTES_BESIDE: usize = 64 << 20;
 
 /// A vertex or a face: what of it matters here.
 #[derive(Default)]
@@ -89,9 +90,11 @@ fn check(element: &ElementDef, encoding: Encoding, left: usize) -> Result<(), St
         .values()
         .map(|property| of_property(&property.data_type))
         .sum();
+    // Elements that are hardly anything in the file are larger in memory.
+    let held = (BYTES_PER_BYTE * left + BYTES_BESIDE) / size_of::<Element>();
     let most = match least {
-        0 => MOST_PER_BYTE * left,
-        least => left / least + 1,
+        0 => 0,
+        least => (left / least + 1).min(held),
     };
     if element.count > most {
         return Err(format!(

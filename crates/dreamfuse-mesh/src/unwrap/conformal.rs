@@ -47,7 +47,12 @@ fn of_atlas(atlas: &Atlas) -> Option<Unwrap> {
     let is_placed = mesh.vertices.iter().all(|vertex| vertex.chart.is_some());
     let (triangles, _) = mesh.indices.as_chunks::<3>();
     is_placed.then(|| Unwrap {
-        uvs: mesh.vertices.iter().map(|vertex| vertex.uv).collect(),
+        // v downwards.
+        uvs: mesh
+            .vertices
+            .iter()
+            .map(|vertex| [vertex.uv[0], 1.0 - vertex.uv[1]])
+            .collect(),
         triangles: triangles.to_vec(),
         charts: atlas.chart_count as usize,
         method: Method::Conformal,

@@ -32,7 +32,8 @@ pub(super) fn unwrap(mesh: &Mesh, size: usize) -> Unwrap {
             } else {
                 corner.map(|v| cell - v)
             };
-            uvs.push([0, 1].map(|axis| (origin[axis] + corner[axis]).clamp(0.0, 1.0)));
+            let [u, v] = [0, 1].map(|axis| (origin[axis] + corner[axis]).clamp(0.0, 1.0));
+            uvs.push([u, 1.0 - v]); // v downwards
         }
     }
     let corners = |triangle: u32| [3 * triangle, 3 * triangle + 1, 3 * triangle + 2];

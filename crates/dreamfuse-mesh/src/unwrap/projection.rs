@@ -44,8 +44,13 @@ pub(super) fn unwrap(mesh: &Mesh, size: usize) -> Option<Unwrap> {
         .sum();
     let mut scale = size as f32 * (FILL / area.max(1e-12)).sqrt();
     let padding = (PADDING * size).div_ceil(1024);
+    let neighbours = neighbours(mesh);
     for _ in 0..TRIES {
-        let charts = charts(mesh, &axes, &corners, scale * FINE);
+        let charts = charts(&neighbours, &axes, &corners, scale * FINE);
+        // Even without their triangles they would not fit.
+        if charts.len() * (2 * padding + 1).pow(2) > size * size {
+            return None;
+        }
         let boxes: Vec<[[f32; 2]; 2]> =
             charts.iter().map(|chart| bounds(chart, &corners)).collect();
         let sides: Vec<[usize; 2]> = boxes
@@ -57,10 +62,11 @@ pub(super) fn unwrap(mesh: &Mesh, size: usize) -> Option<Unwrap> {
         if let Some(places) = pack(&sides, size) {
             let place = |chart: usize, at: [f32; 2]| -> [f32; 2] {
                 let [low, _] = boxes[chart];
-                std::array::from_fn(|i| {
+                let [u, v] = [0, 1].map(|i| {
                     let texel = (at[i] - low[i]) * scale + (places[chart][i] + padding) as f32;
                     texel / size as f32
-                })
+                });
+                [u, 1.0 - v] // v downwards
             };
             return Some(placed(mesh, &charts, &place));
         }
@@ -102,12 +108,11 @@ fn bounds(chart: &Chart, corners: &dyn Fn(usize) -> [[f32; 2]; 3]) -> [[f32; 2];
 
 /// Charts that hang together and do not meet themselves at a density of texels a unit.
 fn charts(
-    mesh: &Mesh,
+    neighbours: &[[usize; 3]],
     axes: &[usize],
     corners: &dyn Fn(usize) -> [[f32; 2]; 3],
     density: f32,
 ) -> Vec<Chart> {
-    let neighbours = neighbours(mesh);
     let mut chart_of = vec![usize::MAX; axes.len()];
     let mut charts: Vec<Chart> = Vec::new();
     for first in 0..axes.len() {
