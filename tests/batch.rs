@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{complaint, dreamfuse, run, small_config, text};
+use common::{complaint, dreamfuse, error_of, run, small_config, text};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -339,21 +339,6 @@ const BAD_PROMPTS: &[(&str, &[u8], &str)] = &[
         "line 1:",
     ),
 ];
-
-/// The one line of a command that failed.
-fn error_of(output: &Output) -> String {
-    let said = complaint(output);
-    assert!(
-        !output.status.success() && !said.contains("panicked"),
-        "{said}"
-    );
-    let errors: Vec<&str> = said
-        .lines()
-        .filter(|line| line.starts_with("error: "))
-        .collect();
-    assert_eq!(errors.len(), 1, "{said}");
-    errors[0].to_owned()
-}
 
 #[test]
 fn bad_files_of_prompts_get_their_line_and_leave_no_plan() {

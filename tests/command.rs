@@ -2,24 +2,10 @@
 
 mod common;
 
-use common::{complaint, run, small_config, text};
+use common::{complaint, error_of, run, small_config, text};
 use ply_rs_bw::parser::Parser;
 use ply_rs_bw::ply::DefaultElement;
 use std::path::Path;
-use std::process::Output;
-
-/// The line that a failed command prints, and nothing else.
-fn error_of(output: &Output) -> String {
-    let complaint = complaint(output);
-    assert!(!output.status.success(), "it succeeded");
-    assert!(!complaint.contains("panicked"), "{complaint}");
-    let errors: Vec<_> = complaint
-        .lines()
-        .filter(|line| line.starts_with("error: "))
-        .collect();
-    assert_eq!(errors.len(), 1, "{complaint}");
-    errors[0].to_owned()
-}
 
 #[test]
 fn a_run_leaves_meshes_images_events_and_its_configuration() {

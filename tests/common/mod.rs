@@ -20,6 +20,20 @@ pub fn complaint(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// The line that a failed command prints.
+#[allow(dead_code, reason = "not every test file makes mistakes")]
+pub fn error_of(output: &Output) -> String {
+    let complaint = complaint(output);
+    assert!(!output.status.success(), "it succeeded");
+    assert!(!complaint.contains("panicked"), "{complaint}");
+    let errors: Vec<_> = complaint
+        .lines()
+        .filter(|line| line.starts_with("error: "))
+        .collect();
+    assert_eq!(errors.len(), 1, "{complaint}");
+    errors[0].to_owned()
+}
+
 /// A configuration for runs of seconds.
 pub fn small_config(folder: &Path) -> String {
     let path = folder.join("small.toml");

@@ -94,7 +94,6 @@ impl Attempts {
     }
 
     fn append(&self, line: &Attempt) -> Result<(), BatchError> {
-        // A torn line before it ends here.
         let line = format!(
             "{}\n",
             serde_json::to_string(line).expect("a line is plain data")
@@ -102,6 +101,7 @@ impl Attempts {
         let mut options = OpenOptions::new();
         let opened = options.create(true).append(true).open(&self.0);
         let written = opened.and_then(|mut file| {
+            // A line that a kill has torn ends here.
             let is_torn = std::fs::read(&self.0)?
                 .last()
                 .is_some_and(|byte| *byte != b'\n');

@@ -1,15 +1,14 @@
-//! What the process's exit code says, to people and to schedulers. The table in docs/cluster.md is made from here.
+//! What the process's exit code says, to people and to schedulers. docs/cluster.md has the same table.
 
 use crate::BatchError;
 use dreamfuse_core::files::FileError;
 use dreamfuse_diffusion::CheckpointError;
-use dreamfuse_engine::EngineError;
-use dreamfuse_engine::MeshError;
+use dreamfuse_engine::{EngineError, MeshError};
 use std::error::Error;
 use std::process::ExitCode;
 
 /// How a process ends. The numbers are those of sysexits.h where it has one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
     /// It is done, or was done before.
@@ -73,7 +72,7 @@ impl Exit {
     }
 
     /// Of a run that failed.
-    pub fn of_engine(error: &EngineError) -> Self {
+    fn of_engine(error: &EngineError) -> Self {
         match error {
             EngineError::InUse { .. } => Self::Saved,
             EngineError::DeviceLost(_) | EngineError::NoDevice(_) => Self::Unavailable,
@@ -95,7 +94,7 @@ impl Exit {
     }
 
     /// Of many runs that could not go on.
-    pub fn of_batch(error: &BatchError) -> Self {
+    pub(crate) fn of_batch(error: &BatchError) -> Self {
         match error {
             BatchError::Usage(_) => Self::Usage,
             BatchError::Line { .. }
@@ -110,14 +109,13 @@ impl Exit {
     }
 
     /// Of whatever went wrong: the first cause that is known decides.
-    pub fn of<'e>(causes: impl Iterator<Item = &'e (dyn Error + 'static)>) -> Self {
+    pub fn of<'e>(mut causes: impl Iterator<Item = &'e (dyn Error + 'static)>) -> Self {
         let known = |cause: &'e (dyn Error + 'static)| {
             let engine = cause.downcast_ref().map(Self::of_engine);
             let batch = || cause.downcast_ref().map(Self::of_batch);
             let file = || cause.downcast_ref().map(Self::of_file);
             engine.or_else(batch).or_else(file)
         };
-        let mut causes = causes;
         causes.find_map(known).unwrap_or(Self::BadInput)
     }
 }

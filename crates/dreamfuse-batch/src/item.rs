@@ -3,7 +3,7 @@
 use dreamfuse_core::files::hex;
 use dreamfuse_engine::RunConfig;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
 /// Hexadecimal digits of a key.
@@ -81,27 +81,27 @@ fn key_of(config: &Json, prior_digest: &str) -> String {
     let mut keys = config.as_object().cloned().unwrap_or_default();
     keys.retain(|name, _| !BY_DIGEST.contains(&name.as_str()));
     keys.insert("prior_digest".into(), prior_digest.into());
-    let text = deep_sorted(Json::Object(keys)).to_string();
+    let text = sorted(Json::Object(keys)).to_string();
     hex(&Sha256::digest(text))[..KEY_DIGITS].to_owned()
 }
 
-/// With the names of every object in order.
-fn deep_sorted(value: Json) -> Json {
-    match value {
-        Json::Object(map) => {
-            let entries = map
-                .into_iter()
-                .map(|(name, value)| (name, deep_sorted(value)));
-            Json::Object(sorted(entries.collect()))
-        }
-        other => other,
-    }
+/// With the names of every object in order, whatever order the map keeps.
+fn sorted(value: Json) -> Json {
+    let Json::Object(map) = value else {
+        return value;
+    };
+    let mut entries: Vec<_> = map.into_iter().collect();
+    entries.sort_by(|a, b| a.0.cmp(&b.0));
+    let entries = entries
+        .into_iter()
+        .map(|(name, value)| (name, sorted(value)));
+    Json::Object(entries.collect())
 }
 
 /// A configuration as JSON, which has no infinity: such values are texts.
 fn json_of(config: &RunConfig) -> Json {
     let table = toml::Value::try_from(config).expect("every field has a place in TOML");
-    json(table)
+    sorted(json(table))
 }
 
 fn json(value: toml::Value) -> Json {
@@ -115,7 +115,7 @@ fn json(value: toml::Value) -> Json {
         Value::Array(values) => values.into_iter().map(json).collect(),
         Value::Table(table) => {
             let entries = table.into_iter().map(|(name, value)| (name, json(value)));
-            Json::Object(sorted(entries.collect()))
+            Json::Object(entries.collect())
         }
         other => serde_json::to_value(other).expect("a plain value"),
     }
@@ -123,13 +123,6 @@ fn json(value: toml::Value) -> Json {
 
 fn is_infinite(value: &toml::Value) -> bool {
     value.as_float().is_some_and(|number| !number.is_finite())
-}
-
-/// By name, whatever order the map keeps.
-fn sorted(map: Map<String, Json>) -> Map<String, Json> {
-    let mut entries: Vec<_> = map.into_iter().collect();
-    entries.sort_by(|a, b| a.0.cmp(&b.0));
-    entries.into_iter().collect()
 }
 
 #[cfg(test)]

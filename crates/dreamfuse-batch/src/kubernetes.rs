@@ -24,7 +24,7 @@ pub struct KubernetesJob {
 }
 
 /// Where the volume of the runs is in a pod.
-pub const MOUNT: &str = "/runs";
+const MOUNT: &str = "/runs";
 
 /// Failures of one index that are tried again.
 const RETRIES: u32 = 3;

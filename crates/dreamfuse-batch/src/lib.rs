@@ -18,14 +18,12 @@ mod supervise;
 mod together;
 mod work;
 
-pub use attempts::Attempt;
 pub use environment::task_index;
 pub use exit::Exit;
 pub use item::Item;
 pub use kubernetes::KubernetesJob;
 pub use plan::{Added, Plan};
 pub use prompts::{Row, read_prompts};
-pub use published::Published;
 pub use report::write_report;
 pub use slurm::SlurmJob;
 pub use status::{ItemState, Status, StatusCounts};

@@ -1,8 +1,9 @@
 //! `plan.jsonl`: an item a line, to which lines are only ever added, so that an index means the same item for ever.
 
+use crate::published::Published;
 use crate::{BatchError, Item};
 use dreamfuse_core::files::{FileError, create_folder, write_atomically};
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -67,13 +68,10 @@ impl Plan {
             items: Vec::new(),
         });
         let (before, given) = (plan.items.len(), items.len());
-        let mut known: HashMap<String, ()> = plan
-            .items
-            .iter()
-            .map(|item| (item.key.clone(), ()))
-            .collect();
+        let keys = plan.items.iter().map(|item| item.key.clone());
+        let mut known: HashSet<String> = keys.collect();
         for item in items {
-            if known.insert(item.key.clone(), ()).is_none() {
+            if known.insert(item.key.clone()) {
                 plan.items.push(item);
             }
         }
@@ -98,6 +96,11 @@ impl Plan {
     /// The folder of an item's run.
     pub fn folder(&self, item: &Item) -> PathBuf {
         self.root.join(&item.key)
+    }
+
+    /// Whether an item's result is published and whole.
+    pub fn is_done(&self, item: &Item) -> bool {
+        Published::is_whole(&self.folder(item), &item.key)
     }
 
     /// Tasks of `per_task` items.

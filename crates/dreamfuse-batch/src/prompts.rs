@@ -1,7 +1,7 @@
 //! Files of prompts: a prompt a line, CSV with a header, or JSON lines.
 
 use crate::BatchError;
-use dreamfuse_core::files::FileError;
+use dreamfuse_core::files::read;
 use serde_json::Value as Json;
 use std::path::Path;
 use toml::{Table, Value};
@@ -20,10 +20,7 @@ pub struct Row {
 /// # Errors
 /// When it cannot be read, is not UTF-8, or a line has no prompt; the message has the line's number.
 pub fn read_prompts(path: &Path) -> Result<Vec<Row>, BatchError> {
-    let bytes = std::fs::read(path).map_err(|source| FileError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
+    let bytes = read(path)?;
     let at = |line: usize, reason: String| BatchError::Line {
         path: path.to_owned(),
         line,

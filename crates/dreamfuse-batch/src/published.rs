@@ -1,6 +1,6 @@
 //! `result.json` of a run's folder: it is renamed into place when all files of a result are whole, and says what they are.
 
-use dreamfuse_core::files::{FileError, hex, write_atomically};
+use dreamfuse_core::files::{FileError, hex, read, write_atomically};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -75,10 +75,7 @@ pub(crate) fn results(folder: &Path) -> Result<Vec<String>, FileError> {
 }
 
 fn digest(path: &Path) -> Result<String, FileError> {
-    let bytes = std::fs::read(path).map_err(|source| FileError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
+    let bytes = read(path)?;
     Ok(hex(&Sha256::digest(bytes)))
 }
 

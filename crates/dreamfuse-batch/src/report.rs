@@ -3,7 +3,7 @@
 use crate::status::ItemStatus;
 use crate::{BatchError, ItemState, Plan, Status};
 use base64::Engine as _;
-use dreamfuse_core::files::{FileError, create_folder, write_atomically};
+use dreamfuse_core::files::{FileError, create_folder, read, write_atomically};
 use image::codecs::gif::GifDecoder;
 use image::{AnimationDecoder, ImageFormat, RgbImage};
 use serde::Serialize;
@@ -61,10 +61,12 @@ pub fn write_report(plan: &Plan) -> Result<PathBuf, BatchError> {
         entries.push(entry);
     }
     let json = serde_json::to_string(&entries).expect("entries are plain data");
-    let index = INDEX
-        .replace("{{style}}", STYLE)
-        .replace("{{script}}", INDEX_SCRIPT)
-        .replace("{{data}}", &in_script(&json));
+    let parts = [
+        ("style", STYLE),
+        ("script", INDEX_SCRIPT),
+        ("data", &in_script(&json)),
+    ];
+    let index = filled(INDEX, &parts);
     let page = folder.join("index.html");
     write_atomically(&page, index.as_bytes())?;
     write_atomically(&folder.join("runs.json"), json.as_bytes())?;
@@ -117,26 +119,39 @@ fn write_run(folder: &Path, run: &Path, entry: &Entry, settings: &str) -> Result
     if is_newer(&page, &run.join("result.json")) {
         return Ok(());
     }
-    let read = |name: &str| {
-        let path = run.join(name);
-        std::fs::read(&path).map_err(|source| FileError::Read { path, source })
-    };
-    let strip = turntable(&read("turntable.gif")?).map_err(|reason| FileError::Damaged {
-        path: run.join("turntable.gif"),
-        reason: reason.to_string(),
-    })?;
+    let strip =
+        turntable(&read(&run.join("turntable.gif"))?).map_err(|reason| FileError::Damaged {
+            path: run.join("turntable.gif"),
+            reason: reason.to_string(),
+        })?;
     write_atomically(&folder.join(format!("{}.png", entry.key)), &strip)?;
-    let glb = base64::engine::general_purpose::STANDARD.encode(read("mesh.glb")?);
-    let html = RUN
-        .replace("{{style}}", STYLE)
-        .replace("{{script}}", VIEWER)
-        .replace("{{views}}", &format!("../{}/views.png", entry.key))
-        .replace("{{facts}}", &facts(entry))
-        .replace("{{glb}}", &glb)
-        // What a user wrote comes last, so that nothing is looked for in it.
-        .replace("{{settings}}", &escaped(settings))
-        .replace("{{title}}", &escaped(&entry.prompt));
+    let glb = base64::engine::general_purpose::STANDARD.encode(read(&run.join("mesh.glb"))?);
+    let html = filled(
+        RUN,
+        &[
+            ("style", STYLE),
+            ("script", VIEWER),
+            ("views", &format!("../{}/views.png", entry.key)),
+            ("facts", &facts(entry)),
+            ("glb", &glb),
+            ("settings", &escaped(settings)),
+            ("title", &escaped(&entry.prompt)),
+        ],
+    );
     Ok(write_atomically(&page, html.as_bytes())?)
+}
+
+/// A page with `{{name}}` replaced, in one pass: nothing is looked for in what a user wrote.
+fn filled(page: &str, values: &[(&str, &str)]) -> String {
+    let mut parts = page.split("{{");
+    let mut html = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (name, rest) = part.split_once("}}").expect("pages are ours");
+        let value = values.iter().find(|(known, _)| *known == name);
+        html.push_str(value.expect("each name has a value").1);
+        html.push_str(rest);
+    }
+    html
 }
 
 fn is_newer(path: &Path, than: &Path) -> bool {
@@ -226,7 +241,8 @@ fn table(entries: &[Entry]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Item, Published};
+    use crate::Item;
+    use crate::published::Published;
     use dreamfuse_engine::RunConfig;
 
     const NASTY: &str = "</script><img src=x onerror=alert(1)> \"a\" 'b' & {{glb}}";

@@ -1,7 +1,7 @@
 //! Work on a node's own disk: copied to the shared folder at every checkpoint, and at the end.
 
 use crate::published::results;
-use dreamfuse_core::files::{FileError, create_folder, write_atomically};
+use dreamfuse_core::files::{FileError, create_folder, read, write_atomically};
 use dreamfuse_engine::{EngineError, RunConfig, RunFolder};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -105,9 +105,6 @@ impl Scratch {
 
 /// Copies a file into a folder: it is whole there, or absent.
 fn copy(from: &Path, folder: &Path) -> Result<(), FileError> {
-    let bytes = std::fs::read(from).map_err(|source| FileError::Read {
-        path: from.to_owned(),
-        source,
-    })?;
+    let bytes = read(from)?;
     write_atomically(&folder.join(from.file_name().unwrap_or_default()), &bytes)
 }

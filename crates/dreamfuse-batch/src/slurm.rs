@@ -52,7 +52,6 @@ const NOTICE: usize = 30;
 impl SlurmJob {
     /// The array: an index a task. A user cannot set codes by which Slurm requeues, so the script asks for it.
     pub fn array(&self) -> String {
-        let mut lines = vec!["#!/bin/bash".to_owned()];
         let parallel = self
             .parallel
             .map_or(String::new(), |count| format!("%{count}"));
@@ -71,53 +70,49 @@ impl SlurmJob {
         }
         options.extend(self.time.as_ref().map(|time| format!("--time={time}")));
         options.extend(self.memory.as_ref().map(|memory| format!("--mem={memory}")));
-        options.extend(self.common());
-        lines.extend(options.iter().map(|option| format!("#SBATCH {option}")));
-        lines.extend(
-            self.modules
-                .iter()
-                .map(|module| format!("module load {}", quoted(module))),
-        );
-        let runs = quoted(&self.runs.display().to_string());
-        let mut work = format!("batch run {runs} --items-per-task {}", self.items_per_task);
+        let mut work = format!("--items-per-task {}", self.items_per_task);
         if self.together > 1 {
             work += &format!(" --together {}", self.together);
         }
         if let Some(scratch) = &self.scratch {
-            // The node's variables, such as $SLURM_TMPDIR, are meant.
-            work += &format!(" --scratch \"{}\"", scratch.replace('"', "\\\""));
+            work += &format!(" --scratch {}", expanded(scratch));
         }
-        lines.extend([
-            format!("srun {} {work}", self.command()),
+        let work = [
+            format!("srun {} batch run {} {work}", self.command(), self.runs()),
             "code=$?".into(),
             format!(
                 "case $code in {}) exec scontrol requeue \"{INDEX}\" ;; esac",
                 again()
             ),
             "exit \"$code\"".into(),
-        ]);
-        lines.join("\n") + "\n"
+        ];
+        self.script(options, &work)
     }
 
     /// The job that looks at all when the array is over.
     pub fn report(&self) -> String {
-        let mut lines = vec!["#!/bin/bash".to_owned()];
-        let mut options = vec![
+        let options = vec![
             "--job-name=dreamfuse-report".to_owned(),
             "--ntasks=1".into(),
             format!("--output={}", self.log("report")),
         ];
+        let work = ["report", "status"]
+            .map(|what| format!("{} batch {what} {}", self.command(), self.runs()));
+        self.script(options, &work)
+    }
+
+    fn script(&self, mut options: Vec<String>, work: &[String]) -> String {
         options.extend(self.common());
-        lines.extend(options.iter().map(|option| format!("#SBATCH {option}")));
-        lines.extend(
-            self.modules
-                .iter()
-                .map(|module| format!("module load {}", quoted(module))),
-        );
-        let runs = quoted(&self.runs.display().to_string());
-        lines.push(format!("{} batch report {runs}", self.command()));
-        lines.push(format!("{} batch status {runs}", self.command()));
+        let options = options.iter().map(|option| format!("#SBATCH {option}"));
+        let modules = self.modules.iter();
+        let modules = modules.map(|module| format!("module load {}", quoted(module)));
+        let lines = std::iter::once("#!/bin/bash".to_owned()).chain(options);
+        let lines: Vec<String> = lines.chain(modules).chain(work.iter().cloned()).collect();
         lines.join("\n") + "\n"
+    }
+
+    fn runs(&self) -> String {
+        quoted(&self.runs.display().to_string())
     }
 
     /// Where sbatch writes what a job says.
@@ -150,11 +145,9 @@ impl SlurmJob {
                 let binds: String = seen
                     .map(|path| format!(" --bind {}", quoted(&path.display().to_string())))
                     .collect();
-                // The node's variables, such as $SLURM_TMPDIR, are meant.
                 let scratch = self.scratch.as_ref();
-                let scratch = scratch.map_or(String::new(), |dir| {
-                    format!(" --bind \"{}\"", dir.replace('"', "\\\""))
-                });
+                let scratch =
+                    scratch.map_or(String::new(), |dir| format!(" --bind {}", expanded(dir)));
                 let image = quoted(&image.display().to_string());
                 format!("apptainer exec{nv}{binds}{scratch} {image} dreamfuse")
             }
@@ -163,8 +156,13 @@ impl SlurmJob {
 }
 
 /// Where what tasks say is kept.
-pub(crate) fn logs(runs: &Path) -> PathBuf {
+fn logs(runs: &Path) -> PathBuf {
     runs.join("logs")
+}
+
+/// A word in which a shell replaces the node's variables, such as $SLURM_TMPDIR.
+fn expanded(word: &str) -> String {
+    format!("\"{}\"", word.replace('"', "\\\""))
 }
 
 /// A word for a shell.

@@ -1,7 +1,8 @@
 //! How far a plan is, by its folders alone: nobody has to be asked.
 
 use crate::attempts::{Attempt, Attempts, now};
-use crate::{Exit, Item, Plan, Published};
+use crate::published::Published;
+use crate::{Exit, Item, Plan};
 use dreamfuse_engine::RunFolder;
 use serde::Serialize;
 use std::collections::BTreeMap;

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -138,7 +139,9 @@ impl Supervisor {
                 .map(|number| scope.spawn(move || slot(number)))
                 .collect();
             let ended = threads.into_iter().map(|thread| thread.join());
-            ended.map(|end| end.unwrap_or(Ok(()))).collect()
+            ended
+                .map(|end| end.unwrap_or_else(|panic| resume_unwind(panic)))
+                .collect()
         });
         slots.into_iter().collect::<Result<(), _>>()?;
         {

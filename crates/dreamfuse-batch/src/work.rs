@@ -1,8 +1,9 @@
 //! One item: started or resumed in its folder, and published.
 
 use crate::attempts::{Attempt, Attempts};
+use crate::published::Published;
 use crate::scratch::Scratch;
-use crate::{BatchError, Exit, Item, Plan, Published};
+use crate::{BatchError, Exit, Item, Plan};
 use dreamfuse_core::files::FileError;
 use dreamfuse_engine::{
     EngineError, Event, Observer, Outcome, Run, RunConfig, RunFolder, Standby, optimize,
@@ -26,7 +27,6 @@ pub struct Work<'a> {
 #[derive(Default)]
 pub struct Active(Mutex<Vec<Job>>);
 
-#[derive(Clone)]
 struct Job {
     key: String,
     standby: Arc<Standby>,
@@ -61,8 +61,8 @@ impl Begun {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn end(&self, exit: &Exit, message: Option<String>) -> Result<(), BatchError> {
-        self.attempts().end(self.step(), *exit, message)
+    pub fn end(&self, exit: Exit, message: Option<String>) -> Result<(), BatchError> {
+        self.attempts().end(self.step(), exit, message)
     }
 }
 
@@ -121,11 +121,6 @@ impl<'a> Work<'a> {
         self.active.clone()
     }
 
-    /// Whether an item's result is published and whole.
-    pub fn is_done(&self, item: &Item) -> bool {
-        Published::is_whole(&self.plan.folder(item), &item.key)
-    }
-
     /// Says that the prior's files are others than those of the plan.
     ///
     /// # Errors
@@ -157,7 +152,7 @@ impl<'a> Work<'a> {
             ));
         }
         // Another process may have finished it while this one waited.
-        if self.is_done(item) {
+        if self.plan.is_done(item) {
             return Ok(None);
         }
         let begun = Begun { home };
@@ -165,7 +160,7 @@ impl<'a> Work<'a> {
         match begins {
             Ok(()) => Ok(Some(begun)),
             Err(error) => {
-                begun.end(&Exit::of_batch(&error), Some(error.to_string()))?;
+                begun.end(Exit::of_batch(&error), Some(error.to_string()))?;
                 Err(error)
             }
         }
@@ -189,7 +184,7 @@ impl<'a> Work<'a> {
             Ok(Finished::Now) => (Exit::Done, None),
             Err(error) => (Exit::of_batch(error), Some(error.to_string())),
         };
-        let noted = begun.end(&exit, message);
+        let noted = begun.end(exit, message);
         let finished = result?;
         noted?;
         Ok(finished)

@@ -71,15 +71,23 @@ pub fn write_checked(path: &Path, payload: &[u8]) -> Result<(), FileError> {
     write_atomically(path, &bytes)
 }
 
+/// Reads a file; an error names it.
+///
+/// # Errors
+/// When it is missing or cannot be read.
+pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
+    fs::read(path).map_err(|source| FileError::Read {
+        path: path.to_owned(),
+        source,
+    })
+}
+
 /// Reads what [`write_checked`] wrote.
 ///
 /// # Errors
 /// When the file cannot be read, is not such a file, is truncated, or does not match its checksum.
 pub fn read_checked(path: &Path) -> Result<Vec<u8>, FileError> {
-    let mut bytes = fs::read(path).map_err(|source| FileError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
+    let mut bytes = read(path)?;
     let damaged = |reason: String| FileError::Damaged {
         path: path.to_owned(),
         reason,

@@ -115,10 +115,7 @@ impl Image {
     /// # Errors
     /// When the file cannot be read or is no image.
     pub fn load_png(path: &Path) -> Result<Self, FileError> {
-        let bytes = std::fs::read(path).map_err(|source| FileError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
+        let bytes = crate::files::read(path)?;
         let decoded = image::load_from_memory_with_format(&bytes, ImageFormat::Png)
             .map_err(|e| FileError::Damaged {
                 path: path.to_owned(),

@@ -92,7 +92,7 @@ pub struct Agreement {
 /// When the scene is empty.
 pub fn export_mesh(snapshot: &Snapshot, options: ExportOptions) -> Result<Exported, EngineError> {
     let surface = cut_surface(snapshot, options.cells)?;
-    let cameras: Vec<Camera> = compared();
+    let cameras = compared();
     let Simplified {
         mut mesh,
         faces,
@@ -110,14 +110,16 @@ pub fn export_mesh(snapshot: &Snapshot, options: ExportOptions) -> Result<Export
             charts: unwrap.charts,
             unwrap: unwrap.method.to_string(),
         };
-        let fine = normals_of(&surface.mesh);
-        let open = openness_of(snapshot, &surface.threshold);
+        let fine = options.normal_map.then(|| normals_of(&surface.mesh));
+        let open = options
+            .occlusion
+            .then(|| openness_of(snapshot, &surface.threshold));
         let extras = Extras {
             // Not below half: the padding of charts is made for that, and that of pairs for less.
             field_size: (unwrap.method != Method::Pairs)
                 .then(|| (snapshot.finest_cells() * TEXELS_PER_CELL).max(options.texture / 2)),
-            normals: options.normal_map.then_some(&*fine),
-            openness: options.occlusion.then_some(&*open),
+            normals: fine.as_deref(),
+            openness: open.as_deref(),
         };
         let baked = bake(&mesh, unwrap, options.texture, &*albedo, &extras);
         (Model::skinned(mesh, baked), Some(textured))

@@ -1,9 +1,8 @@
 //! The Chamfer distance of surfaces: how far apart, on average, a point of one is from the other.
 
 use dreamfuse_core::{Purpose, Vec3, stream};
-use dreamfuse_mesh::{DensityGrid, Mesh, MeshError, extract};
+use dreamfuse_mesh::{DensityGrid, Mesh, MeshError, Spread, extract};
 use dreamfuse_toybox::Scene;
-use rand::RngExt;
 use rayon::prelude::*;
 
 /// Points on each surface.
@@ -26,31 +25,11 @@ pub fn surface(scene: &Scene) -> Result<Mesh, MeshError> {
 
 /// Points spread evenly over a surface; the origin if it is empty.
 fn points(mesh: &Mesh, attempt: u64) -> Vec<Vec3> {
-    let corners = |triangle: &[u32; 3]| triangle.map(|i| Vec3::from(mesh.positions[i as usize]));
-    let mut total = 0.0;
-    let sums: Vec<f64> = mesh
-        .triangles
-        .iter()
-        .map(|triangle| {
-            let [a, b, c] = corners(triangle);
-            total += f64::from((b - a).cross(&(c - a)).norm());
-            total
-        })
-        .collect();
-    if total <= 0.0 {
+    let Some(spread) = Spread::over(mesh) else {
         return vec![Vec3::zeros()];
-    }
-    let mut rng = stream(0, Purpose::Evaluation, attempt, 0);
-    let point = |_| {
-        let chosen = rng.random::<f64>() * total;
-        let index = sums
-            .partition_point(|sum| *sum <= chosen)
-            .min(mesh.triangles.len() - 1);
-        let [a, b, c] = corners(&mesh.triangles[index]);
-        let (u, v) = (rng.random::<f32>().sqrt(), rng.random::<f32>());
-        a * (1.0 - u) + b * (u * (1.0 - v)) + c * (u * v)
     };
-    (0..POINTS).map(point).collect()
+    let mut rng = stream(0, Purpose::Evaluation, attempt, 0);
+    (0..POINTS).map(|_| spread.draw(&mut rng).1).collect()
 }
 
 fn mean_distance(from: &[Vec3], to: &[Vec3]) -> f64 {

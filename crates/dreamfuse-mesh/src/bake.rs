@@ -64,28 +64,32 @@ pub fn bake(
         None => points.chunks(PART).flat_map(albedo).collect(),
         Some(side) => enlarged(mesh, &unwrap, side, &texels, &points, albedo),
     };
-    let tangents = tangents(mesh, &unwrap);
-    let normals = extras.normals.map(|field| {
-        let fine = points.chunks(PART).flat_map(field);
-        let encoded = texels
-            .covered
-            .iter()
-            .zip(&points)
-            .zip(fine)
-            .map(|((texel, point), fine)| {
-                let places = unwrap.triangles[texel.triangle as usize];
-                let frame = places.map(|place| tangents[place as usize]);
-                encode(frame, texel.weights, point.normal, fine)
-            });
-        texels.image(&encoded.collect::<Vec<_>>(), FLAT)
-    });
+    let tangents = extras.normals.map(|_| tangents(mesh, &unwrap));
+    let normals = extras
+        .normals
+        .zip(tangents.as_ref())
+        .map(|(field, tangents)| {
+            let fine = points.chunks(PART).flat_map(field);
+            let encoded =
+                texels
+                    .covered
+                    .iter()
+                    .zip(&points)
+                    .zip(fine)
+                    .map(|((texel, point), fine)| {
+                        let places = unwrap.triangles[texel.triangle as usize];
+                        let frame = places.map(|place| tangents[place as usize]);
+                        encode(frame, texel.weights, point.normal, fine)
+                    });
+            texels.image(&encoded.collect::<Vec<_>>(), FLAT)
+        });
     let occlusion = extras.openness.map(|field| {
         let open = points.chunks(PART).flat_map(field);
         texels.image(&open.map(|value| [value; 3]).collect::<Vec<_>>(), [1.0; 3])
     });
     Baked {
         albedo: texels.image(&colors, BETWEEN),
-        tangents: normals.is_some().then_some(tangents),
+        tangents,
         normals,
         occlusion,
         unwrap,
@@ -162,7 +166,7 @@ const FLAT: [f32; 3] = [0.5, 0.5, 1.0];
 fn tangents(mesh: &Mesh, unwrap: &Unwrap) -> Vec<[f32; 4]> {
     let mut sums = vec![(Vec3::zeros(), 0.0f32); unwrap.uvs.len()];
     for (corners, places) in mesh.triangles.iter().zip(&unwrap.triangles) {
-        let [a, b, c] = corners.map(|corner| Vec3::from(mesh.positions[corner as usize]));
+        let [a, b, c] = mesh.corners(corners);
         let [p, q, r] = places.map(|place| unwrap.uvs[place as usize]);
         let (du1, dv1) = (q[0] - p[0], q[1] - p[1]);
         let (du2, dv2) = (r[0] - p[0], r[1] - p[1]);

@@ -2,10 +2,10 @@
 
 use crate::intersect::self_intersections;
 use crate::read::{Places, ReadMesh};
+use crate::spread::Spread;
 use crate::texture::{cross, overlapping_texels};
 use crate::{Mesh, Topology};
 use dreamfuse_core::{Purpose, Vec3, stream};
-use rand::RngExt;
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -140,16 +140,12 @@ fn problems(checked: &Checked) -> Vec<String> {
     problems
 }
 
-fn corners(mesh: &Mesh, triangle: &[u32; 3]) -> [Vec3; 3] {
-    triangle.map(|corner| Vec3::from(mesh.positions[corner as usize]))
-}
-
 fn bounds(mesh: &Mesh) -> [[f32; 3]; 2] {
     // Vertices that no triangle has are not part of the surface.
     let used = mesh
         .triangles
         .iter()
-        .flat_map(|triangle| corners(mesh, triangle));
+        .flat_map(|triangle| mesh.corners(triangle));
     let (low, high) = used.fold(
         (Vec3::repeat(f32::MAX), Vec3::repeat(f32::MIN)),
         |(low, high), p| (low.inf(&p), high.sup(&p)),
@@ -161,7 +157,7 @@ fn check_uvs(mesh: &Mesh, places: &Places) -> CheckedUvs {
     let mut coverage = 0.0;
     let mut densities = Vec::with_capacity(mesh.triangles.len());
     for (triangle, places_of) in mesh.triangles.iter().zip(&places.triangles) {
-        let [a, b, c] = corners(mesh, triangle);
+        let [a, b, c] = mesh.corners(triangle);
         let [p, q, r] = places_of.map(|place| places.uvs[place as usize]);
         let (flat, solid) = (
             cross(p, q, r).abs() / 2.0,
@@ -192,28 +188,14 @@ fn thinnest_wall(mesh: &Mesh) -> Option<f32> {
     let [low, high] = bounds(mesh).map(Vec3::from);
     let inside = INSIDE * (high - low).max();
     let mut numbers = stream(0, Purpose::Evaluation, 0, 0);
-    // By area: a large triangle is as much surface as many small ones.
-    let mut total = 0.0f64;
-    let of_triangle = |triangle| {
-        let [a, b, c] = corners(mesh, triangle);
-        total += f64::from((b - a).cross(&(c - a)).norm());
-        total
-    };
-    let sums: Vec<f64> = mesh.triangles.iter().map(of_triangle).collect();
-    let mut start = || {
-        let chosen = numbers.random::<f64>() * sums.last().copied().unwrap_or(0.0);
-        let triangle = sums.partition_point(|sum| *sum <= chosen);
-        let place = [numbers.random(), numbers.random()];
-        (triangle.min(sums.len().saturating_sub(1)), place)
-    };
-    let starts: Vec<(usize, [f32; 2])> = (0..count).map(|_| start()).collect();
-    let along = |(triangle, [u, v]): &(usize, [f32; 2])| -> Option<f32> {
-        let [a, b, c] = corners(mesh, &mesh.triangles[*triangle]);
+    let spread = Spread::over(mesh)?;
+    let starts: Vec<(usize, Vec3)> = (0..count).map(|_| spread.draw(&mut numbers)).collect();
+    let along = |(triangle, place): &(usize, Vec3)| -> Option<f32> {
+        let [a, b, c] = mesh.corners(&mesh.triangles[*triangle]);
         let direction = -(b - a).cross(&(c - a)).try_normalize(1e-20)?;
-        let (u, v) = (u.sqrt(), *v);
-        let start = a * (1.0 - u) + b * (u * (1.0 - v)) + c * (u * v) + direction * inside;
+        let start = place + direction * inside;
         let hits = mesh.triangles.iter().filter_map(|t| {
-            let far = corners(mesh, t);
+            let far = mesh.corners(t);
             Some((distance(start, direction, far)?, far))
         });
         let (hit, [a, b, c]) = hits.min_by(|one, other| one.0.total_cmp(&other.0))?;

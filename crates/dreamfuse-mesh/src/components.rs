@@ -1,40 +1,42 @@
 //! Parts of a mesh that hang together.
 
 use crate::Mesh;
-use dreamfuse_core::Vec3;
+use std::collections::HashSet;
 
 /// Keeps the parts that are solid: components whose volume is at least `part` of the largest one's. Floaters go, and so do
 /// cavities, whose surfaces enclose a negative volume: nobody sees them, and a printer would leave them hollow.
 pub fn keep_solid(mesh: &Mesh, part: f32) -> Mesh {
-    let mut parents: Vec<u32> = (0..mesh.positions.len() as u32).collect();
-    for [a, b, c] in &mesh.triangles {
-        join(&mut parents, *a, *b);
-        join(&mut parents, *b, *c);
-    }
+    let roots = roots(mesh);
     let mut volumes = vec![0.0f64; mesh.positions.len()];
     for triangle in &mesh.triangles {
-        let root = find(&mut parents, triangle[0]);
-        volumes[root as usize] += volume(mesh, triangle);
+        volumes[roots[triangle[0] as usize] as usize] += volume(mesh, triangle);
     }
     let least = f64::from(part) * volumes.iter().copied().fold(0.0, f64::max);
-    let is_kept: Vec<bool> = (0..mesh.positions.len() as u32)
-        .map(|v| volumes[find(&mut parents, v) as usize] >= least)
+    let is_kept: Vec<bool> = roots
+        .iter()
+        .map(|root| volumes[*root as usize] >= least)
         .collect();
     filter(mesh, &is_kept)
 }
 
 /// Parts that hang together.
 pub(crate) fn count(mesh: &Mesh) -> usize {
+    let roots = roots(mesh);
+    let firsts = mesh.triangles.iter().map(|triangle| triangle[0]);
+    let found: HashSet<u32> = firsts.map(|vertex| roots[vertex as usize]).collect();
+    found.len()
+}
+
+/// For each vertex, the first one of its part.
+fn roots(mesh: &Mesh) -> Vec<u32> {
     let mut parents: Vec<u32> = (0..mesh.positions.len() as u32).collect();
     for [a, b, c] in &mesh.triangles {
         join(&mut parents, *a, *b);
         join(&mut parents, *b, *c);
     }
-    let firsts = mesh.triangles.iter().map(|triangle| triangle[0]);
-    let mut roots: Vec<u32> = firsts.map(|vertex| find(&mut parents, vertex)).collect();
-    roots.sort_unstable();
-    roots.dedup();
-    roots.len()
+    (0..mesh.positions.len() as u32)
+        .map(|vertex| find(&mut parents, vertex))
+        .collect()
 }
 
 fn find(parents: &mut [u32], vertex: u32) -> u32 {
@@ -55,8 +57,7 @@ fn join(parents: &mut [u32], a: u32, b: u32) {
 
 /// Of the tetrahedron that a triangle makes with the origin, with its sign.
 fn volume(mesh: &Mesh, triangle: &[u32; 3]) -> f64 {
-    let [a, b, c] =
-        triangle.map(|vertex| Vec3::from(mesh.positions[vertex as usize]).cast::<f64>());
+    let [a, b, c] = mesh.corners(triangle).map(|corner| corner.cast::<f64>());
     a.dot(&b.cross(&c)) / 6.0
 }
 

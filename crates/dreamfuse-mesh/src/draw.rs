@@ -2,7 +2,7 @@
 
 use crate::Mesh;
 use crate::model::Model;
-use crate::texture::sample;
+use crate::texture::{sample, visit};
 use dreamfuse_core::{Camera, Image, Light, Shading, Vec3};
 
 /// Samples of a pixel along each side.
@@ -90,7 +90,7 @@ fn seen(mesh: &Mesh, camera: &Camera, side: usize) -> Vec<Option<Hit>> {
         let [Some(a), Some(b), Some(c)] = corners.map(|vertex| places[vertex as usize]) else {
             continue;
         };
-        visit([a, b, c], side, |index, depth, weights| {
+        visit_depths([a, b, c], side, |index, depth, weights| {
             if depth < depths[index] {
                 depths[index] = depth;
                 hits[index] = Some(Hit { triangle, weights });
@@ -107,43 +107,17 @@ fn block(index: usize, size: usize) -> impl Iterator<Item = usize> {
     (0..OVERSAMPLING).flat_map(move |y| (0..OVERSAMPLING).map(move |x| first + y * side + x))
 }
 
-/// Calls `visit` with the number, the depth and the barycentric weights of each sample that a triangle covers. Depths and
+/// Calls `hit` with the number, the depth and the barycentric weights of each sample that a triangle covers. Depths and
 /// weights are linear in the image: a triangle is small beside its distance.
-fn visit([a, b, c]: [[f32; 3]; 3], side: usize, mut visit: impl FnMut(usize, f32, [f32; 3])) {
-    let area = cross(a, b, c);
-    if area == 0.0 {
-        return;
-    }
-    let range = |axis: usize| {
-        let (low, high) = (
-            a[axis].min(b[axis]).min(c[axis]),
-            a[axis].max(b[axis]).max(c[axis]),
+fn visit_depths(corners: [[f32; 3]; 3], side: usize, mut hit: impl FnMut(usize, f32, [f32; 3])) {
+    let [a, b, c] = corners.map(|[_, _, depth]| depth);
+    visit(corners.map(|[x, y, _]| [x, y]), side, |index, weights| {
+        hit(
+            index,
+            weights[0] * a + weights[1] * b + weights[2] * c,
+            weights,
         );
-        let last = (high - 0.5).floor().min(side as f32 - 1.0);
-        (low - 0.5).ceil().max(0.0) as usize..(last + 1.0).max(0.0) as usize
-    };
-    for y in range(1) {
-        for x in range(0) {
-            let at = [x as f32 + 0.5, y as f32 + 0.5, 0.0];
-            let weights = [
-                cross(at, b, c) / area,
-                cross(a, at, c) / area,
-                cross(a, b, at) / area,
-            ];
-            if weights.iter().all(|weight| *weight >= 0.0) {
-                visit(
-                    y * side + x,
-                    weights[0] * a[2] + weights[1] * b[2] + weights[2] * c[2],
-                    weights,
-                );
-            }
-        }
-    }
-}
-
-/// Twice the signed area of a triangle in the image.
-fn cross(a: [f32; 3], b: [f32; 3], c: [f32; 3]) -> f32 {
-    (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+    });
 }
 
 fn shade(model: &Model, Hit { triangle, weights }: Hit, look: &MeshLook) -> [f32; 3] {

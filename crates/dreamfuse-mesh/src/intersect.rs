@@ -10,7 +10,7 @@ pub fn self_intersections(mesh: &Mesh) -> usize {
     let triangles: Vec<[Vec3; 3]> = mesh
         .triangles
         .iter()
-        .map(|corners| corners.map(|corner| Vec3::from(mesh.positions[corner as usize])))
+        .map(|triangle| mesh.corners(triangle))
         .collect();
     let levels = Levels::of(&triangles);
     let partners = |index: u32| {

@@ -15,6 +15,7 @@ mod read;
 mod silhouette;
 mod simplify;
 mod smooth;
+mod spread;
 mod stl;
 mod surface;
 mod texture;
@@ -22,6 +23,7 @@ mod threshold;
 mod topology;
 mod unwrap;
 
+use dreamfuse_core::Vec3;
 use std::path::PathBuf;
 
 pub use bake::{Baked, Extras, SurfacePoint, bake};
@@ -33,11 +35,10 @@ pub use intersect::self_intersections;
 pub use iso::{Silhouette, choose_iso};
 pub use model::{About, Format, Model, Skin};
 pub use read::{ReadMesh, read};
-pub use silhouette::silhouette_iou;
-pub use simplify::{LEAST_IOU, Simplified, coarsened, simplified};
+pub use simplify::{Simplified, coarsened, simplified};
 pub use smooth::smoothed;
+pub use spread::Spread;
 pub use surface::{extract, extract_layers};
-pub use texture::{overlapping_texels, sample};
 pub use threshold::Threshold;
 pub use topology::Topology;
 pub use unwrap::{Method, Unwrap, unwrap};
@@ -53,7 +54,14 @@ pub struct Mesh {
     pub colors: Vec<[f32; 3]>,
 }
 
-/// A mesh cannot be made or written.
+impl Mesh {
+    /// The corners of a triangle.
+    pub fn corners(&self, triangle: &[u32; 3]) -> [Vec3; 3] {
+        triangle.map(|corner| Vec3::from(self.positions[corner as usize]))
+    }
+}
+
+/// A mesh cannot be made, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum MeshError {
     #[error("the scene is empty: no density reaches the surface's threshold")]

@@ -6,7 +6,7 @@ mod ply;
 mod stl;
 
 use crate::{Format, Mesh, MeshError};
-use dreamfuse_core::files::FileError;
+use dreamfuse_core::files;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -52,10 +52,7 @@ struct Soup {
 pub fn read(path: &Path) -> Result<ReadMesh, MeshError> {
     let extension = path.extension().unwrap_or_default().to_string_lossy();
     let format: Format = extension.parse()?;
-    let bytes = std::fs::read(path).map_err(|source| FileError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
+    let bytes = files::read(path)?;
     let soup = match format {
         Format::Glb => glb::read(&bytes),
         Format::Ply => ply::read(&bytes),

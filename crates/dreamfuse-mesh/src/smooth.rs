@@ -34,7 +34,7 @@ pub fn smoothed(mut mesh: Mesh, count: usize) -> Mesh {
 pub(crate) fn normals(mesh: &Mesh) -> Vec<[f32; 3]> {
     let mut sums = vec![Vec3::zeros(); mesh.positions.len()];
     for triangle in &mesh.triangles {
-        let [a, b, c] = triangle.map(|vertex| Vec3::from(mesh.positions[vertex as usize]));
+        let [a, b, c] = mesh.corners(triangle);
         let normal = (b - a).cross(&(c - a));
         for vertex in triangle {
             sums[*vertex as usize] += normal;

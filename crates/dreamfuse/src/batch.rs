@@ -15,7 +15,6 @@ use dreamfuse_engine::{Event, PriorSource, RunConfig, load_prior};
 use dreamfuse_prior::Prior;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -153,7 +152,7 @@ impl Task<'_> {
     fn run(&mut self, items: &[Item]) -> anyhow::Result<()> {
         let mut todo: Vec<(&Item, Begun)> = Vec::new();
         for item in items {
-            if self.work.is_done(item) {
+            if self.work.plan.is_done(item) {
                 continue;
             }
             match self.work.begin(item, &mut warn) {
@@ -167,7 +166,7 @@ impl Task<'_> {
             if let Err(error) = self.load(group[0].0) {
                 let exit = Exit::of(error.chain());
                 for (_, begun) in group {
-                    begun.end(&exit, Some(crate::with_causes(&error)))?;
+                    begun.end(exit, Some(crate::with_causes(&error)))?;
                 }
                 self.failed(error)?;
                 continue;
@@ -347,9 +346,4 @@ fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
     let page = write_report(&plan)?;
     tell!("{}", page.display());
     Ok(ExitCode::SUCCESS)
-}
-
-/// The folder of the runs as others find it.
-pub fn absolute(runs: &Path) -> anyhow::Result<std::path::PathBuf> {
-    Ok(std::path::absolute(runs)?)
 }

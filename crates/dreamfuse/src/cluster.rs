@@ -1,6 +1,5 @@
 //! `dreamfuse cluster …`: files for schedulers.
 
-use crate::batch::absolute;
 use crate::cli::{ClusterCommand, KubernetesArgs, SlurmArgs};
 use anyhow::{Context, bail, ensure};
 use dreamfuse_batch::{BatchError, KubernetesJob, Plan, SlurmJob};
@@ -24,7 +23,7 @@ fn slurm(args: &SlurmArgs) -> anyhow::Result<ExitCode> {
     for text in args.options.iter().chain(&args.modules) {
         ensure!(!text.contains('\n'), "expected one line, got {text:?}");
     }
-    let runs = absolute(&args.runs)?;
+    let runs = std::path::absolute(&args.runs)?;
     let job = SlurmJob {
         program: std::env::current_exe()?,
         tasks: plan.tasks(per_task),
@@ -128,7 +127,7 @@ fn kubernetes(args: &KubernetesArgs) -> anyhow::Result<ExitCode> {
             file.display()
         );
     }
-    let runs = absolute(&args.runs)?;
+    let runs = std::path::absolute(&args.runs)?;
     let name = runs.file_name().unwrap_or_default().to_string_lossy();
     let per_task = args.items_per_task as usize;
     let job = KubernetesJob {

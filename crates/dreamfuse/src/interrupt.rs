@@ -1,7 +1,7 @@
 //! Signals ask the work to save its state and stop, and decide its exit code.
 
 use dreamfuse_batch::Exit;
-use dreamfuse_engine::Standby;
+use dreamfuse_engine::{EngineError, Standby};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 use std::ops::ControlFlow;
@@ -68,8 +68,12 @@ fn act() {
     let action = ACTION.lock().unwrap_or_else(PoisonError::into_inner).take();
     // The library of a GPU that went away panics.
     let next = action.map(|action| std::panic::catch_unwind(std::panic::AssertUnwindSafe(action)));
-    match next.map(|next| next.unwrap_or(Next::Leave(Err(anyhow::anyhow!("the device was lost")))))
-    {
+    match next.map(|next| {
+        next.unwrap_or(Next::Leave(Err(EngineError::DeviceLost(
+            "of the run".into(),
+        )
+        .into())))
+    }) {
         None | Some(Next::Wait) => {}
         Some(Next::Leave(Ok(()))) => leave(code()),
         Some(Next::Leave(Err(error))) => {

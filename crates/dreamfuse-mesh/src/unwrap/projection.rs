@@ -5,7 +5,6 @@ use super::pack::pack;
 use super::{Method, Unwrap};
 use crate::Mesh;
 use crate::texture::{cross, visit};
-use dreamfuse_core::Vec3;
 use std::collections::HashMap;
 
 /// Part of the square that charts are hoped to cover.
@@ -77,7 +76,7 @@ pub(super) fn unwrap(mesh: &Mesh, size: usize) -> Option<Unwrap> {
 
 /// The axis that a triangle faces: 0 to 5 for +x, −x, +y, −y, +z, −z.
 fn facing(mesh: &Mesh, corners: &[u32; 3]) -> usize {
-    let [a, b, c] = corners.map(|corner| Vec3::from(mesh.positions[corner as usize]));
+    let [a, b, c] = mesh.corners(corners);
     let normal = (b - a).cross(&(c - a));
     let axis = normal.iamax();
     2 * axis + usize::from(normal[axis] < 0.0)

@@ -14,8 +14,7 @@ pub fn all(args: &BatchRunArgs) -> anyhow::Result<ExitCode> {
     let tasks = plan.tasks(per_task) as u64;
     let is_done = |index: &u64| {
         let items = plan.task(*index, per_task);
-        let work = dreamfuse_batch::Work::new(&plan, 1);
-        items.is_ok_and(|items| items.iter().all(|item| work.is_done(item)))
+        items.is_ok_and(|items| items.iter().all(|item| plan.is_done(item)))
     };
     let todo: Vec<u64> = (0..tasks).filter(|index| !is_done(index)).collect();
     let jobs = args.jobs.unwrap_or(1) as usize;
