@@ -8,7 +8,7 @@ use dreamfuse_core::Camera;
 use meshopt::{SimplifyOptions, simplify_decoder};
 
 /// What a simplified mesh's silhouettes have in common with those of the mesh before, at least.
-pub const LEAST_IOU: f32 = 0.99;
+const LEAST_IOU: f32 = 0.99;
 
 /// A budget that was too small for the surface grows by this factor.
 const GROWTH: f32 = 1.5;
@@ -34,7 +34,7 @@ pub fn coarsened(mesh: &Mesh, faces: usize) -> Mesh {
 }
 
 /// At most `faces` triangles, or as many more as it takes: no open or bad edge, no more crossing triangles than before, and
-/// silhouettes that agree to [`LEAST_IOU`]. Returns the mesh itself where nothing less would do.
+/// silhouettes that agree to 0.99. Returns the mesh itself where nothing less would do.
 pub fn simplified(mesh: &Mesh, faces: usize, cameras: &[Camera]) -> Simplified {
     let before = self_intersections(mesh);
     let mut budget = faces;
