@@ -22,6 +22,18 @@ def prompts():
     return daily + [line for line in listed("toybench.txt") if line not in daily][:12]
 
 
+def slices(folder):
+    """PrusaSlicer makes G-code of the STL, finds it manifold and repairs nothing."""
+    solid, code = str(folder / "mesh.stl"), folder / "mesh.gcode"
+    told = subprocess.run(["prusa-slicer", "--info", solid], capture_output=True, text=True)
+    done = subprocess.run(["prusa-slicer", "--export-gcode", "--output", str(code), solid], capture_output=True, text=True)
+    words = told.stdout + told.stderr + done.stdout + done.stderr
+    whole = "manifold = yes" in words and "repair" not in words
+    made = done.returncode == 0 and code.exists()
+    code.unlink(missing_ok=True)
+    return made and whole
+
+
 def main():
     dreamfuse, out = str(Path(sys.argv[1]).resolve()), Path(sys.argv[2]).resolve()
     steps = (sys.argv[3:] or ["500"])[0]
@@ -49,19 +61,15 @@ def main():
             assert checked.returncode == 0, (item["config"]["prompt"], kind, checks[kind]["problems"])
         solid = trimesh.load(folder / "mesh.stl")
         lint = subprocess.run(["3dqa", "lint", str(folder / "mesh.glb")], capture_output=True, text=True)
-        sliced = None
-        if shutil.which("prusa-slicer"):
-            code = folder / "mesh.gcode"
-            done = subprocess.run(["prusa-slicer", "--export-gcode", "--output", str(code), str(folder / "mesh.stl")],
-                                  capture_output=True, text=True)
-            sliced = done.returncode == 0 and code.exists() and "repair" not in done.stdout + done.stderr
+        verdict = json.loads(lint.stdout)["verdict"]
+        sliced = slices(folder) if shutil.which("prusa-slicer") else None
         uvs = checks["glb"]["uvs"]
         rows.append({
             "prompt": item["config"]["prompt"], "triangles": mesh["triangles"], "iou": mesh["silhouette_agreement"],
             "psnr": mesh["albedo_psnr"], "charts": mesh["texture"]["charts"], "unwrap": mesh["texture"]["unwrap"],
             "coverage": uvs["coverage"], "stretch": uvs["stretch"], "overlap": uvs["overlapping_texels"],
             "crossing": checks["glb"]["self_intersections"], "watertight": bool(solid.is_watertight and solid.is_volume),
-            "lint": "FAIL" not in lint.stdout and lint.returncode == 0, "sliced": sliced,
+            "lint": verdict == "PASS", "sliced": sliced,
         })
         print(json.dumps(rows[-1]), flush=True)
     print("| prompt | triangles | IoU | albedo PSNR | charts | coverage | stretch | trimesh: volume | 3dqa | sliced |")

@@ -5,13 +5,16 @@ use crate::silhouette::silhouette_iou;
 use crate::smooth::normals;
 use crate::{Mesh, Topology};
 use dreamfuse_core::Camera;
-use meshopt::{SimplifyOptions, simplify_decoder};
+use meshopt::{SimplifyOptions, simplify_with_locks_decoder};
 
 /// What a simplified mesh's silhouettes have in common with those of the mesh before, at least.
 const LEAST_IOU: f32 = 0.99;
 
 /// A budget that was too small for the surface grows by this factor.
 const GROWTH: f32 = 1.5;
+
+/// Times that a collapse which joined sheets is done again around them.
+const MOST_REPAIRS: usize = 8;
 
 /// Largest error of a collapse, relative to the mesh's size: the budget decides, not the error.
 const MOST_ERROR: f32 = 1.0;
@@ -66,15 +69,7 @@ fn collapsed(mesh: &Mesh, faces: usize, options: SimplifyOptions) -> Mesh {
     if mesh.triangles.len() <= faces {
         return mesh.clone();
     }
-    let indices = mesh.triangles.as_flattened();
-    let kept = simplify_decoder(
-        indices,
-        &mesh.positions,
-        3 * faces,
-        MOST_ERROR,
-        options,
-        None,
-    );
+    let kept = collapse(mesh, faces, options);
     let mut numbers = vec![u32::MAX; mesh.positions.len()];
     let mut positions = Vec::new();
     let mut number = |vertex: u32| {
@@ -85,8 +80,7 @@ fn collapsed(mesh: &Mesh, faces: usize, options: SimplifyOptions) -> Mesh {
         }
         *slot
     };
-    let (corners, _) = kept.as_chunks::<3>();
-    let triangles = corners
+    let triangles = kept
         .iter()
         .map(|corners| corners.map(&mut number))
         .collect();
@@ -97,6 +91,37 @@ fn collapsed(mesh: &Mesh, faces: usize, options: SimplifyOptions) -> Mesh {
     };
     small.normals = normals(&small);
     small
+}
+
+/// Triangles between vertices of the mesh. meshoptimizer does not look whether a collapse joins two sheets of a surface at an
+/// edge; where one did, the surroundings are kept as they were, and the rest is collapsed again.
+fn collapse(mesh: &Mesh, faces: usize, options: SimplifyOptions) -> Vec<[u32; 3]> {
+    let mut is_kept = vec![false; mesh.positions.len()];
+    let indices = mesh.triangles.as_flattened();
+    for attempt in 0.. {
+        let kept = simplify_with_locks_decoder(
+            indices,
+            &mesh.positions,
+            &is_kept,
+            3 * faces,
+            MOST_ERROR,
+            options,
+            None,
+        );
+        let triangles = kept.as_chunks::<3>().0.to_vec();
+        let bad = Topology::bad_vertices(&triangles);
+        if bad.is_empty() || attempt == MOST_REPAIRS {
+            return triangles;
+        }
+        for corners in &mesh.triangles {
+            if corners.iter().any(|corner| bad.contains(corner)) {
+                corners
+                    .iter()
+                    .for_each(|corner| is_kept[*corner as usize] = true);
+            }
+        }
+    }
+    unreachable!("the last attempt returns")
 }
 
 #[cfg(test)]
@@ -135,6 +160,39 @@ mod tests {
         assert!((part - 1.0).abs() < 0.01, "{part} of the volume");
         assert!(small.iou > LEAST_IOU && small.self_intersections == 0);
         assert_eq!(small.mesh.normals.len(), small.mesh.positions.len());
+    }
+
+    /// Waves that leave sheets, holes and bridges a cell or two apart, as a field of few steps does.
+    fn sponge() -> Mesh {
+        let wave = |p: &[f32; 3]| {
+            let swirl = (31.0 * p[0] + 7.0 * p[1]).sin() + (29.0 * p[1] - 11.0 * p[2]).sin();
+            swirl + (23.0 * p[2] + 13.0 * p[0]).sin()
+        };
+        let ball = |p: &[f32; 3]| 0.8 - (p[0] * p[0] + p[1] * p[1] + p[2] * p[2]).sqrt();
+        let density = |p: &[f32; 3]| wave(p).min(20.0 * ball(p)).max(0.0);
+        let grid = DensityGrid::sample(64, |points| points.iter().map(density).collect());
+        extract(&grid, 0.3).unwrap()
+    }
+
+    #[test]
+    fn sheets_that_a_collapse_joined_are_taken_apart() {
+        let mesh = sponge();
+        let indices = mesh.triangles.as_flattened();
+        let budget = mesh.triangles.len() / 8;
+        let options = SimplifyOptions::RegularizeLight;
+        let joined = meshopt::simplify_decoder(
+            indices,
+            &mesh.positions,
+            3 * budget,
+            MOST_ERROR,
+            options,
+            None,
+        );
+        let joined = Topology::bad_vertices(joined.as_chunks().0);
+        assert!(!joined.is_empty(), "the surface is too easy for the test");
+        let small = collapsed(&mesh, budget, options);
+        assert!(Topology::of(&small).is_closed_manifold());
+        assert!(small.triangles.len() < 2 * budget);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::Mesh;
 use dreamfuse_core::Vec3;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What can be counted on a mesh.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,18 +22,13 @@ pub struct Topology {
 impl Topology {
     /// Counts.
     pub fn of(mesh: &Mesh) -> Self {
-        // For each edge, lower vertex first: triangles that run along it forth and back.
-        let mut edges: HashMap<(u32, u32), [usize; 2]> = HashMap::new();
+        let edges = edges(&mesh.triangles);
         let (mut degenerate_triangles, mut volume) = (0, 0.0f64);
         // From a corner of the mesh, so that nothing is lost far from the origin.
         let first = mesh.positions.first().copied().unwrap_or_default();
         let first = Vec3::from(first).cast::<f64>();
         for [a, b, c] in &mesh.triangles {
             degenerate_triangles += usize::from(a == b || b == c || c == a);
-            for (from, to) in [(a, b), (b, c), (c, a)] {
-                edges.entry((*from.min(to), *from.max(to))).or_default()[usize::from(from > to)] +=
-                    1;
-            }
             let at =
                 |vertex: &u32| Vec3::from(mesh.positions[*vertex as usize]).cast::<f64>() - first;
             volume += at(a).dot(&at(b).cross(&at(c))) / 6.0;
@@ -53,8 +48,27 @@ impl Topology {
         }
     }
 
+    /// Vertices of edges that are not those of a closed surface.
+    pub(crate) fn bad_vertices(triangles: &[[u32; 3]]) -> HashSet<u32> {
+        let edges = edges(triangles).into_iter();
+        let bad = edges.filter(|(_, count)| *count != [1, 1]);
+        bad.flat_map(|((a, b), _)| [a, b]).collect()
+    }
+
     /// Every edge has exactly two triangles, which run opposite ways along it.
     pub fn is_closed_manifold(&self) -> bool {
         self.boundary_edges == 0 && self.bad_edges == 0 && self.degenerate_triangles == 0
     }
+}
+
+/// For each edge, lower vertex first: triangles that run along it forth and back.
+fn edges(triangles: &[[u32; 3]]) -> HashMap<(u32, u32), [usize; 2]> {
+    let mut edges: HashMap<(u32, u32), [usize; 2]> = HashMap::new();
+    for [a, b, c] in triangles {
+        for (from, to) in [(a, b), (b, c), (c, a)] {
+            let counts = edges.entry((*from.min(to), *from.max(to))).or_default();
+            counts[usize::from(from > to)] += 1;
+        }
+    }
+    edges
 }

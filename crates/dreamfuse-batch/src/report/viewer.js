@@ -74,9 +74,12 @@ async function texture(gl, file) {
   const part = file.root.bufferViews[image.bufferView];
   const start = file.start + (part.byteOffset || 0);
   const blob = new Blob([file.bytes.slice(start, start + part.byteLength)], { type: image.mimeType });
-  const bitmap = await createImageBitmap(blob);
+  const picture = new Image();
+  picture.src = URL.createObjectURL(blob);
+  await picture.decode();
   gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
-  gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, bitmap);
+  gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, picture);
+  URL.revokeObjectURL(picture.src);
   gl.generateMipmap(gl.TEXTURE_2D);
   return true;
 }
