@@ -1,8 +1,9 @@
-"""A hub on the loopback for trials: hub.py PORT FOLDER serves FOLDER as toy/model."""
+"""A hub on the loopback for trials: hub.py PORT FOLDER [CHAIN KEY] serves FOLDER as toy/model, over TLS with a certificate."""
 import hashlib
 import http.server
 import json
 import os
+import ssl
 import sys
 
 port, root = int(sys.argv[1]), sys.argv[2]
@@ -54,4 +55,9 @@ class Server(http.server.ThreadingHTTPServer):
     request_queue_size = 512
 
 
-Server(("127.0.0.1", port), Handler).serve_forever()
+server = Server(("127.0.0.1", port), Handler)
+if len(sys.argv) > 3:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(sys.argv[3], sys.argv[4])
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+server.serve_forever()

@@ -71,6 +71,12 @@ impl Cache {
         aside(&path, |path| std::fs::write(path, commit))
     }
 
+    /// Whether a snapshot's file lies there itself, as `huggingface_hub` moves it where there are no links: without a blob.
+    pub(crate) fn has_file(&self, id: &ModelId, commit: &str, name: &str, size: u64) -> bool {
+        let found = std::fs::symlink_metadata(self.snapshot(id, commit).join(name));
+        found.is_ok_and(|found| found.is_file() && found.len() == size)
+    }
+
     /// Makes a file of a commit's snapshot from its blob, unless it is there.
     pub(crate) fn link(
         &self,

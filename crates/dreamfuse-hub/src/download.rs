@@ -56,7 +56,7 @@ impl Blob {
         }
     }
 
-    fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         match self {
             Self::Sha256 { size, .. } | Self::Git { size, .. } => *size,
         }

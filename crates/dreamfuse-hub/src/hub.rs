@@ -53,7 +53,7 @@ pub enum HubError {
         cache: PathBuf,
     },
     #[error(
-        "{path}: {reason}; SSL_CERT_FILE, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names this file"
+        "{path}: {reason}; SSL_CERT_FILE, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE or SSL_CERT_DIR names this file"
     )]
     Certificates { path: PathBuf, reason: String },
     #[error("cannot write {path}: {source}")]
@@ -199,6 +199,9 @@ impl Hub {
             let blob = sibling
                 .blob()
                 .ok_or_else(|| incomplete(format!("the hub gives no size or hash of {name}")))?;
+            if self.cache.has_file(id, &info.sha, name, blob.size()) {
+                continue;
+            }
             let path = self.cache.blob(id, blob.hash());
             let url = format!("{}/{id}/resolve/{}/{name}", self.endpoint, info.sha);
             Download {
@@ -265,7 +268,10 @@ impl Hub {
             self.endpoint
         );
         let unreachable = |e: ureq::Error| {
-            let (url, reason) = (url.clone(), e.to_string());
+            let (url, mut reason) = (url.clone(), e.to_string());
+            if reason.contains("certificate") {
+                reason.push_str(" (SSL_CERT_FILE names certificates of a company's own)");
+            }
             (HubError::Unreachable { url, reason }, None)
         };
         let mut answer = self.get(agent, &url, None).map_err(unreachable)?;

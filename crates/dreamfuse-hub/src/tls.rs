@@ -4,8 +4,13 @@ use crate::hub::HubError;
 use std::path::{Path, PathBuf};
 use ureq::tls::{Certificate, PemItem, RootCerts, parse_pem};
 
-/// Bundles that the environment names, the first that is set: OpenSSL's name, then those of Python's requests and curl.
-pub(crate) const VARIABLES: [&str; 3] = ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
+/// Bundles that the environment names, the first that is set: files before OpenSSL's folder, which systems set for everybody.
+pub(crate) const VARIABLES: [&str; 4] = [
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "SSL_CERT_DIR",
+];
 
 /// Where systems keep theirs (OpenSSL's and Go's lists).
 const OF_SYSTEMS: [&str; 6] = [

@@ -283,6 +283,33 @@ fn what_was_downloaded_is_found_without_a_network() {
 }
 
 #[test]
+fn what_python_left_without_links_is_not_downloaded_again() {
+    let cache = tempfile::tempdir().unwrap();
+    let mock = Mock::new([]);
+    let unlinked = Hub {
+        cache: Cache::at(cache.path().to_owned()).without_links(),
+        ..mock.hub(cache.path())
+    };
+    let id = model("owner/model");
+    let folder = unlinked.snapshot(&id, &mut |_| {}).unwrap();
+    let blobs = cache.path().join("models--owner--model/blobs");
+    std::fs::remove_dir_all(&blobs).unwrap();
+    assert_eq!(mock.get(cache.path()).unwrap(), folder);
+    assert_whole(&folder);
+    assert!(!blobs.exists());
+    assert_eq!(*mock.starts.lock().unwrap(), [0], "one download");
+    // A file of another length is not what the hub has.
+    std::fs::write(
+        folder.join("unet/diffusion_pytorch_model.safetensors"),
+        "torn",
+    )
+    .unwrap();
+    mock.get(cache.path()).unwrap();
+    assert_whole(&folder);
+    assert_eq!(*mock.starts.lock().unwrap(), [0, 0]);
+}
+
+#[test]
 fn broken_and_stalled_downloads_go_on_where_they_stopped() {
     for (script, starts) in [
         (
