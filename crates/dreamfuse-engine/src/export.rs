@@ -11,11 +11,12 @@ use bake::{albedo_of, normals_of, openness_of};
 use cut::cut_surface;
 use dreamfuse_core::{Camera, Crop, Image, Vec3, raster};
 use dreamfuse_mesh::{
-    About, Extras, Mesh, MeshLook, Method, Model, Simplified, bake, draw, draw_with_opacity,
-    simplified, unwrap,
+    About, Extras, Mesh, MeshLook, Method, Model, Simplified, Target, bake, draw,
+    draw_with_opacity, fit_albedo, simplified, unwrap,
 };
 use dreamfuse_scene::ViewSettings;
 use rayon::prelude::*;
+use std::f32::consts::TAU;
 use std::path::Path;
 use std::time::Duration;
 
@@ -59,6 +60,9 @@ const TEXELS_PER_CELL: usize = 16;
 /// Elevation of the views that are shown and compared, in radians.
 const ELEVATION: f32 = 0.3;
 
+/// Opacity of a pixel that shows nothing of the background.
+const OPAQUE: f32 = 0.99;
+
 /// How much larger an image of a mesh is than the mesh in it.
 const MARGIN: f32 = 1.08;
 
@@ -101,7 +105,7 @@ pub fn export_mesh(snapshot: &Snapshot, options: ExportOptions) -> Result<Export
     } = simplified(&surface.mesh, options.faces, &cameras);
     let albedo = albedo_of(snapshot);
     mesh.colors = albedo(&bake::at_vertices(&mesh));
-    let (model, textured) = if options.texture == 0 {
+    let (mut model, textured) = if options.texture == 0 {
         (Model::plain(mesh), None)
     } else {
         let unwrap = unwrap(&mesh, options.texture, options.unwrap_budget);
@@ -124,6 +128,7 @@ pub fn export_mesh(snapshot: &Snapshot, options: ExportOptions) -> Result<Export
         let baked = bake(&mesh, unwrap, options.texture, &*albedo, &extras);
         (Model::skinned(mesh, baked), Some(textured))
     };
+    fit_albedo(&mut model, &targets(snapshot));
     Ok(Exported {
         agreement: agreement(&model, snapshot),
         iso: surface.iso,
@@ -132,6 +137,27 @@ pub fn export_mesh(snapshot: &Snapshot, options: ExportOptions) -> Result<Export
         textured,
         model,
     })
+}
+
+/// What the volume shows from around, from other sides than those that are compared.
+fn targets(snapshot: &Snapshot) -> Vec<Target> {
+    const SIZE: usize = 192;
+    const ELEVATIONS: [f32; 4] = [-0.35, 0.1, 0.5, 0.95];
+    let cameras = ELEVATIONS.iter().enumerate().flat_map(|(i, elevation)| {
+        // Half a step further in every second ring.
+        (0..7)
+            .map(move |k| Camera::orbit(TAU * (k as f32 + 0.5 * (i % 2) as f32) / 7.0, *elevation))
+    });
+    let target = |camera: Camera| {
+        let (image, opacity) = snapshot.image_and_opacity(&ViewSettings::albedo(camera), SIZE);
+        let is_inside = opacity.iter().map(|part| *part > OPAQUE).collect();
+        Target {
+            camera,
+            image,
+            is_inside,
+        }
+    };
+    cameras.map(target).collect()
 }
 
 /// From where a mesh is compared with the volume.
@@ -160,7 +186,7 @@ fn agreement(model: &Model, snapshot: &Snapshot) -> Agreement {
             both += usize::from(a && b);
             either += usize::from(a || b);
             // Where either is see-through, the background is compared.
-            if opacity[pixel] > 0.99 && covered[pixel] == 1.0 {
+            if opacity[pixel] > OPAQUE && covered[pixel] == 1.0 {
                 let pair = image.pixels[pixel].iter().zip(&volume.pixels[pixel]);
                 squares += pair.map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>();
                 values += 3;

@@ -9,7 +9,7 @@ use dreamfuse_core::{Image, Vec3};
 const PART: usize = 1 << 16;
 
 /// Between charts, where nothing is baked.
-const BETWEEN: [f32; 3] = [0.5; 3];
+pub(crate) const BETWEEN: [f32; 3] = [0.5; 3];
 
 /// A point of the surface with its outward normal.
 #[derive(Clone, Copy, Debug)]

@@ -72,13 +72,13 @@ pub(crate) fn coverage(mesh: &Mesh, camera: &Camera, size: usize) -> Vec<bool> {
 
 /// A place on a mesh: a triangle, and barycentric coordinates there.
 #[derive(Clone, Copy)]
-struct Hit {
-    triangle: usize,
-    weights: [f32; 3],
+pub(crate) struct Hit {
+    pub(crate) triangle: usize,
+    pub(crate) weights: [f32; 3],
 }
 
 /// What the centre of each pixel of an image of `side × side` shows.
-fn seen(mesh: &Mesh, camera: &Camera, side: usize) -> Vec<Option<Hit>> {
+pub(crate) fn seen(mesh: &Mesh, camera: &Camera, side: usize) -> Vec<Option<Hit>> {
     let place = |position: &[f32; 3]| {
         let [x, y, depth] = camera.project(Vec3::from(*position))?;
         Some([x * side as f32, y * side as f32, depth])
@@ -120,28 +120,33 @@ fn visit_depths(corners: [[f32; 3]; 3], side: usize, mut hit: impl FnMut(usize, 
     });
 }
 
-fn shade(model: &Model, Hit { triangle, weights }: Hit, look: &MeshLook) -> [f32; 3] {
+fn shade(model: &Model, hit: Hit, look: &MeshLook) -> [f32; 3] {
     let mesh = &model.mesh;
-    let mean = |values: &[[f32; 3]]| {
-        let weighted = mesh.triangles[triangle]
-            .iter()
-            .zip(weights)
-            .map(|(vertex, weight)| weight * Vec3::from(values[*vertex as usize]));
-        weighted.sum::<Vec3>()
-    };
-    let normal = mean(&mesh.normals)
+    let normal = mean(&mesh.normals, mesh.triangles[hit.triangle], hit.weights)
         .try_normalize(1e-12)
         .unwrap_or_else(Vec3::z);
-    let albedo = match &model.skin {
-        None => mean(&mesh.colors).into(),
-        Some(skin) => {
-            let corners = skin.triangles[triangle].map(|corner| skin.uvs[corner as usize]);
-            let uv = [0, 1].map(|axis| (0..3).map(|i| weights[i] * corners[i][axis]).sum());
-            sample(&skin.albedo, uv)
-        }
-    };
+    let position = mean(&mesh.positions, mesh.triangles[hit.triangle], hit.weights);
     look.shading
-        .apply(albedo, mean(&mesh.positions), normal, &look.light)
+        .apply(albedo_at(model, hit), position, normal, &look.light)
+}
+
+/// The model's albedo at a place.
+pub(crate) fn albedo_at(model: &Model, Hit { triangle, weights }: Hit) -> [f32; 3] {
+    let Some(skin) = &model.skin else {
+        return mean(&model.mesh.colors, model.mesh.triangles[triangle], weights).into();
+    };
+    let corners = skin.triangles[triangle].map(|corner| skin.uvs[corner as usize]);
+    let uv = [0, 1].map(|axis| (0..3).map(|i| weights[i] * corners[i][axis]).sum());
+    sample(&skin.albedo, uv)
+}
+
+/// A value between those of a triangle's corners.
+fn mean(values: &[[f32; 3]], corners: [u32; 3], weights: [f32; 3]) -> Vec3 {
+    let weighted = corners
+        .iter()
+        .zip(weights)
+        .map(|(vertex, weight)| weight * Vec3::from(values[*vertex as usize]));
+    weighted.sum()
 }
 
 #[cfg(test)]

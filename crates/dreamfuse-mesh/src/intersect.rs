@@ -3,10 +3,31 @@
 use crate::Mesh;
 use dreamfuse_core::Vec3;
 use rayon::prelude::*;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// Pairs of triangles that cross. Those that share an edge are no pair: they touch there.
+/// The number of pairs of triangles that cross. Those that share an edge are no pair: they touch there.
 pub fn self_intersections(mesh: &Mesh) -> usize {
+    crossing_pairs(mesh).len()
+}
+
+/// Corners that are nearer become one when a mesh is moved and rounded.
+const LEAST_EDGE: f32 = 1e-5;
+
+/// Vertices of triangles that cross others, or that have two corners in one place.
+pub fn faulty_vertices(mesh: &Mesh) -> HashSet<u32> {
+    let crossing = crossing_pairs(mesh).into_iter().flat_map(|(a, b)| [a, b]);
+    let of_crossing = crossing.flat_map(|triangle| mesh.triangles[triangle as usize]);
+    let is_flat = |triangle: &&[u32; 3]| {
+        let [a, b, c] = mesh.corners(triangle);
+        [a - b, b - c, c - a]
+            .iter()
+            .any(|edge| edge.norm() < LEAST_EDGE)
+    };
+    let flat = mesh.triangles.iter().filter(is_flat);
+    of_crossing.chain(flat.flatten().copied()).collect()
+}
+
+fn crossing_pairs(mesh: &Mesh) -> Vec<(u32, u32)> {
     let triangles: Vec<[Vec3; 3]> = mesh
         .triangles
         .iter()
@@ -26,7 +47,7 @@ pub fn self_intersections(mesh: &Mesh) -> usize {
     let mut pairs: Vec<(u32, u32)> = indices.flat_map_iter(partners).collect();
     pairs.par_sort_unstable();
     pairs.dedup();
-    pairs.len()
+    pairs
 }
 
 /// Cells with the triangles in them.

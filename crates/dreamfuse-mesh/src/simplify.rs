@@ -1,11 +1,12 @@
 //! Fewer triangles, by collapsing edges (meshoptimizer's quadric error), as far as the surface stays what it was.
 
-use crate::intersect::self_intersections;
+use crate::intersect::{faulty_vertices, self_intersections};
 use crate::silhouette::silhouette_iou;
 use crate::smooth::normals;
 use crate::{Mesh, Topology};
 use dreamfuse_core::Camera;
 use meshopt::{SimplifyOptions, simplify_with_locks_decoder};
+use std::collections::HashSet;
 
 /// What a simplified mesh's silhouettes have in common with those of the mesh before, at least.
 const LEAST_IOU: f32 = 0.99;
@@ -93,12 +94,13 @@ fn collapsed(mesh: &Mesh, faces: usize, options: SimplifyOptions) -> Mesh {
     small
 }
 
-/// Triangles between vertices of the mesh. meshoptimizer does not look whether a collapse joins two sheets of a surface at an
-/// edge; where one did, the surroundings are kept as they were, and the rest is collapsed again.
+/// Triangles between vertices of the mesh. meshoptimizer does not look whether a collapse joins two sheets of a surface or pulls
+/// one through the other; where it did, the surroundings are kept as they were, and the rest is collapsed again.
 fn collapse(mesh: &Mesh, faces: usize, options: SimplifyOptions) -> Vec<[u32; 3]> {
     let mut is_kept = vec![false; mesh.positions.len()];
     let indices = mesh.triangles.as_flattened();
-    for attempt in 0.. {
+    let mut small = mesh.clone();
+    for _ in 0..=MOST_REPAIRS {
         let kept = simplify_with_locks_decoder(
             indices,
             &mesh.positions,
@@ -108,20 +110,30 @@ fn collapse(mesh: &Mesh, faces: usize, options: SimplifyOptions) -> Vec<[u32; 3]
             options,
             None,
         );
-        let triangles = kept.as_chunks::<3>().0.to_vec();
-        let bad = Topology::bad_vertices(&triangles);
-        if bad.is_empty() || attempt == MOST_REPAIRS {
-            return triangles;
+        small.triangles = kept.as_chunks::<3>().0.to_vec();
+        let mut bad = Topology::bad_vertices(&small.triangles);
+        bad.extend(faulty_vertices(&small));
+        if bad.is_empty() {
+            break;
         }
-        for corners in &mesh.triangles {
-            if corners.iter().any(|corner| bad.contains(corner)) {
-                corners
-                    .iter()
-                    .for_each(|corner| is_kept[*corner as usize] = true);
-            }
-        }
+        grow(&mut bad, mesh);
+        bad.iter()
+            .for_each(|vertex| is_kept[*vertex as usize] = true);
     }
-    unreachable!("the last attempt returns")
+    small.triangles
+}
+
+/// Adds the neighbours of vertices.
+pub fn grow(vertices: &mut HashSet<u32>, mesh: &Mesh) {
+    let touch = |corners: &&[u32; 3]| corners.iter().any(|corner| vertices.contains(corner));
+    let near: Vec<u32> = mesh
+        .triangles
+        .iter()
+        .filter(touch)
+        .flatten()
+        .copied()
+        .collect();
+    vertices.extend(near);
 }
 
 #[cfg(test)]

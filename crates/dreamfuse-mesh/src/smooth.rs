@@ -2,13 +2,14 @@
 
 use crate::Mesh;
 use dreamfuse_core::Vec3;
+use std::collections::HashSet;
 
 /// How far a vertex moves towards the mean of its neighbours, and in the next pass away from it: bumps of a few edges go,
 /// and the volume stays (Taubin 1995, section 5: the pass band ends at 1 / 0.63 − 1 / 0.65 = 0.05).
 const PASSES: [f32; 2] = [0.63, -0.65];
 
-/// A closed surface after so many double passes of Taubin's filter, with normals of its own.
-pub fn smoothed(mut mesh: Mesh, count: usize) -> Mesh {
+/// A closed surface after so many double passes of Taubin's filter, with normals of its own. Vertices that are `kept` stay.
+pub fn smoothed(mut mesh: Mesh, count: usize, kept: &HashSet<u32>) -> Mesh {
     for part in PASSES.repeat(count) {
         let (mut sums, mut counts) = (
             vec![Vec3::zeros(); mesh.positions.len()],
@@ -21,7 +22,11 @@ pub fn smoothed(mut mesh: Mesh, count: usize) -> Mesh {
                 counts[*from as usize] += 1.0;
             }
         }
-        for ((position, sum), count) in mesh.positions.iter_mut().zip(sums).zip(counts) {
+        let vertices = mesh.positions.iter_mut().zip(sums).zip(counts);
+        for (vertex, ((position, sum), count)) in (0..).zip(vertices) {
+            if kept.contains(&vertex) {
+                continue;
+            }
             let own = Vec3::from(*position);
             *position = (own + part * (sum / count.max(1.0) - own)).into();
         }
@@ -57,7 +62,7 @@ mod tests {
         let density = |p: &[f32; 3]| (1.2 - distance(p) + bump(p)).max(0.0);
         let grid = DensityGrid::sample(96, |points| points.iter().map(density).collect());
         let rough = extract(&grid, 0.6).unwrap();
-        let smooth = smoothed(rough.clone(), 50);
+        let smooth = smoothed(rough.clone(), 50, &HashSet::new());
         let roughness = |mesh: &Mesh| {
             let square = |p: &[f32; 3]| (distance(p) - 0.6).powi(2);
             (mesh.positions.iter().map(square).sum::<f32>() / mesh.positions.len() as f32).sqrt()
@@ -90,7 +95,7 @@ mod tests {
             points.iter().map(|p| (0.1 - across(p)).max(0.0)).collect()
         });
         let rod = extract(&grid, 0.1).unwrap();
-        let smooth = Topology::of(&smoothed(rod.clone(), 50));
+        let smooth = Topology::of(&smoothed(rod.clone(), 50, &HashSet::new()));
         let part = smooth.volume / Topology::of(&rod).volume;
         assert!(
             smooth.is_closed_manifold() && (0.8..1.2).contains(&part),

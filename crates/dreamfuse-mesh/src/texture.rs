@@ -115,10 +115,19 @@ const MOST_VISITS: usize = 64;
 
 /// Texels whose centres lie within more than one triangle; of very many, a part.
 pub fn overlapping_texels(uvs: &[[f32; 2]], triangles: &[[u32; 3]], size: usize) -> usize {
+    overlapping_triangles(uvs, triangles, size).len()
+}
+
+/// For each such texel the triangle that comes to it second.
+pub(crate) fn overlapping_triangles(
+    uvs: &[[f32; 2]],
+    triangles: &[[u32; 3]],
+    size: usize,
+) -> Vec<usize> {
     let mut owned = vec![false; size * size];
-    let mut count = 0;
+    let mut found = Vec::new();
     let mut visits = 0;
-    for corners in triangles {
+    for (triangle, corners) in triangles.iter().enumerate() {
         if visits > MOST_VISITS * size * size {
             break;
         }
@@ -127,11 +136,11 @@ pub fn overlapping_texels(uvs: &[[f32; 2]], triangles: &[[u32; 3]], size: usize)
             visits += 1;
             let is_inside = weights.iter().all(|weight| *weight > NEAR_EDGE);
             if is_inside && std::mem::replace(&mut owned[index], true) {
-                count += 1;
+                found.push(triangle);
             }
         });
     }
-    count
+    found
 }
 
 /// Twice the signed area.

@@ -5,9 +5,10 @@ use crate::snapshot::Snapshot;
 use dreamfuse_core::{Camera, Vec3};
 use dreamfuse_mesh::{
     DensityGrid, Mesh, Silhouette, Threshold, Topology, choose_iso, coarsened, extract_layers,
-    keep_solid, self_intersections, smoothed,
+    faulty_vertices, grow, keep_solid, pores, smoothed,
 };
 use dreamfuse_scene::ViewSettings;
+use std::collections::HashSet;
 
 /// Cells of the grid by which the threshold is chosen, and by which it is known where the surface is not.
 const COARSE_CELLS: usize = 96;
@@ -20,6 +21,13 @@ const WORKING_FACES: usize = 120_000;
 
 /// Double passes of smoothing, under which bumps shorter than about five edges go: those of the hash grid's finest cells too.
 const SMOOTHING: usize = 50;
+
+/// Density within the solid, in units of the threshold: half of it is on the surface.
+const FULL: f32 = 2.0;
+
+/// Times that smoothing is tried again with fewer vertices, and the rings of neighbours that stay with a vertex.
+const MOST_REPAIRS: usize = 6;
+const SURROUNDINGS: usize = 3;
 
 /// A surface that was cut from a volume, closed and smooth.
 pub struct Surface {
@@ -40,9 +48,21 @@ pub fn cut_surface(snapshot: &Snapshot, cells: usize) -> Result<Surface, EngineE
     let (iso, _) = choose_iso(&coarse, &silhouettes);
     let threshold = Threshold::of(&coarse, &silhouettes, iso);
     // In units of the threshold, so that the surface lies at one.
-    let coarse = coarse.divided_by(|point| threshold.at(point));
+    let mut coarse = coarse.divided_by(|point| threshold.at(point));
+    let full = pores(&coarse, 1.0);
+    for (value, full) in coarse.values.iter_mut().zip(&full.values) {
+        *value = value.max(FULL * full);
+    }
     let near = coarse.near_surface(1.0);
-    let layer = |z: usize| layer(snapshot, &threshold, &coarse, &near, cells, z);
+    let layer = |z: usize| {
+        let mut values = layer(snapshot, &threshold, &coarse, &near, cells, z);
+        let side = cells + 1;
+        for (i, value) in values.iter_mut().enumerate() {
+            let point = [i % side, i / side, z].map(|c| 2.0 * c as f32 / cells as f32 - 1.0);
+            *value = value.max(FULL * full.at(Vec3::from(point)));
+        }
+        values
+    };
     let rough = keep_solid(&extract_layers(cells, 1.0, layer)?, LEAST_COMPONENT);
     Ok(Surface {
         mesh: smoothed_without_crossings(&working(&rough)),
@@ -64,16 +84,21 @@ fn working(rough: &Mesh) -> Mesh {
     rough.clone()
 }
 
-/// Smoothing may pull thin parts through each other: then there is less of it.
+/// Smoothing may pull thin parts through each other: there the surface is kept as it was cut.
 fn smoothed_without_crossings(mesh: &Mesh) -> Mesh {
-    let (mut passes, before) = (SMOOTHING, self_intersections(mesh));
-    loop {
-        let smooth = smoothed(mesh.clone(), passes);
-        if passes == 0 || self_intersections(&smooth) <= before {
+    let (mut kept, before) = (HashSet::new(), faulty_vertices(mesh));
+    for _ in 0..MOST_REPAIRS {
+        let smooth = smoothed(mesh.clone(), SMOOTHING, &kept);
+        let mut faulty = faulty_vertices(&smooth);
+        if faulty.is_subset(&before) {
             return smooth;
         }
-        passes /= 2;
+        for _ in 0..SURROUNDINGS {
+            grow(&mut faulty, mesh);
+        }
+        kept.extend(faulty);
     }
+    smoothed(mesh.clone(), 0, &kept)
 }
 
 /// Densities of a layer of a fine grid, in units of the threshold. Only near the surface is the field asked; elsewhere the coarse grid, which agrees

@@ -2,10 +2,10 @@
 //! meets another there opens a new chart. So it ends, and nothing overlaps.
 
 use super::pack::pack;
-use super::{Method, Unwrap};
+use super::{Method, TEST_SIZE, Unwrap};
 use crate::Mesh;
-use crate::texture::{cross, visit};
-use std::collections::HashMap;
+use crate::texture::{cross, overlapping_triangles, visit};
+use std::collections::{HashMap, HashSet};
 
 /// Part of the square that charts are hoped to cover.
 const FILL: f32 = 0.7;
@@ -44,8 +44,9 @@ pub(super) fn unwrap(mesh: &Mesh, size: usize) -> Option<Unwrap> {
     let mut scale = size as f32 * (FILL / area.max(1e-12)).sqrt();
     let padding = (PADDING * size).div_ceil(1024);
     let neighbours = neighbours(mesh);
+    let mut apart = HashSet::new();
     for _ in 0..TRIES {
-        let charts = charts(&neighbours, &axes, &corners, scale * FINE);
+        let charts = charts(&neighbours, &axes, &corners, scale * FINE, &apart);
         // Even without their triangles they would not fit.
         if charts.len() * (2 * padding + 1).pow(2) > size * size {
             return None;
@@ -67,9 +68,16 @@ pub(super) fn unwrap(mesh: &Mesh, size: usize) -> Option<Unwrap> {
                 });
                 [u, 1.0 - v] // v downwards
             };
-            return Some(placed(mesh, &charts, &place));
+            let unwrap = placed(mesh, &charts, &place);
+            // Bitmaps do not see everything: between their texels, a sliver may meet another triangle.
+            let met = overlapping_triangles(&unwrap.uvs, &unwrap.triangles, TEST_SIZE);
+            if met.is_empty() {
+                return Some(unwrap);
+            }
+            apart.extend(met);
+        } else {
+            scale *= SHRINK;
         }
-        scale *= SHRINK;
     }
     None
 }
@@ -105,12 +113,13 @@ fn bounds(chart: &Chart, corners: &dyn Fn(usize) -> [[f32; 2]; 3]) -> [[f32; 2];
     })
 }
 
-/// Charts that hang together and do not meet themselves at a density of texels a unit.
+/// Charts that hang together and do not meet themselves at a density of texels a unit. Triangles that are `apart` have their own.
 fn charts(
     neighbours: &[[usize; 3]],
     axes: &[usize],
     corners: &dyn Fn(usize) -> [[f32; 2]; 3],
     density: f32,
+    apart: &HashSet<usize>,
 ) -> Vec<Chart> {
     let mut chart_of = vec![usize::MAX; axes.len()];
     let mut charts: Vec<Chart> = Vec::new();
@@ -127,12 +136,17 @@ fn charts(
         };
         let mut waiting = std::collections::VecDeque::from([first]);
         while let Some(triangle) = waiting.pop_front() {
-            let is_open = chart_of[triangle] == usize::MAX && axes[triangle] == axis;
+            let is_open = chart_of[triangle] == usize::MAX
+                && axes[triangle] == axis
+                && (triangle == first || !apart.contains(&triangle));
             if !is_open || !bitmap.draw(corners(triangle).map(|at| at.map(|v| v * density))) {
                 continue;
             }
             chart_of[triangle] = number;
             chart.triangles.push(triangle);
+            if apart.contains(&triangle) {
+                break;
+            }
             waiting.extend(
                 neighbours[triangle]
                     .iter()
