@@ -399,10 +399,22 @@ fn the_small_commands_answer() {
         planned.contains("million numbers") && planned.contains("s a step"),
         "{planned}"
     );
+    let fits = String::from_utf8(run(&["plan", "a car", "--vram", "8"]).stdout).unwrap();
+    assert!(
+        fits.contains("8 GiB with --precision f32 --views 8"),
+        "{fits}"
+    );
     let doctor = run(&["doctor"]);
     let said = String::from_utf8(doctor.stdout).unwrap();
     assert!(
         doctor.status.success() && said.contains("built-in prior"),
+        "{said}"
+    );
+    let test = run(&["doctor", "--selftest"]);
+    let said = String::from_utf8(test.stdout).unwrap();
+    let holds = said.lines().filter(|line| line.ends_with("| ok |"));
+    assert!(
+        test.status.success() && holds.count() == 11 && said.contains("steps/s, finite"),
         "{said}"
     );
     let help = String::from_utf8(run(&["--help"]).stdout).unwrap();

@@ -75,7 +75,7 @@ impl Exit {
     fn of_engine(error: &EngineError) -> Self {
         match error {
             EngineError::InUse { .. } => Self::Saved,
-            EngineError::DeviceLost(_) | EngineError::NoDevice(_) => Self::Unavailable,
+            EngineError::DeviceLost { .. } | EngineError::NoDevice(_) => Self::Unavailable,
             EngineError::NotFinite(_)
             | EngineError::Unhealthy { .. }
             | EngineError::Mesh(MeshError::Empty) => Self::Failed,
@@ -165,7 +165,11 @@ mod tests {
         assert_eq!(of(EngineError::File(full()).into()), Exit::Disk);
         assert_eq!(of(EngineError::NotFinite(3).into()), Exit::Failed);
         assert_eq!(
-            of(EngineError::DeviceLost("cuda".into()).into()),
+            of(EngineError::DeviceLost {
+                device: "cuda".into(),
+                reason: "gone".into(),
+            }
+            .into()),
             Exit::Unavailable
         );
         assert_eq!(of(BatchError::Usage("no index".into())), Exit::Usage);

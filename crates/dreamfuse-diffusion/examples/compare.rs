@@ -58,7 +58,7 @@ fn distance(root: &Path, folder: &Path, texts: &[String]) -> Result<f32, Box<dyn
     };
     let additions = Additions {
         loras: &loras,
-        texts: None,
+        ..Additions::default()
     };
     let pipeline = Pipeline::load_with(&model, &additions, &Device::flex())?;
     let timesteps = expected.tensor("timesteps")?;

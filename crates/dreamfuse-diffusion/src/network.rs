@@ -227,18 +227,19 @@ impl FrozenNetwork {
         }
     }
 
-    /// The same with weights of this dtype, on the device where they are.
-    pub fn cast(self, precision: Precision, device: &Device) -> Self {
-        if precision == Precision::F32 {
-            return self;
-        }
+    /// The same with weights of a dtype, on a device.
+    pub fn moved(self, precision: Precision, device: &Device) -> Self {
         if precision.is_autocast(device) {
             return Self {
                 is_autocast: true,
                 ..self
             };
         }
-        Self::new(precision.of(self.network))
+        if precision == Precision::F32 && *device == Device::flex() {
+            return self;
+        }
+        let cast = precision.of(self.network);
+        Self::new(cast.to_device(device))
     }
 
     /// The network's configuration.

@@ -48,9 +48,11 @@ pub struct Pipeline {
     workers: Option<Workers>,
 }
 
-/// What a user adds to a model's own files.
+/// What a user adds to a model's own files, and how it is loaded.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Additions<'a> {
+    /// Dtype of the network. A CPU computes each operation in f32 and rounds what comes out.
+    pub precision: Precision,
     /// Merged into the weights.
     pub loras: &'a [LoraSource],
     /// A pack of encoded texts in the place of the text encoder, whose files need not be there then.
@@ -157,7 +159,9 @@ impl Pipeline {
             },
             TextPlan::Pack(pack) => TextEncoder::Pack(pack),
         };
-        let network = Network::load(&plan.network, adapted(Part::UNet, UNET_STEM)?, device)?;
+        // It is cast before it goes to its device: there is not always room for its f32.
+        let host = Device::flex();
+        let network = Network::load(&plan.network, adapted(Part::UNet, UNET_STEM)?, &host)?;
         let fingerprint = match &text {
             TextEncoder::Clip { model, .. } => Fingerprint::new(&identity).with(&**model),
             TextEncoder::ClipPair(pair) => pair
@@ -173,7 +177,7 @@ impl Pipeline {
         Ok(Self {
             fingerprint: fingerprint.with(&network).finish(),
             text,
-            network: FrozenNetwork::new(network),
+            network: FrozenNetwork::new(network).moved(additions.precision, device),
             schedule: NoiseSchedule::new(plan.schedule),
             words: plan.words,
             summary,
@@ -181,12 +185,6 @@ impl Pipeline {
             device: device.clone(),
             workers: (*device == Device::flex()).then(|| Workers::new(PARTS)),
         })
-    }
-
-    /// With a network that computes with these numbers. A CPU computes each operation in f32 and rounds what comes out.
-    pub fn with_precision(mut self, precision: Precision) -> Self {
-        self.network = self.network.cast(precision, &self.device);
-        self
     }
 
     /// The network's output for images `range` of a batch.

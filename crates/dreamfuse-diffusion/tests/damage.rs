@@ -507,7 +507,7 @@ fn every_damage_has_its_line() {
             };
             let additions = Additions {
                 loras: &loras,
-                texts: None,
+                ..Additions::default()
             };
             let error =
                 Pipeline::load_with(&copy.path().join(model), &additions, &Device::flex()).err();

@@ -161,7 +161,7 @@ fn adaptations_are_merged() {
             &folder().join(model),
             &Additions {
                 loras: &[lora],
-                texts: None,
+                ..Additions::default()
             },
             &Device::flex(),
         )

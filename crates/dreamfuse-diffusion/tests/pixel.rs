@@ -128,7 +128,10 @@ fn texts_that_were_encoded_before_need_no_text_encoder() {
     let load = |texts| {
         Pipeline::load_with(
             copy.path(),
-            &Additions { loras: &[], texts },
+            &Additions {
+                texts,
+                ..Additions::default()
+            },
             &Device::flex(),
         )
     };

@@ -73,7 +73,7 @@ fn answer(model: &Path, lora: Option<PathBuf>) -> Result<Tensor<4>, String> {
         .collect();
     let additions = Additions {
         loras: &loras,
-        texts: None,
+        ..Additions::default()
     };
     let pipeline =
         Pipeline::load_with(model, &additions, &Device::flex()).map_err(|e| e.to_string())?;

@@ -178,7 +178,7 @@ fn adaptations_reach_all_three_networks() {
             model,
             &Additions {
                 loras: std::slice::from_ref(&lora),
-                texts: None,
+                ..Additions::default()
             },
             &Device::flex(),
         )
@@ -217,8 +217,8 @@ fn packed_texts_are_the_encoders() {
     )
     .unwrap();
     let additions = Additions {
-        loras: &[],
         texts: Some(&path),
+        ..Additions::default()
     };
     let packed = Pipeline::load_with(&folder().join("sdxl"), &additions, &Device::flex()).unwrap();
     let ours = packed.text.encode(&texts, &Device::flex()).unwrap();

@@ -138,6 +138,7 @@ impl RunConfig {
         Additions {
             loras: &self.loras,
             texts: self.texts.as_deref(),
+            precision: self.precision,
         }
     }
 

@@ -15,6 +15,7 @@ mod preset;
 mod prior_source;
 mod regularizers;
 mod run;
+mod selftest;
 mod session;
 mod snapshot;
 mod standby;
@@ -30,6 +31,7 @@ pub use health::{Diagnosis, SceneStats, ViewClassifier};
 pub use prior_source::{PriorSource, load_prior};
 pub use regularizers::LossWeights;
 pub use run::Run;
+pub use selftest::{SelfTest, selftest};
 pub use session::{Observer, Outcome, export, optimize};
 pub use snapshot::Snapshot;
 pub use standby::Standby;
@@ -95,9 +97,9 @@ pub enum EngineError {
     )]
     NoDevice(String),
     #[error(
-        "the device {0} was lost; the run goes on from its last checkpoint with `dreamfuse resume`"
+        "the device {device} was lost, or its memory is full: {reason}; hint: `dreamfuse resume` goes on from the last checkpoint, `dreamfuse plan --vram GIB` says what fits"
     )]
-    DeviceLost(String),
+    DeviceLost { device: String, reason: String },
     #[error(transparent)]
     File(#[from] FileError),
     #[error(transparent)]

@@ -127,8 +127,7 @@ fn is_truth() -> EngineError {
 /// When its files are missing or damaged.
 pub fn load_prior(config: &RunConfig) -> Result<Pipeline, EngineError> {
     let device = device(&config.device, config.precision)?;
-    let prior = config.prior.load(&config.additions(), &device)?;
-    Ok(prior.with_precision(config.precision))
+    config.prior.load(&config.additions(), &device)
 }
 
 impl From<String> for PriorSource {

@@ -182,11 +182,23 @@ fn optimize_to_end(
 }
 
 /// What `work` returns. The libraries of GPUs panic when the device goes away.
-fn survive<T>(
+pub(crate) fn survive<T>(
     device: String,
     work: impl FnOnce() -> Result<T, EngineError>,
 ) -> Result<T, EngineError> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(EngineError::DeviceLost(device)))
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {})); // the error says it
+    let done = catch_unwind(AssertUnwindSafe(work));
+    std::panic::set_hook(hook);
+    done.unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<String>().map(String::as_str);
+        let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
+        let reason = said.and_then(|said| said.lines().next());
+        Err(EngineError::DeviceLost {
+            device,
+            reason: reason.unwrap_or("its library gave up").to_owned(),
+        })
+    })
 }
 
 /// Most steps are not worth a line.
@@ -269,7 +281,9 @@ mod tests {
     #[test]
     fn a_panic_of_a_devices_library_is_a_lost_device() {
         let lost: Result<(), _> = survive("cuda".into(), || panic!("device lost"));
-        assert!(matches!(lost, Err(EngineError::DeviceLost(device)) if device == "cuda"));
+        assert!(
+            matches!(lost, Err(EngineError::DeviceLost { device, reason }) if device == "cuda" && reason == "device lost")
+        );
         assert_eq!(survive("cuda".into(), || Ok(3)).unwrap(), 3);
     }
 }

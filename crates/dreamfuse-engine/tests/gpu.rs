@@ -30,3 +30,10 @@ fn a_prior_in_half_precision_is_near_or_refused() {
         ),
     }
 }
+
+#[test]
+fn a_gpu_passes_its_selftest() {
+    let test = dreamfuse_engine::selftest("wgpu").unwrap();
+    assert!(test.passes(), "{test:?}");
+    assert!(test.device_bytes.unwrap() > 0);
+}

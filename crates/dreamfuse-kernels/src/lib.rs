@@ -11,6 +11,7 @@
 
 pub mod adam;
 pub mod attention;
+mod compare;
 pub mod composite;
 pub mod conv2d;
 pub mod cpu;
@@ -22,6 +23,7 @@ pub mod group_norm;
 pub mod layer_norm;
 pub mod linear;
 pub mod march;
+pub mod selftest;
 pub mod surface;
 #[cfg(test)]
 mod testing;

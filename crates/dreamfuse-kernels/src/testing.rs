@@ -1,22 +1,8 @@
-//! Comparisons for the tests of kernels: as vectors, not element by element.
+//! Devices and bars for the tests of kernels.
 
+pub use crate::compare::*;
 use burn::tensor::{Device, Tensor, TensorData};
 use std::cell::RefCell;
-
-/// Numbers in `[−1, 1)` that look random and repeat (a multiplicative hash of the index).
-pub fn numbers(seed: u64, count: usize) -> Vec<f64> {
-    let hash =
-        |i: u64| (i.wrapping_add(seed << 32).wrapping_add(1)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    let mix = |x: u64| (x ^ (x >> 31)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    (0..count as u64)
-        .map(|i| (mix(mix(hash(i))) >> 11) as f64 / (1u64 << 52) as f64 - 1.0)
-        .collect()
-}
-
-/// The numbers rounded to f32.
-pub fn narrow(values: &[f64]) -> Vec<f32> {
-    values.iter().map(|&v| v as f32).collect()
-}
 
 thread_local! {
     static DEVICE: RefCell<Device> = RefCell::new(Device::flex());
@@ -47,25 +33,6 @@ pub fn tracked<const D: usize>(values: &[f64], shape: [usize; D]) -> Tensor<D> {
     Tensor::from_data(TensorData::new(narrow(values), shape), &device()).require_grad()
 }
 
-/// The elements of a tensor.
-pub fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
-    tensor
-        .into_data()
-        .try_to_vec::<f32>()
-        .expect("f32")
-        .into_iter()
-        .map(f64::from)
-        .collect()
-}
-
-/// Relative L2 error of `ours` against `right`.
-pub fn relative_error(ours: &[f64], right: &[f64]) -> f64 {
-    assert_eq!(ours.len(), right.len(), "lengths differ");
-    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
-    norm(&mut ours.iter().zip(right).map(|(a, b)| a - b))
-        / norm(&mut right.iter().copied()).max(1e-30)
-}
-
 /// Cosine of the angle between two vectors.
 pub fn cosine(a: &[f64], b: &[f64]) -> f64 {
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
@@ -83,26 +50,6 @@ pub fn assert_close(what: &str, ours: &[f64], right: &[f64]) {
         error <= 1e-3 && cosine >= 0.999_999,
         "{what}: relative error {error:.2e}, cosine {cosine:.8}"
     );
-}
-
-/// The gradient of `loss` at `at` by central differences, for tests in f64.
-pub fn central_differences(at: &[f64], step: f64, mut loss: impl FnMut(&[f64]) -> f64) -> Vec<f64> {
-    let mut point = at.to_vec();
-    let mut slope = |i: usize| {
-        let middle = point[i];
-        point[i] = middle + step;
-        let above = loss(&point);
-        point[i] = middle - step;
-        let below = loss(&point);
-        point[i] = middle;
-        (above - below) / (2.0 * step)
-    };
-    (0..at.len()).map(&mut slope).collect()
-}
-
-/// `Σ a b`: the loss of gradient tests; a weighted sum sees every element by itself.
-pub fn weighted_sum(values: &[f64], weights: &[f64]) -> f64 {
-    values.iter().zip(weights).map(|(v, w)| v * w).sum()
 }
 
 #[test]

@@ -42,7 +42,7 @@ pub struct Cli {
 #[derive(Subcommand)]
 pub enum Command {
     /// Say what memory, disk and time a run would take.
-    Plan(Box<RunArgs>),
+    Plan(Box<PlanRunArgs>),
     /// Go on with a run where its last checkpoint left it.
     Resume(ResumeArgs),
     /// Write the mesh of a run and its images again, from its last checkpoint.
@@ -70,7 +70,7 @@ pub enum Command {
         command: EvalCommand,
     },
     /// Say what this binary can use here: devices, threads, instruction set, the built-in prior.
-    Doctor,
+    Doctor(DoctorArgs),
     /// Print a script that completes this command's words in a shell.
     Completions {
         /// The shell.
@@ -92,6 +92,25 @@ pub const COMMANDS: [&str; 10] = [
     "doctor",
     "completions",
 ];
+
+#[derive(Args)]
+pub struct DoctorArgs {
+    /// Test every operation on a device against its definition, and time the default step.
+    #[arg(long)]
+    pub selftest: bool,
+    /// The device to test.
+    #[arg(long, requires = "selftest", default_value = "cpu")]
+    pub device: String,
+}
+
+#[derive(Args)]
+pub struct PlanRunArgs {
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Memory of a GPU in GiB: choose the dtype and the views with which the run fits.
+    #[arg(long, value_name = "GIB", value_parser = clap::value_parser!(f64))]
+    pub vram: Option<f64>,
+}
 
 #[derive(Args)]
 pub struct RunArgs {
@@ -567,7 +586,7 @@ pub fn one_line(message: &str) -> String {
         .map(|line| line.trim().trim_start_matches("tip: "))
         .filter(|l| !l.is_empty())
         .collect();
-    parts.join("; ")
+    parts.join("; ").replace(":; ", ": ")
 }
 
 /// Sets the size of the thread pool, if asked to.

@@ -1,12 +1,34 @@
 //! `dreamfuse doctor`.
 
+use crate::cli::DoctorArgs;
+use crate::usage::peak_mib;
+use dreamfuse_batch::Exit;
 use dreamfuse_diffusion::{Precision, embedded};
-use dreamfuse_engine::{DEVICES, device};
+use dreamfuse_engine::{DEVICES, SelfTest, device, selftest};
+use dreamfuse_kernels::selftest::MOST_ERROR;
 use dreamfuse_prior::Prior;
 use std::process::ExitCode;
 
-/// Says what this binary can use here.
-pub fn report() -> anyhow::Result<ExitCode> {
+/// Says what this binary can use here, or tests a device.
+pub fn doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
+    if !args.selftest {
+        return report();
+    }
+    let test = selftest(&args.device)?;
+    for line in lines(&args.device, &test) {
+        tell!("{line}");
+    }
+    if test.passes() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    say!(
+        "error: {} does not compute what it has to; hint: another driver, or --device cpu",
+        args.device
+    );
+    Ok(Exit::Unavailable.into())
+}
+
+fn report() -> anyhow::Result<ExitCode> {
     let prior = embedded::load(&burn::tensor::Device::flex())?;
     tell!("dreamfuse        {}", env!("CARGO_PKG_VERSION"));
     let devices: Vec<&str> = DEVICES
@@ -32,4 +54,52 @@ pub fn report() -> anyhow::Result<ExitCode> {
     );
     tell!("                 {}", prior.summary);
     Ok(ExitCode::SUCCESS)
+}
+
+/// A block of Markdown that can be pasted into an issue.
+fn lines(device: &str, test: &SelfTest) -> Vec<String> {
+    let mut lines = vec![
+        format!(
+            "dreamfuse {} on {device}: {}-{}, {}, {} threads",
+            env!("CARGO_PKG_VERSION"),
+            std::env::consts::ARCH,
+            std::env::consts::OS,
+            dreamfuse_kernels::cpu::instruction_set(),
+            rayon::current_num_threads()
+        ),
+        String::new(),
+        format!("| operation | error of the value | of gradients | at most {MOST_ERROR:.0e} |"),
+        "| --- | --- | --- | --- |".into(),
+    ];
+    for parity in &test.parity {
+        let gradient = parity
+            .gradient
+            .map_or("–".into(), |error| format!("{error:.1e}"));
+        let verdict = if parity.holds() { "ok" } else { "WRONG" };
+        lines.push(format!(
+            "| {} | {:.1e} | {gradient} | {verdict} |",
+            parity.operation, parity.value
+        ));
+    }
+    let dtypes: Vec<String> = test.dtypes.iter().map(ToString::to_string).collect();
+    let verdict = if test.is_finite {
+        "finite"
+    } else {
+        "NOT FINITE"
+    };
+    lines.extend([
+        String::new(),
+        format!("dtypes         {}", dtypes.join(", ")),
+        format!(
+            "default step   {:.2} steps/s, {verdict}",
+            1.0 / test.step_seconds
+        ),
+    ]);
+    if let Some(bytes) = test.device_bytes {
+        lines.push(format!("device memory  {} MiB", bytes >> 20));
+    }
+    if let Some(peak) = peak_mib() {
+        lines.push(format!("host memory    {peak:.0} MiB at most"));
+    }
+    lines
 }

@@ -10,7 +10,10 @@ use dreamfuse_hub::{Hub, ModelId, Notice};
 
 /// A prior on the CPU, downloaded if need be, with adaptations merged into it.
 pub fn load(source: &PriorSource, loras: &[LoraSource]) -> anyhow::Result<Pipeline> {
-    let additions = Additions { loras, texts: None };
+    let additions = Additions {
+        loras,
+        ..Additions::default()
+    };
     Ok(locate(source)?.load(&additions, &Device::flex())?)
 }
 

@@ -69,10 +69,13 @@ fn act() {
     // The library of a GPU that went away panics.
     let next = action.map(|action| std::panic::catch_unwind(std::panic::AssertUnwindSafe(action)));
     match next.map(|next| {
-        next.unwrap_or(Next::Leave(Err(EngineError::DeviceLost(
-            "of the run".into(),
-        )
-        .into())))
+        next.unwrap_or_else(|_| {
+            let lost = EngineError::DeviceLost {
+                device: "of the run".into(),
+                reason: "it could not be read".into(),
+            };
+            Next::Leave(Err(lost.into()))
+        })
     }) {
         None | Some(Next::Wait) => {}
         Some(Next::Leave(Ok(()))) => leave(code()),

@@ -87,7 +87,7 @@ fn run(cli: cli::Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Cluster { command }) => cluster::run(command),
         Some(Command::Prior { command }) => run_prior(command),
         Some(Command::Eval { command }) => run_eval(command),
-        Some(Command::Doctor) => doctor::report(),
+        Some(Command::Doctor(args)) => doctor::doctor(&args),
         Some(Command::Completions { shell }) => {
             tell!("{}", cli::completions(shell));
             Ok(ExitCode::SUCCESS)

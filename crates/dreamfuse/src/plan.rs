@@ -1,13 +1,13 @@
 //! `dreamfuse plan`: what a run will take, before anything heavy is loaded.
 
-use crate::cli::RunArgs;
+use crate::cli::PlanRunArgs;
 use crate::optimize::{configure, locate_prior};
 use crate::usage::peak_mib;
 use crate::words;
 use burn::tensor::{DType, Device, Tensor};
 use dreamfuse_diffusion::Precision;
 use dreamfuse_diffusion::pipeline::{Cost, Work};
-use dreamfuse_engine::Run;
+use dreamfuse_engine::{Run, RunConfig};
 use dreamfuse_kernels::conv2d;
 use dreamfuse_kernels::conv2d::Settings;
 use dreamfuse_prior::{
@@ -23,6 +23,10 @@ const TRIAL: f64 = 2e10;
 const MIB: f64 = 1024.0 * 1024.0;
 /// MiB that a default run needs at its end, for the mesh and the images.
 const EXPORT: f64 = 200.0;
+/// What a GPU's allocator takes for each byte that is counted, at most (docs/experiments/2026-11-30-compiled-kernels.md).
+const ON_DEVICE: f64 = 1.35;
+/// Bytes of the scene and of the buffers of rendering.
+const SCENE: f64 = 256.0 * MIB;
 /// Numbers for each parameter of the scene in a checkpoint: itself and two moments.
 const IN_CHECKPOINT: usize = 3;
 /// Checkpoints on the disk at once: two, and one that is being written.
@@ -115,23 +119,85 @@ fn pace(work: f64, once: &dyn Fn()) -> f64 {
     start.elapsed().as_secs_f64() / (work * times)
 }
 
-/// Bytes of the prior, and of what it holds for a batch of `together`. All is f32 but the U-Net, which is read as f32 before it takes its precision.
+/// Bytes of the prior, and of what it holds for a batch of `together`. All is f32 but the U-Net, which is read as f32 before it
+/// takes its dtype.
 fn bytes(cost: &Cost, together: usize, precision: Precision) -> f64 {
-    let own = DType::from(held(precision).dtype()).size() as f64;
+    bytes_on_device(cost, together, held(precision)).max(4.0 * cost.parameters)
+}
+
+/// The same on a device that the U-Net reaches in its dtype.
+fn bytes_on_device(cost: &Cost, together: usize, precision: Precision) -> f64 {
+    let own = DType::from(precision.dtype()).size() as f64;
     let weights = own * cost.network + 4.0 * (cost.parameters - cost.network + cost.prepared);
     // The encoder takes one image after the other, the U-Net the whole batch.
     let held = (own * together as f64 * cost.activations).max(4.0 * cost.encoding);
-    (weights + held).max(4.0 * cost.parameters)
+    weights + held
+}
+
+/// Images that the network evaluates together.
+fn together(config: &RunConfig) -> usize {
+    config.views * if config.guidance.perp_neg { 4 } else { 2 }
+}
+
+/// Says with which dtype and how many views a run fits a GPU of `vram` GiB, the most first. The encoder takes one image after the
+/// other and keeps only its stages' inputs, whatever the memory.
+fn fit(vram: f64, config: &RunConfig, cost: &Cost) -> anyhow::Result<String> {
+    anyhow::ensure!(
+        (1.0..=10_000.0).contains(&vram),
+        "--vram {vram} is not between 1 and 10000 GiB"
+    );
+    let fewer = |views: &usize| (*views > cost.views_together.max(1)).then_some(views / 2);
+    let mut tries = vec![(config.precision, config.views)];
+    if config.precision == Precision::F32 {
+        tries.push((Precision::F16, config.views));
+    }
+    let dtype = tries[tries.len() - 1].0;
+    tries.extend(
+        std::iter::successors(Some(config.views), fewer)
+            .skip(1)
+            .map(|views| (dtype, views)),
+    );
+    let gib = |(precision, views): (Precision, usize), spared: f64| {
+        let images = together(config) / config.views * views;
+        let prior = bytes_on_device(cost, images, precision) - 4.0 * spared;
+        (ON_DEVICE * prior + SCENE) / MIB / 1024.0
+    };
+    let said =
+        |(precision, views): (Precision, usize)| format!("--precision {precision} --views {views}");
+    if let Some(choice) = tries.iter().find(|choice| gib(**choice, 0.0) <= vram) {
+        return Ok(format!(
+            "{vram} GiB with {}: about {:.1} GiB",
+            said(*choice),
+            gib(*choice, 0.0)
+        ));
+    }
+    let least = tries[tries.len() - 1];
+    let packed = gib(least, cost.text);
+    if packed <= vram {
+        return Ok(format!(
+            "{vram} GiB with {} and --texts of `dreamfuse prior embed`: about {packed:.1} GiB",
+            said(least)
+        ));
+    }
+    anyhow::bail!(
+        "a run does not fit {vram} GiB: {} takes about {:.1} GiB",
+        said(least),
+        gib(least, 0.0)
+    )
 }
 
 /// Says what a run of these arguments would take.
-pub fn plan(args: &RunArgs) -> anyhow::Result<ExitCode> {
-    let mut config = configure(args)?;
+pub fn plan(args: &PlanRunArgs) -> anyhow::Result<ExitCode> {
+    let mut config = configure(&args.run)?;
     config.check()?;
     words::check(&config)?;
     locate_prior(&mut config)?;
     config.prior.check_texts(&config)?;
     let cost = config.prior.cost(&config.additions())?;
+    let fits = args
+        .vram
+        .map(|vram| fit(vram, &config, &cost))
+        .transpose()?;
     let stand_in = StandIn {
         cost: cost.clone(),
         schedule: NoiseSchedule::new(ScheduleConfig::default()),
@@ -147,7 +213,7 @@ pub fn plan(args: &RunArgs) -> anyhow::Result<ExitCode> {
     }
     timed.sort_by(f64::total_cmp);
     let config = &run.config;
-    let together = config.views * if config.guidance.perp_neg { 4 } else { 2 };
+    let together = together(config);
     let besides = config.views * config.guidance.build().evaluations_besides();
     let work = [
         cost.evaluation.times((together + besides) as f64),
@@ -174,6 +240,9 @@ pub fn plan(args: &RunArgs) -> anyhow::Result<ExitCode> {
     );
     tell!("reads    {}", cost.summary);
     tell!("memory   {:.1} GiB", (prior / MIB + scene) / 1024.0);
+    if let Some(fits) = fits {
+        tell!("fits     {fits}");
+    }
     tell!("disk     {checkpoints:.0} MiB of checkpoints");
     let most = if besides > 0 { "at most " } else { "" };
     tell!(

@@ -39,6 +39,8 @@ impl Work {
 pub struct Cost {
     /// Numbers of the weights of U-Net and autoencoder, and of a text encoder that stays in memory.
     pub parameters: f64,
+    /// Those of a text encoder of them: a pack of encoded texts spares them.
+    pub text: f64,
     /// The U-Net's of them.
     pub network: f64,
     /// As many again as are kept in the form that convolutions multiply with.
@@ -277,9 +279,11 @@ impl Cost {
             TextPlan::ClipPair { .. } => &[TEXT_STEM, SECOND_TEXT_STEM],
             TextPlan::T5 { .. } | TextPlan::Pack(_) => &[],
         };
+        let mut text = 0.0;
         for stem in in_memory {
-            parameters += numbers(files.weights(stem)?);
+            text += numbers(files.weights(stem)?);
         }
+        parameters += text;
         let config = &plan.network;
         let (work, channels) = match config {
             NetworkConfig::UNet(config) => (unet(config), config.block_out_channels[0]),
@@ -293,6 +297,7 @@ impl Cost {
                 0.0
             },
             parameters,
+            text,
             network,
             evaluation: work.work,
             pull_back: Work::default(),

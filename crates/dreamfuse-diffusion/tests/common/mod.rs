@@ -6,7 +6,7 @@
 )]
 
 use burn::tensor::{Device, Tensor, TensorData};
-use dreamfuse_diffusion::{Pipeline, Precision};
+use dreamfuse_diffusion::{Additions, Pipeline, Precision};
 use dreamfuse_prior::Views;
 use safetensors::SafeTensors;
 use std::path::{Path, PathBuf};
@@ -90,10 +90,12 @@ pub fn assert_halves_are_as_near_as_pytorchs(name: &str) {
     let path = folder().join(name);
     let reference = Reference::load(&path);
     for (precision, least) in [(Precision::F16, 1e-4), (Precision::Bf16, 1e-3)] {
-        let network = Pipeline::load(&path, &Device::flex())
-            .unwrap()
-            .with_precision(precision)
-            .network;
+        let additions = Additions {
+            precision,
+            ..Additions::default()
+        };
+        let loaded = Pipeline::load_with(&path, &additions, &Device::flex());
+        let network = loaded.unwrap().network;
         let pooled = network
             .config()
             .pooled_width()
