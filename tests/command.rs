@@ -643,6 +643,62 @@ fn meshes_are_judged_by_the_exit_code() {
 }
 
 #[test]
+fn a_second_stage_is_logged_kept_and_exported_without_the_prior() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = small_config(folder.path());
+    let [whole, later] = ["whole", "later"].map(|name| folder.path().join(name));
+    let start = |out: &Path, more: &[&str]| {
+        let arguments = [
+            "a red mushroom",
+            "--steps",
+            "6",
+            "--config",
+            &config,
+            "--out",
+            text(out),
+        ];
+        let output = run(&[&arguments[..], more].concat());
+        assert!(output.status.success(), "{}", complaint(&output));
+    };
+    start(&whole, &["--refine", "3", "--set", "refine.views=2"]);
+    let events = std::fs::read_to_string(whole.join("events.jsonl")).unwrap();
+    assert_eq!(
+        events.matches("\"event\":\"refined\"").count(),
+        3,
+        "{events}"
+    );
+    // The stage alone, on a run that had ended, gives the same bytes.
+    start(&later, &["--set", "refine.views=2"]);
+    let mesh = |folder: &Path| std::fs::read(folder.join("mesh.glb")).unwrap();
+    let (refined, baked) = (mesh(&whole), mesh(&later));
+    assert!(
+        run(&["resume", text(&later), "--refine", "3"])
+            .status
+            .success()
+    );
+    assert_ne!(refined, baked);
+    assert_eq!(refined, mesh(&later));
+    // An export starts from the refined mesh, and cannot make another.
+    std::fs::remove_file(whole.join("mesh.glb")).unwrap();
+    assert!(
+        run(&["export", text(&whole), "--format", "glb,stl"])
+            .status
+            .success()
+    );
+    assert_eq!(refined, mesh(&whole));
+    let refused = error_of(&run(&["export", text(&whole), "--faces", "900"]));
+    assert!(refused.contains("second stage"), "{refused}");
+    let kept = whole.join("refined.mesh");
+    let bytes = std::fs::read(&kept).unwrap();
+    std::fs::write(&kept, &bytes[..bytes.len() / 2]).unwrap();
+    assert!(error_of(&run(&["export", text(&whole)])).contains("refined.mesh"));
+    for wrong in ["refine.rate=2", "refine.noise=[0.5, nan]", "refine.views=0"] {
+        let refused = error_of(&run(&["plan", "a car", "--set", wrong]));
+        assert!(refused.contains("refine."), "{refused}");
+    }
+}
+
+#[test]
 fn shells_complete_the_words_of_commands() {
     for shell in ["bash", "zsh", "fish"] {
         let script = run(&["completions", shell]);

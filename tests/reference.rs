@@ -132,6 +132,7 @@ fn every_key_of_the_configuration_is_documented() {
         ("scene", "dreamfuse-scene/src/config.rs", "SceneConfig"),
         ("cameras", "dreamfuse-core/src/camera.rs", "CameraRange"),
         ("lights", "dreamfuse-core/src/shading.rs", "LightRange"),
+        ("refine", "dreamfuse-engine/src/refine.rs", "RefineConfig"),
     ];
     for (key, path, name) in sections {
         write!(page, "\n## [{key}]\n\n").unwrap();

@@ -23,6 +23,7 @@ pub enum Purpose {
     Dropout = 12,
     Sampling = 13,
     Evaluation = 14,
+    Refinement = 15,
 }
 
 /// The stream `(seed, purpose, attempt, index)`: usually the retry and the step. ChaCha with 8 rounds,

@@ -3,6 +3,7 @@
 use crate::EngineError;
 use crate::device::DEVICES;
 use crate::prior_source::{PriorSource, absolute};
+use crate::refine::RefineConfig;
 use crate::regularizers::LossWeights;
 use dreamfuse_core::{CameraRange, LightRange, Scheduled};
 use dreamfuse_diffusion::{Additions, LoraSource, Precision};
@@ -73,6 +74,7 @@ pub struct RunConfig {
     pub scene: SceneConfig,
     pub cameras: CameraRange,
     pub lights: LightRange,
+    pub refine: RefineConfig,
 }
 
 impl Default for RunConfig {
@@ -112,6 +114,7 @@ impl Default for RunConfig {
             scene: SceneConfig::default(),
             cameras: CameraRange::default(),
             lights: LightRange::default(),
+            refine: RefineConfig::default(),
         }
     }
 }
@@ -236,7 +239,8 @@ impl RunConfig {
         self.scene.check()?;
         self.time.check()?;
         self.cameras.check()?;
-        self.lights.check()
+        self.lights.check()?;
+        self.refine.check(self.texture_size)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a run tells its listeners.
 
 use crate::health::Diagnosis;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use std::path::{Path, PathBuf};
 
 /// One step's figures.
@@ -34,7 +34,7 @@ pub struct Losses {
 }
 
 /// How a mesh came to its texture.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Textured {
     /// Side in texels.
     pub size: usize,
@@ -95,6 +95,15 @@ pub enum Event {
         /// The budget of triangles that it took.
         face_budget: usize,
         texture: Option<Textured>,
+    },
+    /// A step of the second stage.
+    Refined {
+        step: u64,
+        of: u64,
+        /// Noise level t of the images, 0 to 1.
+        noise_level: f32,
+        /// Root mean square of what the texels moved.
+        change: f32,
     },
     Interrupted {
         step: u64,

@@ -16,6 +16,7 @@ use dreamfuse_mesh::{
 };
 use dreamfuse_scene::ViewSettings;
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use std::f32::consts::TAU;
 use std::path::Path;
 use std::time::Duration;
@@ -82,7 +83,7 @@ pub struct Exported {
 }
 
 /// What a mesh's images have in common with the volume's.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Agreement {
     /// Mean intersection over union of the silhouettes.
     pub silhouette_iou: f32,
@@ -142,7 +143,7 @@ pub fn export_mesh(snapshot: &Snapshot, options: ExportOptions) -> Result<Export
 /// What the volume shows from around, from other sides than those that are compared.
 fn targets(snapshot: &Snapshot) -> Vec<Target> {
     const SIZE: usize = 192;
-    const ELEVATIONS: [f32; 4] = [-0.35, 0.1, 0.5, 0.95];
+    const ELEVATIONS: [f32; 4] = [-0.2, 0.1, 0.35, 0.65];
     let cameras = ELEVATIONS.iter().enumerate().flat_map(|(i, elevation)| {
         // Half a step further in every second ring.
         (0..7)
@@ -167,7 +168,7 @@ fn compared() -> Vec<Camera> {
 }
 
 /// Compares albedo images of the mesh with those of the volume.
-fn agreement(model: &Model, snapshot: &Snapshot) -> Agreement {
+pub(crate) fn agreement(model: &Model, snapshot: &Snapshot) -> Agreement {
     const SIZE: usize = 128;
     let (mut iou, mut squares, mut values) = (0.0, 0.0f64, 0usize);
     let cameras = compared();

@@ -183,6 +183,11 @@ impl RunFolder {
             .join(format!("step-{step:07}.checkpoint"))
     }
 
+    /// Where the mesh of the second stage goes.
+    pub fn refined_path(&self) -> PathBuf {
+        self.root.join("refined.mesh")
+    }
+
     /// Where the preview of a step goes.
     pub(crate) fn preview_path(&self, step: u64) -> PathBuf {
         self.previews().join(format!("step-{step:07}.png"))

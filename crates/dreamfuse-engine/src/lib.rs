@@ -13,6 +13,7 @@ mod health;
 mod optimizer;
 mod preset;
 mod prior_source;
+mod refine;
 mod regularizers;
 mod run;
 mod selftest;
@@ -29,6 +30,7 @@ pub use export::{
 pub use folder::{RunFolder, process_name};
 pub use health::{Diagnosis, SceneStats, ViewClassifier};
 pub use prior_source::{PriorSource, load_prior};
+pub use refine::{RefineConfig, RefineReport, refine};
 pub use regularizers::LossWeights;
 pub use run::Run;
 pub use selftest::{SelfTest, selftest};

@@ -246,7 +246,7 @@ impl Run {
     }
 
     /// Views of a row that the prior sees together.
-    fn views_together(&self, prior: &dyn Prior) -> usize {
+    pub(crate) fn views_together(&self, prior: &dyn Prior) -> usize {
         if self.config.camera_aware {
             prior.spec().views_per_group
         } else {
@@ -370,7 +370,7 @@ fn scalars(grads: &[Tensor<1>; 2], opacity: Tensor<1>, terms: &Terms) -> [f32; 5
 }
 
 /// All that is known of a view.
-fn told(view: &ViewSettings) -> Told {
+pub(crate) fn told(view: &ViewSettings) -> Told {
     Told {
         camera: Some(view.camera),
         shading: Some(view.shading),

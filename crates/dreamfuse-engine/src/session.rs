@@ -3,12 +3,14 @@
 use crate::config::RunConfig;
 use crate::device::DEVICES;
 use crate::event::{Event, Report};
-use crate::export::{ExportOptions, about, export_mesh, preview_sheet, save_images};
+use crate::export::{
+    ExportOptions, Exported, about, agreement, export_mesh, preview_sheet, save_images,
+};
 use crate::folder::RunFolder;
 use crate::guard::{Guard, roll_back};
 use crate::health::Diagnosis;
+use crate::refine::refine;
 use crate::run::Run;
-use crate::snapshot::Snapshot;
 use crate::{EngineError, checkpoint};
 use dreamfuse_mesh::{About, Format};
 use dreamfuse_prior::Prior;
@@ -164,16 +166,19 @@ fn optimize_to_end(
     }
     save_checkpoint(run, folder, &mut emit)?;
     let options = ExportOptions::of(&run.config);
+    let mut exported = export_mesh(&run.snapshot(), options)?;
+    if run.config.refine.steps > 0 {
+        let stage = second_stage(run, prior, &mut exported, &is_asked, &mut emit)?;
+        if stage.is_break() {
+            emit(&Event::Interrupted { step: run_end })?;
+            return Ok(Outcome::Interrupted);
+        }
+        exported.agreement = agreement(&exported.model, &run.snapshot());
+        exported.save(&folder.refined_path())?;
+    }
     let formats = [Format::Glb, Format::Ply];
     let about = about(&run.config, &options);
-    export(
-        &run.snapshot(),
-        options,
-        &about,
-        folder,
-        &formats,
-        &mut emit,
-    )?;
+    export(&exported, &about, folder, &formats, &mut emit)?;
     emit(&Event::Finished {
         step: run.step_count(),
         seconds: start.elapsed().as_secs_f64(),
@@ -238,19 +243,41 @@ fn save_checkpoint(run: &mut Run, folder: &RunFolder, emit: &mut Emit) -> Result
     Ok(())
 }
 
-/// Makes the mesh, writes it in each format, and images of it.
+/// Refines the texture. It begins again where it was interrupted: the volume is saved, and a step depends on the ones before.
+fn second_stage(
+    run: &Run,
+    prior: &dyn Prior,
+    exported: &mut Exported,
+    is_asked: &Cell<bool>,
+    emit: &mut Emit,
+) -> Result<ControlFlow<()>, EngineError> {
+    let of = run.config.refine.steps;
+    refine(run, prior, exported, &mut |report| {
+        emit(&Event::Refined {
+            step: report.step,
+            of,
+            noise_level: report.noise_level,
+            change: report.change,
+        })?;
+        Ok(if is_asked.get() && report.step < of {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        })
+    })
+}
+
+/// Writes a mesh in each format, and images of it.
 ///
 /// # Errors
-/// When the scene is empty or a file cannot be written.
+/// When a file cannot be written.
 pub fn export(
-    snapshot: &Snapshot,
-    options: ExportOptions,
+    exported: &Exported,
     about: &About,
     folder: &RunFolder,
     formats: &[Format],
     emit: &mut Emit,
 ) -> Result<(), EngineError> {
-    let exported = export_mesh(snapshot, options)?;
     let mut on_floor = exported.model.clone();
     on_floor.put_on_floor();
     for format in formats {

@@ -1,9 +1,10 @@
 //! The whole loop against a prior that knows the answer: what comes out is the scene, with both its things.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
-use dreamfuse_engine::{Run, RunConfig};
+use dreamfuse_engine::{ExportOptions, RefineConfig, Run, RunConfig, export_mesh, refine};
 use dreamfuse_eval::{GroundTruthPrior, agreement};
 use dreamfuse_toybox::{Scene, parse};
+use std::ops::ControlFlow;
 
 #[test]
 fn a_perfect_prior_is_distilled_into_its_scene() {
@@ -30,4 +31,32 @@ fn a_perfect_prior_is_distilled_into_its_scene() {
         "the start is already the answer: {before:?}"
     );
     assert!(after.iou > 0.8 && after.psnr > 18.0, "{after:?}");
+    // The second stage, with larger images of the same prior.
+    let sharp = GroundTruthPrior::new(prompt, 96).unwrap();
+    run.config.refine = RefineConfig {
+        steps: 12,
+        guidance_scale: 1.0,
+        ..RefineConfig::default()
+    };
+    let options = ExportOptions {
+        cells: 96,
+        faces: 6000,
+        texture: 512,
+        ..ExportOptions::of(&run.config)
+    };
+    let mut exported = export_mesh(&run.snapshot(), options).unwrap();
+    let baked = agreement(&exported.model, &truth);
+    let mut changes = Vec::new();
+    let stage = refine(&run, &sharp, &mut exported, &mut |report| {
+        changes.push(report.change);
+        Ok(ControlFlow::Continue(()))
+    });
+    assert!(stage.unwrap().is_continue() && changes.len() == 12);
+    let refined = agreement(&exported.model, &truth);
+    assert!(
+        refined.psnr > baked.psnr + 0.7
+            && refined.sharpness > baked.sharpness + 0.15
+            && refined.iou == baked.iou,
+        "{baked:?} {refined:?} {changes:?}"
+    );
 }

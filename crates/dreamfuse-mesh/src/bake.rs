@@ -143,7 +143,7 @@ fn enlarged(
 }
 
 /// The point of a triangle at barycentric coordinates.
-fn point(mesh: &Mesh, corners: [u32; 3], weights: [f32; 3]) -> SurfacePoint {
+pub(crate) fn point(mesh: &Mesh, corners: [u32; 3], weights: [f32; 3]) -> SurfacePoint {
     let mean = |values: &[[f32; 3]]| {
         let parts = corners.iter().zip(weights);
         parts

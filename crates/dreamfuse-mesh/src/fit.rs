@@ -13,6 +13,9 @@ const PASSES: usize = 8;
 /// A vertex that fewer pixels see is corrected less.
 const LEAST_SEEN: f32 = 0.5;
 
+/// A pixel counts as the cosine between its surface and its ray, to this power: what is seen aslant is another depth's colour.
+const FACING: i32 = 1;
+
 /// A view to agree with.
 pub struct Target {
     pub camera: Camera,
@@ -28,6 +31,8 @@ struct Pixel {
     weights: [f32; 3],
     /// What the target has more than the texture.
     missing: Vec3,
+    /// How much it counts.
+    share: f32,
 }
 
 /// Corrects a model's albedo by what the targets show. The correction is smooth: it is linear between vertices (by SIRT, Gilbert
@@ -60,15 +65,22 @@ pub fn fit_albedo(model: &mut Model, targets: &[Target]) {
 }
 
 fn pixels<'a>(model: &'a Model, target: &'a Target) -> impl Iterator<Item = Pixel> {
-    let hits = seen(&model.mesh, &target.camera, target.image.width);
+    let (hits, eye) = (
+        seen(&model.mesh, &target.camera, target.image.width),
+        target.camera.position(),
+    );
     let inside = hits
         .into_iter()
         .zip(&target.is_inside)
         .zip(&target.image.pixels);
-    inside.filter_map(|((hit, is_inside), color)| {
+    inside.filter_map(move |((hit, is_inside), color)| {
         let hit = hit.filter(|_| *is_inside)?;
         let Hit { triangle, weights } = hit;
+        let [a, b, c] = model.mesh.corners(&model.mesh.triangles[triangle]);
+        let (normal, ray) = ((b - a).cross(&(c - a)), a - eye);
+        let cosine = -normal.dot(&ray) / (normal.norm() * ray.norm()).max(1e-12);
         Some(Pixel {
+            share: cosine.max(0.0).powi(FACING),
             vertices: model.mesh.triangles[triangle],
             weights,
             missing: Vec3::from(*color) - Vec3::from(albedo_at(model, hit)),
@@ -89,8 +101,8 @@ fn pass(pixels: &[Pixel], corrections: &mut [Vec3]) {
         let left = pixel.missing - between(corrections, pixel.vertices, pixel.weights);
         for (vertex, weight) in pixel.vertices.iter().zip(pixel.weights) {
             let (sum, weights) = &mut sums[*vertex as usize];
-            *sum += weight * left;
-            *weights += weight;
+            *sum += pixel.share * weight * left;
+            *weights += pixel.share * weight;
         }
     }
     for (correction, (sum, weights)) in corrections.iter_mut().zip(sums) {

@@ -1,6 +1,6 @@
 //! Drawing images from a prior.
 
-use crate::{Prior, Views, guided_noise};
+use crate::{Conditioning, Prior, Views, guided_noise};
 use burn::tensor::{Device, Tensor, TensorData};
 use dreamfuse_core::{Camera, Image, Purpose, Told, stream};
 use rand::RngExt;
@@ -44,25 +44,18 @@ pub fn sample(prior: &dyn Prior, options: &SampleOptions) -> Result<Vec<Image>, 
     };
     let [channels, height, width] = spec.sample_shape;
     let shape = [count, channels, height, width];
-    let mut x = normal(shape, options.seed, 0, &device);
+    let x = normal(shape, options.seed, 0, &device);
     let timesteps = spaced(prior.schedule().steps(), options.steps);
-    for (i, &t) in timesteps.iter().enumerate() {
-        let noise = guided_noise(
-            prior,
-            x.clone(),
-            &vec![t; count],
-            [&text, &empty],
-            views,
-            options.guidance_scale,
-        );
-        let alpha = prior.schedule().alpha_cumprod(t);
-        let alpha_next = timesteps
-            .get(i + 1)
-            .map_or(1.0, |&next| prior.schedule().alpha_cumprod(next));
+    let path = Path {
+        prior,
+        texts: [&text, &empty],
+        views,
+        guidance_scale: options.guidance_scale,
+    };
+    let x = path.follow(x, &timesteps, |i, x, clean, alphas| {
         let z = normal(shape, options.seed, i as u64 + 1, &device);
-        let clean = prior.clamp_clean(prior.schedule().clean_of(x.clone(), noise, &vec![t; count]));
-        x = step(options.sampler, x, clean, [alpha, alpha_next], z);
-    }
+        step(options.sampler, x, clean, alphas, z)
+    });
     let size = spec.resolution;
     let planes = prior
         .decode(x)
@@ -74,6 +67,54 @@ pub fn sample(prior: &dyn Prior, options: &SampleOptions) -> Result<Vec<Image>, 
         .chunks_exact(3 * size * size)
         .map(|planes| Image::from_planes(size, planes))
         .collect())
+}
+
+/// A prior's way from noise to samples, with classifier-free guidance.
+pub struct Path<'a> {
+    pub prior: &'a dyn Prior,
+    /// What the samples should show, and what stands against it: a row a sample each.
+    pub texts: [&'a Conditioning; 2],
+    pub views: Views<'a>,
+    /// In diffusers' convention.
+    pub guidance_scale: f64,
+}
+
+impl Path<'_> {
+    /// Clean samples from x_t at the first of `timesteps`, by DDIM (Song et al. 2021, η = 0).
+    pub fn denoise(&self, x: Tensor<4>, timesteps: &[usize]) -> Tensor<4> {
+        self.follow(x, timesteps, |_, x, clean, alphas| ddim(x, clean, alphas))
+    }
+
+    /// `next` goes from x_t and x̂_0 at a noise level ᾱ to the next one, and knows the number of the step.
+    fn follow(
+        &self,
+        mut x: Tensor<4>,
+        timesteps: &[usize],
+        mut next: impl FnMut(usize, Tensor<4>, Tensor<4>, [f64; 2]) -> Tensor<4>,
+    ) -> Tensor<4> {
+        let schedule = self.prior.schedule();
+        let alpha = |t: &usize| schedule.alpha_cumprod(*t);
+        for (i, t) in timesteps.iter().enumerate() {
+            let times = vec![*t; x.dims()[0]];
+            let noise = guided_noise(
+                self.prior,
+                x.clone(),
+                &times,
+                self.texts,
+                self.views,
+                self.guidance_scale,
+            );
+            let clean = schedule.clean_of(x.clone(), noise, &times);
+            let clean = self.prior.clamp_clean(clean);
+            x = next(
+                i,
+                x,
+                clean,
+                [alpha(t), timesteps.get(i + 1).map_or(1.0, alpha)],
+            );
+        }
+        x
+    }
 }
 
 /// `count` timesteps from the last one down, evenly spaced ("trailing" in diffusers).
@@ -93,10 +134,7 @@ fn step(
     z: Tensor<4>,
 ) -> Tensor<4> {
     match sampler {
-        Sampler::Ddim => {
-            let noise = (x - clean.clone() * alpha.sqrt()) / (1.0 - alpha).sqrt();
-            clean * next.sqrt() + noise * (1.0 - next).sqrt()
-        }
+        Sampler::Ddim => ddim(x, clean, [alpha, next]),
         Sampler::Ddpm => {
             // The posterior q(x_s | x_t, x_0) (Ho et al. 2020, equations 6 and 7).
             let beta = 1.0 - alpha / next;
@@ -105,6 +143,11 @@ fn step(
             mean + z * (beta * (1.0 - next) / (1.0 - alpha)).max(0.0).sqrt()
         }
     }
+}
+
+fn ddim(x: Tensor<4>, clean: Tensor<4>, [alpha, next]: [f64; 2]) -> Tensor<4> {
+    let noise = (x - clean.clone() * alpha.sqrt()) / (1.0 - alpha).sqrt();
+    clean * next.sqrt() + noise * (1.0 - next).sqrt()
 }
 
 /// Standard normal numbers of stream `index`.
@@ -120,7 +163,7 @@ pub fn normal(shape: [usize; 4], seed: u64, index: u64, device: &Device) -> Tens
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Batch, Conditioning, NoiseSchedule, PriorSpec, ScheduleConfig};
+    use crate::{Batch, NoiseSchedule, PriorSpec, ScheduleConfig};
 
     #[test]
     fn timesteps_go_from_the_last_to_near_the_first() {
@@ -177,5 +220,28 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_part_of_the_path_leads_to_the_same_image() {
+        let prior = Grey(NoiseSchedule::new(ScheduleConfig::cosine_v()), 0.5);
+        let text = Conditioning::none();
+        let path = Path {
+            prior: &prior,
+            texts: [&text, &text],
+            views: Views::Unknown,
+            guidance_scale: 1.0,
+        };
+        let timesteps = spaced(1000, 20);
+        let rest = &timesteps[15..];
+        let clean = Tensor::<4>::full([1, 3, 4, 4], 0.1, &Device::flex());
+        let (signal, sigma) = prior.0.coefficients(&rest[..1], &Device::flex());
+        let noisy = clean * signal + normal([1, 3, 4, 4], 1, 0, &Device::flex()) * sigma;
+        let found = path
+            .denoise(noisy, rest)
+            .into_data()
+            .try_to_vec::<f32>()
+            .unwrap();
+        assert!(found.iter().all(|v| (v - 0.5).abs() < 1e-3), "{found:?}");
     }
 }

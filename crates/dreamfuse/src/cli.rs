@@ -133,6 +133,9 @@ pub struct SettingArgs {
     /// Steps of optimization [default: 800].
     #[arg(long, value_name = "N")]
     pub steps: Option<u64>,
+    /// Steps of a second stage, which refines the texture [default: 0].
+    #[arg(long, value_name = "N")]
+    pub refine: Option<u64>,
     /// Same seed, same mesh, on a CPU; -1 draws one [default: 0].
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub seed: Option<Seed>,
@@ -185,6 +188,9 @@ pub struct ResumeArgs {
     /// Steps in all; more than before goes on longer.
     #[arg(long, value_name = "N")]
     pub steps: Option<u64>,
+    /// Steps of a second stage, which refines the texture; as the run's, by default.
+    #[arg(long, value_name = "N")]
+    pub refine: Option<u64>,
     /// Where the run's prior lies now; its weights have to be those that the run began with.
     #[arg(long, value_name = "PRIOR")]
     pub prior: Option<PriorSource>,

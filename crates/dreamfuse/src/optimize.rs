@@ -5,8 +5,8 @@ use crate::progress::{Follow, announce, warn};
 use crate::{hub, interrupt, words};
 use anyhow::{Context, bail, ensure};
 use dreamfuse_engine::{
-    Event, ExportOptions, PriorSource, Run, RunConfig, RunFolder, Snapshot, about, load_prior,
-    optimize,
+    Event, ExportOptions, Exported, PriorSource, Run, RunConfig, RunFolder, Snapshot, about,
+    export_mesh, load_prior, optimize,
 };
 use dreamfuse_mesh::Format;
 use std::ops::ControlFlow;
@@ -96,6 +96,7 @@ pub fn settings(args: &SettingArgs) -> anyhow::Result<RunConfig> {
     set(&mut config.negative_prompt, args.negative_prompt.clone());
     set(&mut config.render_size, args.render_size.map(Some));
     set(&mut config.views, args.views);
+    set(&mut config.refine.steps, args.refine);
     Ok(config)
 }
 
@@ -110,6 +111,7 @@ pub fn resume(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
     let (folder, mut config) = RunFolder::open(&args.run)?;
     let folder = folder.claim()?;
     set(&mut config.steps, args.steps);
+    set(&mut config.refine.steps, args.refine);
     set(&mut config.device, args.device.clone());
     if let Some(prior) = &args.prior {
         config.prior = prior.clone();
@@ -139,7 +141,8 @@ pub fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
         .collect::<Result<Vec<Format>, _>>()?;
     let (folder, mut config) = RunFolder::open(&args.run)?;
     set(&mut config.device, args.device.clone());
-    let scene = Snapshot::load(&folder, &config, &mut warn)?;
+    let is_other = args.faces.or(args.texture).or(args.resolution).is_some();
+    let has_bakes = args.normal_map || args.occlusion;
     set(&mut config.mesh_faces, args.faces);
     set(&mut config.texture_size, args.texture);
     set(&mut config.mesh_cells, args.resolution);
@@ -153,7 +156,17 @@ pub fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
         ..ExportOptions::of(&config)
     };
     let about = about(&config, &options);
-    dreamfuse_engine::export(&scene, options, &about, &folder, &formats, &mut |event| {
+    let exported = if config.refine.steps > 0 && folder.refined_path().exists() {
+        ensure!(
+            !is_other && !has_bakes,
+            "the run's second stage made its mesh: --faces, --texture, --resolution, --normal-map and --occlusion would make \
+             another; hint: leave them out"
+        );
+        Exported::load(&folder.refined_path())?
+    } else {
+        export_mesh(&Snapshot::load(&folder, &config, &mut warn)?, options)?
+    };
+    dreamfuse_engine::export(&exported, &about, &folder, &formats, &mut |event| {
         announce(event);
         Ok(())
     })?;

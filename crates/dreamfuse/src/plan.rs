@@ -23,10 +23,9 @@ const TRIAL: f64 = 2e10;
 const MIB: f64 = 1024.0 * 1024.0;
 /// MiB that a default run needs at its end, for the mesh and the images.
 const EXPORT: f64 = 200.0;
-/// What a GPU's allocator takes for each byte that is counted, at most (docs/experiments/2026-11-30-compiled-kernels.md).
-const ON_DEVICE: f64 = 1.35;
-/// Bytes of the scene and of the buffers of rendering.
-const SCENE: f64 = 256.0 * MIB;
+/// GiB that a GPU's allocator takes beside what is counted, for the scene, its rendering and pages that are not full
+/// (docs/experiments/2026-11-30-compiled-kernels.md).
+const ON_DEVICE: f64 = 1.5;
 /// Numbers for each parameter of the scene in a checkpoint: itself and two moments.
 const IN_CHECKPOINT: usize = 3;
 /// Checkpoints on the disk at once: two, and one that is being written.
@@ -160,7 +159,7 @@ fn fit(vram: f64, config: &RunConfig, cost: &Cost) -> anyhow::Result<String> {
     let gib = |(precision, views): (Precision, usize), spared: f64| {
         let images = together(config) / config.views * views;
         let prior = bytes_on_device(cost, images, precision) - 4.0 * spared;
-        (ON_DEVICE * prior + SCENE) / MIB / 1024.0
+        prior / MIB / 1024.0 + ON_DEVICE
     };
     let said =
         |(precision, views): (Precision, usize)| format!("--precision {precision} --views {views}");

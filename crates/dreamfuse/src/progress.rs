@@ -43,6 +43,11 @@ impl Follow {
                     report.opacity, report.gradient_norm
                 ));
             }
+            Event::Refined {
+                step, of, change, ..
+            } => {
+                bar.set_message(format!("refining, step {step} of {of}, change {change:.4}"));
+            }
             Event::Mesh { .. } => bar.suspend(|| announce(event)),
             Event::Health {
                 step,
@@ -134,11 +139,18 @@ impl Log {
 
     /// Says how far the run is, if it is time.
     fn hear(&mut self, event: &Event) {
-        let Event::Step(report) = event else { return };
-        self.heard += 1;
+        if !matches!(event, Event::Step(_) | Event::Refined { .. }) {
+            return;
+        }
+        self.heard += u32::from(matches!(event, Event::Step(_)));
         if !self.is_wanted || self.last.elapsed() < EVERY {
             return;
         }
+        if let Event::Refined { step, of, .. } = event {
+            self.last = Instant::now();
+            say!("{}refining, step {step} of {of}", self.name);
+        }
+        let Event::Step(report) = event else { return };
         self.last = Instant::now();
         let rate = f64::from(self.heard) / self.start.elapsed().as_secs_f64();
         let left = self.steps.saturating_sub(report.step) as f64 / rate;

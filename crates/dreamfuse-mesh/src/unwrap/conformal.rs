@@ -15,34 +15,61 @@ const PADDING: usize = 2;
 /// And at least: so much that no filter over two texels meets another chart.
 const LEAST_PADDING: usize = 4;
 
-/// Part of the image that charts should cover, before smaller ones are tried.
+/// Part of the image that charts should cover, before others are tried.
 const COVERAGE: f32 = 0.65;
-/// Largest charts of a further try, as parts of the surface: small ones fill the gaps between each other.
-const PARTS: [f32; 2] = [1.0 / 12.0, 1.0 / 30.0];
+
+/// How a surface is cut into charts.
+#[derive(Clone, Copy)]
+struct Cut {
+    /// Between a triangle and its chart's mean, in degrees.
+    angle: f32,
+    /// Largest part of the surface, 0 for any.
+    part: f32,
+}
+
+/// One after the other: how well charts fill an image is a matter of luck.
+const CUTS: [Cut; 5] = [
+    Cut {
+        angle: 70.0,
+        part: 0.0,
+    },
+    Cut {
+        angle: 60.0,
+        part: 0.0,
+    },
+    Cut {
+        angle: 70.0,
+        part: 1.0 / 6.0,
+    },
+    Cut {
+        angle: 50.0,
+        part: 0.0,
+    },
+    Cut {
+        angle: 40.0,
+        part: 0.0,
+    },
+];
 
 /// `None` when the budget is over, or a triangle got no place.
 pub(super) fn unwrap(mesh: &Mesh, size: usize, budget: Duration) -> Option<Unwrap> {
     let deadline = Instant::now() + budget;
-    let area: f32 = mesh
-        .triangles
-        .iter()
-        .map(|triangle| area(mesh, triangle))
-        .sum();
-    let mut best = charts(mesh, size, 0.0, deadline)?;
-    let mut covered = coverage(&best);
-    for part in PARTS {
-        if covered >= COVERAGE {
-            break;
-        }
-        let Some(next) = charts(mesh, size, part * area, deadline) else {
+    let mut best: Option<Unwrap> = None;
+    for cut in CUTS {
+        let Some(next) = charts(mesh, size, cut, deadline) else {
             break;
         };
-        if coverage(&next) > covered {
-            covered = coverage(&next);
-            best = next;
+        let is_better = best
+            .as_ref()
+            .is_none_or(|best| coverage(&next) > coverage(best));
+        if is_better {
+            best = Some(next);
+        }
+        if best.as_ref().is_some_and(|best| coverage(best) >= COVERAGE) {
+            break;
         }
     }
-    Some(best)
+    best
 }
 
 fn area(mesh: &Mesh, triangle: &[u32; 3]) -> f32 {
@@ -59,8 +86,8 @@ fn coverage(unwrap: &Unwrap) -> f32 {
     unwrap.triangles.iter().map(area).sum()
 }
 
-/// Charts of at most an area, 0 for any; `None` after the deadline.
-fn charts(mesh: &Mesh, size: usize, max_chart_area: f32, deadline: Instant) -> Option<Unwrap> {
+/// `None` after the deadline.
+fn charts(mesh: &Mesh, size: usize, cut: Cut, deadline: Instant) -> Option<Unwrap> {
     let budget = deadline.checked_duration_since(Instant::now())?;
     if budget.is_zero() {
         return None;
@@ -69,12 +96,18 @@ fn charts(mesh: &Mesh, size: usize, max_chart_area: f32, deadline: Instant) -> O
         mesh.positions.clone(),
         mesh.triangles.as_flattened().to_vec(),
     );
+    let area: f32 = mesh
+        .triangles
+        .iter()
+        .map(|triangle| area(mesh, triangle))
+        .sum();
     let options = Options {
+        max_chart_angle: cut.angle,
+        max_chart_area: cut.part * area,
         density: Density::Auto {
             page_size: size as u32,
         },
         padding: (PADDING * size).div_ceil(1024).max(LEAST_PADDING) as u32,
-        max_chart_area,
         ..Options::default()
     };
     let (sender, receiver) = sync_channel(1);

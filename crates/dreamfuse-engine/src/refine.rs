@@ -1,0 +1,279 @@
+//! The second stage: the mesh's texture is optimized against the prior (DreamGaussian, Tang et al. 2023, section 3.3). An image
+//! of the mesh is noised a little and denoised, and the texture is moved towards what comes out. No gradient passes through the
+//! prior.
+
+mod saved;
+
+use crate::EngineError;
+use crate::export::Exported;
+use crate::run::{Run, told};
+use burn::tensor::{Tensor, TensorData};
+use dreamfuse_core::{Camera, Image, Purpose, Told, Vec3, view_stream};
+use dreamfuse_mesh::{Lack, MeshLook, Model, Painter, draw_with_opacity};
+use dreamfuse_prior::sampler::spaced;
+use dreamfuse_prior::{Path, Prior, Views};
+use dreamfuse_scene::ViewSettings;
+use rand::RngExt;
+use rand_distr::StandardNormal;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::ops::ControlFlow;
+
+/// The second stage, which refines the texture.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RefineConfig {
+    /// Steps of the second stage; 0 for none.
+    pub steps: u64,
+    /// Views of a step.
+    pub views: usize,
+    /// Part of what the images lack by which a step moves the texture.
+    pub rate: f32,
+    /// Part of DDIM's path to which images are noised, at the first step and at the last one.
+    pub noise: [f64; 2],
+    /// Steps of DDIM's whole path.
+    pub ddim_steps: usize,
+    /// Scale of classifier-free guidance, in diffusers' convention.
+    pub guidance_scale: f64,
+}
+
+impl Default for RefineConfig {
+    fn default() -> Self {
+        Self {
+            steps: 0,
+            views: 4,
+            rate: 0.5,
+            noise: [0.2, 0.06],
+            ddim_steps: 50,
+            guidance_scale: 2.0,
+        }
+    }
+}
+
+impl RefineConfig {
+    /// Says what cannot be, if anything.
+    pub(crate) fn check(&self, texture_size: usize) -> Result<(), String> {
+        let counts = [
+            ("steps", self.steps, 0..=100_000),
+            ("views", self.views as u64, 1..=64),
+            ("ddim_steps", self.ddim_steps as u64, 1..=1000),
+        ];
+        for (key, value, range) in counts {
+            if !range.contains(&value) {
+                let (low, high) = (range.start(), range.end());
+                return Err(format!(
+                    "refine.{key} = {value} is not between {low} and {high}"
+                ));
+            }
+        }
+        if !(0.0..=1.0).contains(&self.rate) {
+            return Err(format!(
+                "refine.rate = {} is not between 0 and 1",
+                self.rate
+            ));
+        }
+        if !self.noise.iter().all(|part| (0.0..=1.0).contains(part)) {
+            return Err(format!(
+                "refine.noise = {:?} is not between 0 and 1",
+                self.noise
+            ));
+        }
+        if !(self.guidance_scale.is_finite() && self.guidance_scale >= 0.0) {
+            return Err(format!(
+                "refine.guidance_scale = {} has to be zero or more",
+                self.guidance_scale
+            ));
+        }
+        if self.steps > 0 && texture_size == 0 {
+            return Err("refine.steps needs a texture: texture_size = 0".into());
+        }
+        Ok(())
+    }
+}
+
+/// A step of the stage.
+pub struct RefineReport {
+    /// Steps done.
+    pub step: u64,
+    /// Noise level t of the images, 0 to 1.
+    pub noise_level: f32,
+    /// Root mean square of what the texels moved.
+    pub change: f32,
+}
+
+/// Refines the texture. `after` hears of each step, and ends the stage by `Break`; what comes out depends on nothing but the mesh,
+/// the prior and the configuration.
+///
+/// # Errors
+/// When a texel is not finite, and as `after` says.
+pub fn refine(
+    run: &Run,
+    prior: &dyn Prior,
+    exported: &mut Exported,
+    after: &mut dyn FnMut(RefineReport) -> Result<ControlFlow<()>, EngineError>,
+) -> Result<ControlFlow<()>, EngineError> {
+    let model = &mut exported.model;
+    let Some(painter) = Painter::of(model) else {
+        return Ok(ControlFlow::Continue(()));
+    };
+    for step in 0..run.config.refine.steps {
+        let stage = Stage { run, prior, step };
+        let (lacks, noise_level) = stage.lacks(model);
+        let change = painter.paint(model, &lacks, run.config.refine.rate);
+        if !change.is_finite() {
+            return Err(EngineError::NotFinite(step));
+        }
+        let report = RefineReport {
+            step: step + 1,
+            noise_level,
+            change,
+        };
+        if after(report)?.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+    painter.color_vertices(model);
+    Ok(ControlFlow::Continue(()))
+}
+
+/// One step.
+struct Stage<'a> {
+    run: &'a Run,
+    prior: &'a dyn Prior,
+    step: u64,
+}
+
+/// What the random numbers of a step are for.
+#[derive(Clone, Copy)]
+enum Use {
+    Camera = 0,
+    Noise = 1,
+}
+
+impl Stage<'_> {
+    /// What images of the model lack beside what the prior makes of them, and the noise level.
+    fn lacks(&self, model: &Model) -> (Vec<Lack>, f32) {
+        let views: Vec<ViewSettings> = self
+            .cameras()
+            .into_iter()
+            .map(ViewSettings::albedo)
+            .collect();
+        let size = self.prior.spec().resolution;
+        let drawn: Vec<(Image, Vec<f32>)> = views
+            .par_iter()
+            .map(|view| {
+                let look = MeshLook {
+                    shading: view.shading,
+                    light: view.light,
+                    background: view.background,
+                };
+                draw_with_opacity(model, &view.camera, &look, size)
+            })
+            .collect();
+        let timesteps = self.timesteps();
+        let wanted = self.denoised(&views, &drawn, &timesteps);
+        let lack =
+            |((view, (image, covered)), wanted): ((&ViewSettings, &(Image, Vec<f32>)), &Image)| {
+                let pixels = image.pixels.iter().zip(&wanted.pixels).zip(covered);
+                let missing = pixels.map(|((there, wanted), covered)| {
+                    // At a silhouette, a pixel shows the background too.
+                    let part = f32::from(*covered == 1.0);
+                    (part * (Vec3::from(*wanted) - Vec3::from(*there))).into()
+                });
+                Lack {
+                    camera: view.camera,
+                    image: Image::square(size, missing.collect()),
+                }
+            };
+        let noise_level = timesteps[0] as f32 / self.prior.schedule().steps() as f32;
+        (
+            views.iter().zip(&drawn).zip(&wanted).map(lack).collect(),
+            noise_level,
+        )
+    }
+
+    fn cameras(&self) -> Vec<Camera> {
+        let together = self.run.views_together(self.prior);
+        let count = self.run.config.refine.views.next_multiple_of(together);
+        let range = &self.run.config.cameras;
+        range.sample_rows(count, together, |view| self.random(Use::Camera, view))
+    }
+
+    fn random(&self, purpose: Use, view: usize) -> impl rand::Rng + use<> {
+        let seed = self.run.config.seed;
+        view_stream(seed, Purpose::Refinement, purpose as u64, self.step, view)
+    }
+
+    /// The end of DDIM's path.
+    fn timesteps(&self) -> Vec<usize> {
+        let config = &self.run.config.refine;
+        let progress = self.step as f64 / (config.steps.max(2) - 1) as f64;
+        let part = config.noise[0] + progress * (config.noise[1] - config.noise[0]);
+        let path = spaced(self.prior.schedule().steps(), config.ddim_steps);
+        let count = (part * path.len() as f64)
+            .round()
+            .clamp(1.0, path.len() as f64);
+        path[path.len() - count as usize..].to_vec()
+    }
+
+    /// What the prior makes of the images, noised to the first of the timesteps.
+    fn denoised(
+        &self,
+        views: &[ViewSettings],
+        drawn: &[(Image, Vec<f32>)],
+        timesteps: &[usize],
+    ) -> Vec<Image> {
+        let (size, count) = (self.prior.spec().resolution, views.len());
+        let mut planes = Vec::new();
+        drawn
+            .iter()
+            .for_each(|(image, _)| image.push_planes(&mut planes));
+        let device = self.prior.device();
+        let images = TensorData::new(planes, [count, 3, size, size]);
+        let clean = self
+            .prior
+            .encode(Tensor::from_data(images, &device))
+            .samples;
+        let (signal, sigma) = self
+            .prior
+            .schedule()
+            .coefficients(&vec![timesteps[0]; count], &device);
+        let noise = self.noise(clean.dims());
+        let noisy = clean * signal + Tensor::from_data(noise, &device) * sigma;
+        let cameras: Vec<Camera> = views.iter().map(|view| view.camera).collect();
+        let texts = self.run.prompts().for_cameras(&cameras);
+        let known: Vec<Told> = views.iter().map(told).collect();
+        let path = Path {
+            prior: self.prior,
+            texts: [&texts.positive, &texts.negative],
+            views: if self.run.config.camera_aware {
+                Views::of(&known, self.run.views_together(self.prior))
+            } else {
+                Views::Unknown
+            },
+            guidance_scale: self.run.config.refine.guidance_scale,
+        };
+        let images = self
+            .prior
+            .decode(path.denoise(noisy, timesteps))
+            .clamp(0.0, 1.0);
+        let planes = images
+            .into_data()
+            .try_to_vec::<f32>()
+            .expect("images are f32");
+        planes
+            .chunks_exact(3 * size * size)
+            .map(|planes| Image::from_planes(size, planes))
+            .collect()
+    }
+
+    fn noise(&self, shape: [usize; 4]) -> TensorData {
+        let [count, channels, height, width] = shape;
+        let of_view = |view: usize| {
+            let numbers = self.random(Use::Noise, view).sample_iter(StandardNormal);
+            numbers.take(channels * height * width)
+        };
+        let values: Vec<f32> = (0..count).flat_map(of_view).collect();
+        TensorData::new(values, shape)
+    }
+}
