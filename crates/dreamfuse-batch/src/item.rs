@@ -77,7 +77,7 @@ impl Item {
 }
 
 /// The key of settings with a prior.
-fn key_of(config: &Json, prior_digest: &str) -> String {
+pub(crate) fn key_of(config: &Json, prior_digest: &str) -> String {
     let mut keys = config.as_object().cloned().unwrap_or_default();
     keys.retain(|name, _| !BY_DIGEST.contains(&name.as_str()));
     keys.insert("prior_digest".into(), prior_digest.into());

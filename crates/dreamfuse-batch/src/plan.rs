@@ -2,7 +2,7 @@
 
 use crate::published::Published;
 use crate::{BatchError, Item};
-use dreamfuse_core::files::{FileError, create_folder, write_atomically};
+use dreamfuse_core::files::{FileError, create_folder, read, write_atomically};
 use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -68,7 +68,11 @@ impl Plan {
             items: Vec::new(),
         });
         let (before, given) = (plan.items.len(), items.len());
-        let keys = plan.items.iter().map(|item| item.key.clone());
+        // An item of an earlier version, which had fewer settings, is known by the key that it would have now, too.
+        let keys = plan.items.iter().flat_map(|item| {
+            let now = Item::new(item.config.clone(), item.prior_digest.clone());
+            [item.key.clone(), now.key]
+        });
         let mut known: HashSet<String> = keys.collect();
         for item in items {
             if known.insert(item.key.clone()) {
@@ -77,12 +81,20 @@ impl Plan {
         }
         let new = plan.items.len() - before;
         if new > 0 {
-            let lines: String = plan
-                .items
-                .iter()
-                .map(|item| item.to_line() + "\n")
-                .collect();
-            write_atomically(&root.join(NAME), lines.as_bytes())?;
+            let path = root.join(NAME);
+            // As they stand there: their keys are those of their text.
+            let mut text = match before {
+                0 => Vec::new(),
+                _ => read(&path)?,
+            };
+            if text.last().is_some_and(|last| *last != b'\n') {
+                text.push(b'\n');
+            }
+            for item in &plan.items[before..] {
+                text.extend(item.to_line().into_bytes());
+                text.push(b'\n');
+            }
+            write_atomically(&path, &text)?;
         }
         let known = given - new;
         Ok((plan, Added { new, known }))
@@ -166,6 +178,25 @@ mod tests {
         let second = std::fs::read_to_string(root.path().join(NAME)).unwrap();
         assert!(second.starts_with(&first));
         assert_eq!(seeds(&Plan::load(root.path()).unwrap().items), [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_plan_of_a_version_with_fewer_settings_is_appended_to() {
+        let root = tempfile::tempdir().unwrap();
+        let mut line: serde_json::Value = serde_json::from_str(&item(1).to_line()).unwrap();
+        let config = line["config"].as_object_mut().unwrap();
+        config.remove("refine").unwrap();
+        let key = crate::item::key_of(&line["config"], item(1).prior_digest.as_str());
+        line["key"] = key.clone().into();
+        assert_ne!(key, item(1).key);
+        let earlier = format!("{line}\n");
+        std::fs::write(root.path().join(NAME), &earlier).unwrap();
+        let (plan, added) = Plan::append(root.path(), vec![item(1), item(2)]).unwrap();
+        assert_eq!((added.new, added.known), (1, 1));
+        assert_eq!(plan.items[0].key, key);
+        let text = std::fs::read_to_string(root.path().join(NAME)).unwrap();
+        assert!(text.starts_with(&earlier), "{text}");
+        assert_eq!(seeds(&Plan::load(root.path()).unwrap().items), [1, 2]);
     }
 
     #[test]
