@@ -12,6 +12,7 @@ fn a_run_leaves_meshes_images_events_and_its_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let (config, out) = (small_config(folder.path()), folder.path().join("run"));
     let output = run(&[
+        "--quiet",
         "a red mushroom",
         "--steps",
         "6",
@@ -21,6 +22,7 @@ fn a_run_leaves_meshes_images_events_and_its_configuration() {
         text(&out),
     ]);
     assert!(output.status.success(), "{}", complaint(&output));
+    assert_eq!(complaint(&output), "", "--quiet has nothing to tell");
     let listed = String::from_utf8(output.stdout).unwrap();
     assert_eq!(listed.lines().count(), 4, "{listed}");
     for line in listed.lines() {
@@ -410,6 +412,14 @@ fn the_small_commands_answer() {
         doctor.status.success() && said.contains("built-in prior"),
         "{said}"
     );
+    for arguments in [&["plan", "a car", "--json"][..], &["doctor", "--json"]] {
+        let told = run(arguments);
+        let told: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
+        assert!(
+            told["memory_gib"].as_f64().is_some() || told["devices"][0] == "cpu",
+            "{told}"
+        );
+    }
     let test = run(&["doctor", "--selftest"]);
     let said = String::from_utf8(test.stdout).unwrap();
     let holds = said.lines().filter(|line| line.ends_with("| ok |"));

@@ -55,7 +55,7 @@ fn plan(args: &PlanArgs) -> anyhow::Result<ExitCode> {
         0 => String::new(),
         known => format!("; {known} were planned before"),
     };
-    say!(
+    note!(
         "{} new items, {} in all{known}",
         added.new,
         plan.items.len()
@@ -197,7 +197,7 @@ impl Task<'_> {
         // The old one's memory first.
         self.prior = None;
         let prior = load_prior(&item.config)?;
-        say!("prior: {}", prior.summary);
+        note!("prior: {}", prior.summary);
         self.prior = Some((key, prior));
         Ok(())
     }
@@ -260,7 +260,7 @@ fn run_item(
     mut follow: Follow,
 ) -> Result<Finished, BatchError> {
     let folder = work.plan.folder(item);
-    say!("{:?} in {}", item.config.prompt, folder.display());
+    note!("{:?} in {}", item.config.prompt, folder.display());
     let mut observer = |event: &Event| {
         follow.hear(event);
         ControlFlow::Continue(())

@@ -133,7 +133,7 @@ impl BenchFolder {
         if entry.is_done() {
             return Ok(true);
         }
-        say!("{} (seed {})", entry.prompt, entry.seed);
+        note!("{} (seed {})", entry.prompt, entry.seed);
         let start = std::time::Instant::now();
         let (folder, mut run) = open_or_create(&entry.root, config, prior)?;
         let before = if entry.seconds_path().exists() {

@@ -37,6 +37,9 @@ pub struct Cli {
     /// Threads to use; all of the machine's by default.
     #[arg(long, global = true, value_name = "N")]
     pub threads: Option<usize>,
+    /// Tell results, warnings and errors alone.
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
 }
 
 #[derive(Subcommand)]
@@ -101,6 +104,9 @@ pub struct DoctorArgs {
     /// The device to test.
     #[arg(long, requires = "selftest", default_value = "cpu")]
     pub device: String,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Args)]
@@ -110,6 +116,9 @@ pub struct PlanRunArgs {
     /// Memory of a GPU in GiB: choose the dtype and the views with which the run fits.
     #[arg(long, value_name = "GIB", value_parser = clap::value_parser!(f64))]
     pub vram: Option<f64>,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Args)]
@@ -494,7 +503,7 @@ impl Seed {
             Self::Drawn => {
                 // The standard library seeds its hashes from the system.
                 let seed = RandomState::new().build_hasher().finish() % SEEDS;
-                say!("seed {seed}");
+                note!("seed {seed}");
                 seed
             }
         }
@@ -538,13 +547,14 @@ pub fn completions(shell: clap_complete::Shell) -> String {
     String::from_utf8_lossy(&script).into_owned()
 }
 
-/// Arguments with a leading `--threads N` behind the command, where clap takes it.
+/// Arguments with a leading `--threads N` or `--quiet` behind the command, where clap takes it.
 pub fn reordered(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = arguments.collect();
     let of = |index: usize| arguments.get(index).and_then(|argument| argument.to_str());
     let width = match of(1) {
         Some("--threads") => 2,
         Some(argument) if argument.starts_with("--threads=") => 1,
+        Some("--quiet" | "-q") => 1,
         _ => return arguments,
     };
     if of(1 + width).is_some_and(|word| COMMANDS.contains(&word)) {

@@ -52,14 +52,14 @@ fn slurm(args: &SlurmArgs) -> anyhow::Result<ExitCode> {
     write_atomically(&report, job.report().as_bytes())?;
     tell!("{}", array.display());
     tell!("{}", report.display());
-    say!(
+    note!(
         "{} tasks of {per_task} items; the report waits for all: sbatch --dependency=afterany:ARRAY",
         job.tasks
     );
     if args.submit {
         let id = submit(&array, None)?;
         let after = submit(&report, Some(&id))?;
-        say!("submitted the array as {id} and the report as {after}");
+        note!("submitted the array as {id} and the report as {after}");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -147,7 +147,7 @@ fn kubernetes(args: &KubernetesArgs) -> anyhow::Result<ExitCode> {
     let path = runs.join("job.json");
     write_atomically(&path, job.manifest().as_bytes())?;
     tell!("{}", path.display());
-    say!("submit it with: kubectl create -f {}", path.display());
+    note!("submit it with: kubectl create -f {}", path.display());
     Ok(ExitCode::SUCCESS)
 }
 

@@ -7,16 +7,21 @@ use dreamfuse_diffusion::{Precision, embedded};
 use dreamfuse_engine::{DEVICES, SelfTest, device, selftest};
 use dreamfuse_kernels::selftest::MOST_ERROR;
 use dreamfuse_prior::Prior;
+use serde_json::{Value, json};
 use std::process::ExitCode;
 
 /// Says what this binary can use here, or tests a device.
 pub fn doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     if !args.selftest {
-        return report();
+        return report(args.json);
     }
     let test = selftest(&args.device)?;
-    for line in lines(&args.device, &test) {
-        tell!("{line}");
+    if args.json {
+        tell!("{:#}", json_of(&args.device, &test));
+    } else {
+        lines(&args.device, &test)
+            .iter()
+            .for_each(|line| tell!("{line}"));
     }
     if test.passes() {
         return Ok(ExitCode::SUCCESS);
@@ -28,14 +33,26 @@ pub fn doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     Ok(Exit::Unavailable.into())
 }
 
-fn report() -> anyhow::Result<ExitCode> {
+fn report(as_json: bool) -> anyhow::Result<ExitCode> {
     let prior = embedded::load(&burn::tensor::Device::flex())?;
-    tell!("dreamfuse        {}", env!("CARGO_PKG_VERSION"));
     let devices: Vec<&str> = DEVICES
         .iter()
         .copied()
         .filter(|name| device(name, Precision::F32).is_ok())
         .collect();
+    if as_json {
+        let json = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "devices": devices,
+            "threads": rayon::current_num_threads(),
+            "instruction_set": dreamfuse_kernels::cpu::instruction_set(),
+            "prior": prior.summary,
+            "words": prior.words.len(),
+        });
+        tell!("{json:#}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    tell!("dreamfuse        {}", env!("CARGO_PKG_VERSION"));
     tell!("devices          {}", devices.join(", "));
     tell!("threads          {}", rayon::current_num_threads());
     tell!(
@@ -54,6 +71,28 @@ fn report() -> anyhow::Result<ExitCode> {
     );
     tell!("                 {}", prior.summary);
     Ok(ExitCode::SUCCESS)
+}
+
+/// The same for a script.
+fn json_of(device: &str, test: &SelfTest) -> Value {
+    let parity = test.parity.iter().map(|parity| {
+        json!({
+            "operation": parity.operation,
+            "value": parity.value,
+            "gradient": parity.gradient,
+            "holds": parity.holds(),
+        })
+    });
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "device": device,
+        "passes": test.passes(),
+        "operations": parity.collect::<Vec<_>>(),
+        "dtypes": test.dtypes.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "steps_a_second": 1.0 / test.step_seconds,
+        "device_bytes": test.device_bytes,
+        "host_mib": peak_mib(),
+    })
 }
 
 /// A block of Markdown that can be pasted into an issue.

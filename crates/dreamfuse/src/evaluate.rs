@@ -138,7 +138,7 @@ pub fn ablation(args: &AblationArgs) -> anyhow::Result<ExitCode> {
         .collect();
     for (name, config, folder, entry) in args.bench.shard.of(&work) {
         if !entry.is_done() {
-            say!("{name}:");
+            note!("{name}:");
         }
         if !folder.run(&bench, entry, config, &prior)? {
             return Ok(interrupted());

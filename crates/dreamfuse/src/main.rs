@@ -77,6 +77,7 @@ fn with_causes(error: &anyhow::Error) -> String {
 fn run(cli: cli::Cli) -> anyhow::Result<ExitCode> {
     use cli::Command;
     cli::set_threads(cli.threads)?;
+    say::IS_QUIET.store(cli.quiet, std::sync::atomic::Ordering::Relaxed);
     match cli.command {
         None => optimize::start(&cli.run),
         Some(Command::Plan(args)) => plan::plan(&args),

@@ -38,7 +38,7 @@ pub fn start(args: &RunArgs) -> anyhow::Result<ExitCode> {
     words::check(&config)?;
     locate_prior(&mut config)?;
     let prior = load_prior(&config)?;
-    say!("prior: {}", prior.summary);
+    note!("prior: {}", prior.summary);
     words::warn_unknown(&config.prompt, &prior.words);
     words::warn_unknown(&config.negative_prompt, &prior.words);
     let mut run = Run::new(config, &prior)?;
@@ -119,7 +119,7 @@ pub fn resume(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
     }
     interrupt::install()?;
     let prior = load_prior(&config)?;
-    say!("prior: {}", prior.summary);
+    note!("prior: {}", prior.summary);
     let mut run = Run::resume(&folder, config, &prior, &mut warn)?;
     if let Some(steps) = args.steps.filter(|steps| *steps < run.step_count()) {
         bail!(
@@ -186,7 +186,7 @@ fn drive(
     prior: &dreamfuse_diffusion::Pipeline,
     folder: &RunFolder,
 ) -> anyhow::Result<ExitCode> {
-    say!("{:?} in {}", run.config.prompt, folder.root().display());
+    note!("{:?} in {}", run.config.prompt, folder.root().display());
     let mut follow = Follow::run(run.step_count(), run.config.steps);
     interrupt::save_at_signal(run.standby());
     optimize(run, prior, folder, &mut |event: &Event| {

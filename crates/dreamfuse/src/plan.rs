@@ -232,13 +232,28 @@ pub fn plan(args: &PlanRunArgs) -> anyhow::Result<ExitCode> {
         .map(|part| part.dims()[0])
         .sum();
     let checkpoints = (CHECKPOINTS * IN_CHECKPOINT * 4 * parameters) as f64 / MIB;
+    let gib = (prior / MIB + scene) / 1024.0;
+    if args.json {
+        let json = serde_json::json!({
+            "parameters": cost.parameters,
+            "resolution": cost.resolution,
+            "reads": cost.summary,
+            "memory_gib": gib,
+            "fits": fits,
+            "checkpoints_mib": checkpoints,
+            "seconds_a_step": step,
+            "steps": config.steps,
+        });
+        tell!("{json:#}");
+        return Ok(ExitCode::SUCCESS);
+    }
     tell!(
         "prior    {:.0} million numbers, images of {} pixels",
         cost.parameters / 1e6,
         cost.resolution
     );
     tell!("reads    {}", cost.summary);
-    tell!("memory   {:.1} GiB", (prior / MIB + scene) / 1024.0);
+    tell!("memory   {gib:.1} GiB");
     if let Some(fits) = fits {
         tell!("fits     {fits}");
     }

@@ -60,7 +60,7 @@ pub fn train(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     } else if let Some(folder) = &args.init_from {
         trainer = trainer.init_from(folder)?;
     }
-    say!(
+    note!(
         "{} parameters, from step {}",
         trainer.parameter_count(),
         trainer.step()

@@ -1,7 +1,8 @@
 //! Progress on standard error: bars in a terminal, a line now and then elsewhere.
 
+use crate::say::is_quiet;
 use dreamfuse_engine::Event;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
@@ -67,7 +68,7 @@ impl Follow {
             Event::Interrupted { .. } => bar.abandon(),
             Event::Finished { seconds, .. } => {
                 bar.finish();
-                say!("{name}done in {seconds:.0} s");
+                note!("{name}done in {seconds:.0} s");
             }
             Event::Started { .. } | Event::Preview { .. } | Event::Checkpoint { .. } => {}
         }
@@ -101,7 +102,7 @@ pub fn announce(event: &Event) {
         0 => String::new(),
         count => format!("; {count} pairs of triangles cross"),
     };
-    say!(
+    note!(
         "{vertices} vertices, {triangles} triangles, {texture}; beside the volume: silhouettes {silhouette_agreement:.3}, \
          albedo {albedo_psnr:.1} dB{crossing}"
     );
@@ -148,13 +149,13 @@ impl Log {
         }
         if let Event::Refined { step, of, .. } = event {
             self.last = Instant::now();
-            say!("{}refining, step {step} of {of}", self.name);
+            note!("{}refining, step {step} of {of}", self.name);
         }
         let Event::Step(report) = event else { return };
         self.last = Instant::now();
         let rate = f64::from(self.heard) / self.start.elapsed().as_secs_f64();
         let left = self.steps.saturating_sub(report.step) as f64 / rate;
-        say!(
+        note!(
             "{}step {} of {}, {rate:.1} steps a second, {left:.0} s left, opacity {:.2}",
             self.name,
             report.step,
@@ -169,7 +170,7 @@ pub fn bar(done: u64, steps: u64) -> ProgressBar {
     let template = "{pos}/{len} [{bar:28}] {per_sec}, {eta} left  {msg}";
     let style =
         ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = ProgressBar::new(steps)
+    let bar = shown(ProgressBar::new(steps))
         .with_style(style.progress_chars("=> "))
         .with_position(done);
     bar.reset_eta();
@@ -181,5 +182,13 @@ pub fn bytes(size: u64) -> ProgressBar {
     let template = "{bytes}/{total_bytes} [{bar:28}] {bytes_per_sec}, {eta} left  {msg}";
     let style =
         ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(size).with_style(style.progress_chars("=> "))
+    shown(ProgressBar::new(size)).with_style(style.progress_chars("=> "))
+}
+
+/// The bar, unless nobody wants to see it.
+fn shown(bar: ProgressBar) -> ProgressBar {
+    if is_quiet() {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    bar
 }

@@ -68,7 +68,7 @@ impl Exported {
         Ok(write_checked(path, &file.map_err(|e| bad(e.to_string()))?)?)
     }
 
-    /// Reads what [`Exported::save`] wrote.
+    /// Reads the mesh of a second stage.
     ///
     /// # Errors
     /// When the file cannot be read or is damaged.
