@@ -1,7 +1,6 @@
 //! What earlier versions wrote still works. The fixtures are of commit 8b691c5.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
-#[expect(dead_code, reason = "other tests write configurations")]
 mod common;
 
 use common::{complaint, run, text};

@@ -2,7 +2,6 @@
 //! anew: `DREAMFUSE_UPDATE_DOCS=1 cargo test --release --workspace --test reference`.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
-#[expect(dead_code, reason = "other tests write configurations")]
 mod common;
 
 use common::run;

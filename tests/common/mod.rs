@@ -35,6 +35,7 @@ pub fn error_of(output: &Output) -> String {
 }
 
 /// A configuration for runs of seconds.
+#[allow(dead_code, reason = "not every test file starts runs")]
 pub fn small_config(folder: &Path) -> String {
     let path = folder.join("small.toml");
     let text = "views = 2\nmesh_cells = 24\nmesh_faces = 2000\ntexture_size = 128\ncheckpoint_every = 4\npreview_every = 6\noccupancy_every = 4\nalbedo_only = 0.25\n\
@@ -44,6 +45,7 @@ pub fn small_config(folder: &Path) -> String {
 }
 
 /// A path as an argument.
+#[allow(dead_code, reason = "not every test file names files")]
 pub fn text(path: &Path) -> &str {
     path.to_str().expect("temporary folders have plain names")
 }

@@ -172,7 +172,7 @@ pub struct SettingArgs {
     #[arg(long, value_name = "N")]
     pub render_size: Option<usize>,
     /// Strength of classifier-free guidance, in diffusers' convention; START:END changes it over the run [default: 7.5:2].
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
     pub guidance_scale: Option<Scheduled>,
     /// Views of a step [default: 4].
     #[arg(long, value_name = "N")]
