@@ -403,7 +403,7 @@ fn the_small_commands_answer() {
     );
     let fits = String::from_utf8(run(&["plan", "a car", "--vram", "8"]).stdout).unwrap();
     assert!(
-        fits.contains("8 GiB with --precision f32 --views 8"),
+        fits.contains("8 GiB with --precision f32 --views 4"),
         "{fits}"
     );
     let doctor = run(&["doctor"]);

@@ -64,7 +64,7 @@ cd "$work"
 {
   echo "prompt,seed,steps"
   for seed in $(seq 0 8); do echo "a red car,$seed,20"; done
-  echo "a golden teapot,0,${LONG:-900}" # at its time limit before it is done
+  echo "a golden teapot,0,${LONG:-1200}" # at its time limit before it is done
   echo "a robot,0,400"                 # requeued by hand
   echo "a blue cup,0,400"              # killed
 } > prompts.csv

@@ -77,6 +77,7 @@ impl Exit {
             EngineError::InUse { .. } => Self::Saved,
             EngineError::DeviceLost { .. } | EngineError::NoDevice(_) => Self::Unavailable,
             EngineError::NotFinite(_)
+            | EngineError::RefineNotFinite(_)
             | EngineError::Unhealthy { .. }
             | EngineError::Mesh(MeshError::Empty) => Self::Failed,
             EngineError::File(error) => Self::of_file(error),

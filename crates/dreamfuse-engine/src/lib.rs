@@ -78,6 +78,10 @@ pub enum EngineError {
     )]
     NotFinite(u64),
     #[error(
+        "step {0} of the second stage: the prior's images are not finite; the mesh without it is kept; hint: --precision f32"
+    )]
+    RefineNotFinite(u64),
+    #[error(
         "{name} at step {step}, {roll_backs} roll-backs with other random numbers did not help: {hint}",
         name = .diagnosis.name(), hint = .diagnosis.hint()
     )]

@@ -121,7 +121,7 @@ pub fn refine(
         let (lacks, noise_level) = stage.lacks(model);
         let change = painter.paint(model, &lacks, run.config.refine.rate);
         if !change.is_finite() {
-            return Err(EngineError::NotFinite(step));
+            return Err(EngineError::RefineNotFinite(step + 1));
         }
         let report = RefineReport {
             step: step + 1,

@@ -69,7 +69,14 @@ fn on(tested: &Device, name: &str) -> Result<SelfTest, EngineError> {
     let (mut seconds, mut is_finite) = (Vec::new(), true);
     for step in 0..WARM_UP + STEPS {
         let start = Instant::now();
-        let report = run.step(&prior)?;
+        let report = match run.step(&prior) {
+            Err(EngineError::NotFinite(_)) => {
+                is_finite = false;
+                seconds.push(f64::INFINITY);
+                break;
+            }
+            other => other?,
+        };
         if step >= WARM_UP {
             seconds.push(start.elapsed().as_secs_f64());
         }

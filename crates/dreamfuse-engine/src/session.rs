@@ -87,7 +87,7 @@ impl Run {
 /// Who hears of a run: a progress bar, a log, a page. What it answers to a step decides whether the run goes on.
 pub trait Observer {
     /// Hears of an event. `Break` asks the run to save its state and stop after the step at hand; once the last step is done, it
-    /// changes nothing.
+    /// ends the second stage alone.
     fn event(&mut self, event: &Event) -> ControlFlow<()>;
 }
 
@@ -128,6 +128,8 @@ fn optimize_to_end(
 ) -> Result<Outcome, EngineError> {
     let start = Instant::now();
     let run_end = run.config.steps;
+    // That of an earlier end: the scene goes on from there.
+    let _ = std::fs::remove_file(folder.refined_path());
     let is_asked = Cell::new(false);
     let mut emit = |event: &Event| {
         if observer.event(event).is_break() {
@@ -166,18 +168,23 @@ fn optimize_to_end(
     }
     save_checkpoint(run, folder, &mut emit)?;
     let options = ExportOptions::of(&run.config);
+    let formats = [Format::Glb, Format::Ply];
+    let about = about(&run.config, &options);
     let mut exported = export_mesh(&run.snapshot(), options)?;
     if run.config.refine.steps > 0 {
-        let stage = second_stage(run, prior, &mut exported, &is_asked, &mut emit)?;
-        if stage.is_break() {
+        let baked = exported.clone();
+        let stage = second_stage(run, prior, &mut exported, &is_asked, &mut emit);
+        if stage.is_err() {
+            // What was reached without it.
+            export(&baked, &about, folder, &formats, &mut emit)?;
+        }
+        if stage?.is_break() {
             emit(&Event::Interrupted { step: run_end })?;
             return Ok(Outcome::Interrupted);
         }
         exported.agreement = agreement(&exported.model, &run.snapshot());
         exported.save(&folder.refined_path())?;
     }
-    let formats = [Format::Glb, Format::Ply];
-    let about = about(&run.config, &options);
     export(&exported, &about, folder, &formats, &mut emit)?;
     emit(&Event::Finished {
         step: run.step_count(),
@@ -191,11 +198,7 @@ pub(crate) fn survive<T>(
     device: String,
     work: impl FnOnce() -> Result<T, EngineError>,
 ) -> Result<T, EngineError> {
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {})); // the error says it
-    let done = catch_unwind(AssertUnwindSafe(work));
-    std::panic::set_hook(hook);
-    done.unwrap_or_else(|panic| {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let said = panic.downcast_ref::<String>().map(String::as_str);
         let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
         let reason = said.and_then(|said| said.lines().next());

@@ -117,7 +117,10 @@ impl Variables<'_> {
             },
             patience: self.seconds("HF_HUB_DOWNLOAD_TIMEOUT", DOWNLOAD_TIMEOUT),
             answer_patience: self.seconds("HF_HUB_ETAG_TIMEOUT", ETAG_TIMEOUT),
-            certificates: self.path(&tls::VARIABLES),
+            certificates: self.path(&tls::VARIABLES).or_else(|| {
+                let folders = self.path(&tls::FOLDERS);
+                folders.filter(|folders| tls::has_files(folders))
+            }),
         }
     }
 }

@@ -4,13 +4,18 @@ use crate::hub::HubError;
 use std::path::{Path, PathBuf};
 use ureq::tls::{Certificate, PemItem, RootCerts, parse_pem};
 
-/// Bundles that the environment names, the first that is set: files before OpenSSL's folder, which systems set for everybody.
-pub(crate) const VARIABLES: [&str; 4] = [
-    "SSL_CERT_FILE",
-    "REQUESTS_CA_BUNDLE",
-    "CURL_CA_BUNDLE",
-    "SSL_CERT_DIR",
-];
+/// Bundles that the environment names, the first that is set: OpenSSL's name, then those of Python's requests and curl.
+pub(crate) const VARIABLES: [&str; 3] = ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
+
+/// OpenSSL's name of folders of certificates, which systems set for everybody: it counts where there is anything in them.
+pub(crate) const FOLDERS: [&str; 1] = ["SSL_CERT_DIR"];
+
+/// Whether any of the folders, separated as in `PATH`, has a file.
+pub(crate) fn has_files(folders: &Path) -> bool {
+    std::env::split_paths(folders)
+        .flat_map(std::fs::read_dir)
+        .any(|mut entries| entries.next().is_some())
+}
 
 /// Where systems keep theirs (OpenSSL's and Go's lists).
 const OF_SYSTEMS: [&str; 6] = [
@@ -39,15 +44,19 @@ pub(crate) fn roots(named: Option<&Path>) -> Result<RootCerts, HubError> {
         .unwrap_or(RootCerts::WebPki))
 }
 
-/// A file of certificates, or a folder of such files.
+/// A file of certificates, or folders of such files, separated as in `PATH`. Files in folders that cannot be read are skipped, as
+/// OpenSSL does.
 fn read(path: &Path) -> Result<RootCerts, String> {
     let mut files = vec![path.to_owned()];
-    if path.is_dir() {
-        let entries = std::fs::read_dir(path).map_err(|e| e.to_string())?;
+    let folders: Vec<PathBuf> = std::env::split_paths(path)
+        .filter(|path| path.is_dir())
+        .collect();
+    if !folders.is_empty() {
+        let entries = folders.iter().flat_map(std::fs::read_dir).flatten();
         files = entries
             .filter_map(|entry| entry.ok().map(|entry| entry.path()))
             .collect();
-        files.retain(|file| file.is_file());
+        files.retain(|file| std::fs::File::open(file).is_ok() && file.is_file());
     }
     let mut found: Vec<Certificate<'static>> = Vec::new();
     for file in files {

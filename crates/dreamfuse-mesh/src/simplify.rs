@@ -49,8 +49,8 @@ pub fn simplified(mesh: &Mesh, faces: usize, cameras: &[Camera]) -> Simplified {
             let iou = silhouette_iou(&candidate, mesh, cameras);
             if self_intersections <= before && iou >= LEAST_IOU {
                 return Simplified {
+                    faces: budget.max(candidate.triangles.len()),
                     mesh: candidate,
-                    faces: budget,
                     iou,
                     self_intersections,
                 };
@@ -117,6 +117,9 @@ fn collapse(mesh: &Mesh, faces: usize, options: SimplifyOptions) -> Vec<[u32; 3]
             break;
         }
         grow(&mut bad, mesh);
+        if bad.iter().all(|vertex| is_kept[*vertex as usize]) {
+            break; // the mesh itself is so
+        }
         bad.iter()
             .for_each(|vertex| is_kept[*vertex as usize] = true);
     }

@@ -551,15 +551,18 @@ pub fn completions(shell: clap_complete::Shell) -> String {
 pub fn reordered(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = arguments.collect();
     let of = |index: usize| arguments.get(index).and_then(|argument| argument.to_str());
-    let width = match of(1) {
-        Some("--threads") => 2,
-        Some(argument) if argument.starts_with("--threads=") => 1,
-        Some("--quiet" | "-q") => 1,
-        _ => return arguments,
-    };
+    let mut width = 0;
+    loop {
+        width += match of(1 + width) {
+            Some("--threads") => 2,
+            Some(argument) if argument.starts_with("--threads=") => 1,
+            Some("--quiet" | "-q") => 1,
+            _ => break,
+        };
+    }
     if of(1 + width).is_some_and(|word| COMMANDS.contains(&word)) {
-        let option: Vec<OsString> = arguments.drain(1..=width).collect();
-        arguments.extend(option);
+        let options: Vec<OsString> = arguments.drain(1..=width).collect();
+        arguments.extend(options);
     }
     arguments
 }
@@ -699,6 +702,10 @@ mod tests {
         assert_eq!(
             of(&["d", "--threads", "1", "a car"]),
             ["d", "--threads", "1", "a car"]
+        );
+        assert_eq!(
+            of(&["d", "-q", "--threads", "1", "doctor"]),
+            ["d", "doctor", "-q", "--threads", "1"]
         );
         assert_eq!(of(&["d", "--threads"]), ["d", "--threads"]);
     }

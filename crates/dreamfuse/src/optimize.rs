@@ -146,6 +146,8 @@ pub fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     set(&mut config.mesh_faces, args.faces);
     set(&mut config.texture_size, args.texture);
     set(&mut config.mesh_cells, args.resolution);
+    let is_refined = config.refine.steps > 0 && folder.refined_path().exists();
+    config.refine.steps = 0; // an export takes what the stage left, or the volume
     config.check()?;
     let budget = Duration::try_from_secs_f32(args.unwrap_seconds);
     let options = ExportOptions {
@@ -156,7 +158,7 @@ pub fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
         ..ExportOptions::of(&config)
     };
     let about = about(&config, &options);
-    let exported = if config.refine.steps > 0 && folder.refined_path().exists() {
+    let exported = if is_refined {
         ensure!(
             !is_other && !has_bakes,
             "the run's second stage made its mesh: --faces, --texture, --resolution, --normal-map and --occlusion would make \

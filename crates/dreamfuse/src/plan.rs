@@ -145,11 +145,21 @@ fn fit(vram: f64, config: &RunConfig, cost: &Cost) -> anyhow::Result<String> {
         (1.0..=10_000.0).contains(&vram),
         "--vram {vram} is not between 1 and 10000 GiB"
     );
-    let fewer = |views: &usize| (*views > cost.views_together.max(1)).then_some(views / 2);
+    let together_at_least = cost.views_together.max(1);
+    let fewer = |views: &usize| {
+        let half = (views / 2).next_multiple_of(together_at_least);
+        (half < *views).then_some(half)
+    };
     let mut tries = vec![(config.precision, config.views)];
     if config.precision == Precision::F32 {
         tries.push((Precision::F16, config.views));
     }
+    // The second stage has views of its own.
+    let refined = if config.refine.steps > 0 {
+        config.refine.views
+    } else {
+        0
+    };
     let dtype = tries[tries.len() - 1].0;
     tries.extend(
         std::iter::successors(Some(config.views), fewer)
@@ -157,7 +167,7 @@ fn fit(vram: f64, config: &RunConfig, cost: &Cost) -> anyhow::Result<String> {
             .map(|views| (dtype, views)),
     );
     let gib = |(precision, views): (Precision, usize), spared: f64| {
-        let images = together(config) / config.views * views;
+        let images = (together(config) / config.views * views).max(2 * refined);
         let prior = bytes_on_device(cost, images, precision) - 4.0 * spared;
         prior / MIB / 1024.0 + ON_DEVICE
     };

@@ -87,8 +87,10 @@ fn working(rough: &Mesh) -> Mesh {
 /// Smoothing may pull thin parts through each other: there the surface is kept as it was cut.
 fn smoothed_without_crossings(mesh: &Mesh) -> Mesh {
     let (mut kept, before) = (HashSet::new(), faulty_vertices(mesh));
-    for _ in 0..MOST_REPAIRS {
-        let smooth = smoothed(mesh.clone(), SMOOTHING, &kept);
+    // Where that does not do, there are fewer passes, too.
+    let passes = std::iter::repeat_n(SMOOTHING, MOST_REPAIRS).chain([SMOOTHING / 2, SMOOTHING / 4]);
+    for passes in passes {
+        let smooth = smoothed(mesh.clone(), passes, &kept);
         let mut faulty = faulty_vertices(&smooth);
         if faulty.is_subset(&before) {
             return smooth;

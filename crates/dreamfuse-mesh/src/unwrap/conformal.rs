@@ -1,6 +1,6 @@
 //! Charts by the crate uvunwrap, in a thread of their own: one of its stages cannot be interrupted.
 
-use super::{Method, Unwrap};
+use super::{Method, Unwrap, is_valid};
 use crate::Mesh;
 use crate::texture::cross;
 use std::sync::mpsc::sync_channel;
@@ -51,21 +51,26 @@ const CUTS: [Cut; 5] = [
     },
 ];
 
-/// `None` when the budget is over, or a triangle got no place.
+/// The largest mesh that is cut again: so that it is not the clock that decides how often.
+const FEW: usize = 40_000;
+
+/// The best of several cuts, each within the budget; `None` when the budget is over, or a triangle got no place.
 pub(super) fn unwrap(mesh: &Mesh, size: usize, budget: Duration) -> Option<Unwrap> {
-    let deadline = Instant::now() + budget;
+    if budget.is_zero() {
+        return None;
+    }
     let mut best: Option<Unwrap> = None;
     for cut in CUTS {
-        let Some(next) = charts(mesh, size, cut, deadline) else {
+        let start = Instant::now();
+        let next = charts(mesh, size, cut, budget).filter(is_valid);
+        if next.is_none() && start.elapsed() >= budget {
             break;
-        };
-        let is_better = best
-            .as_ref()
-            .is_none_or(|best| coverage(&next) > coverage(best));
-        if is_better {
-            best = Some(next);
         }
-        if best.as_ref().is_some_and(|best| coverage(best) >= COVERAGE) {
+        if next.as_ref().map(coverage) > best.as_ref().map(coverage) {
+            best = next;
+        }
+        let is_enough = best.as_ref().is_some_and(|best| coverage(best) >= COVERAGE);
+        if is_enough || mesh.triangles.len() > FEW {
             break;
         }
     }
@@ -86,12 +91,9 @@ fn coverage(unwrap: &Unwrap) -> f32 {
     unwrap.triangles.iter().map(area).sum()
 }
 
-/// `None` after the deadline.
-fn charts(mesh: &Mesh, size: usize, cut: Cut, deadline: Instant) -> Option<Unwrap> {
-    let budget = deadline.checked_duration_since(Instant::now())?;
-    if budget.is_zero() {
-        return None;
-    }
+/// `None` when the budget is over, or where there is no place for everything.
+fn charts(mesh: &Mesh, size: usize, cut: Cut, budget: Duration) -> Option<Unwrap> {
+    let deadline = Instant::now() + budget;
     let (positions, indices) = (
         mesh.positions.clone(),
         mesh.triangles.as_flattened().to_vec(),

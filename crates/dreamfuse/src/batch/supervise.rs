@@ -18,7 +18,7 @@ pub fn all(args: &BatchRunArgs) -> anyhow::Result<ExitCode> {
     };
     let todo: Vec<u64> = (0..tasks).filter(|index| !is_done(index)).collect();
     let jobs = args.jobs.unwrap_or(1) as usize;
-    say!(
+    note!(
         "{} of {tasks} tasks to do, {jobs} at a time; what they say goes to {}",
         todo.len(),
         args.runs.join("logs").display()
@@ -98,7 +98,7 @@ fn tell_end(ended: &Supervised) {
     } else {
         ""
     };
-    say!(
+    note!(
         "task {}: {how} after {:.1} s{again}",
         ended.index,
         ended.seconds
