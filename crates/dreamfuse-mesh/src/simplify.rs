@@ -1,5 +1,6 @@
 //! Fewer triangles, by collapsing edges (meshoptimizer's quadric error), as far as the surface stays what it was.
 
+use crate::components::keep_solid;
 use crate::intersect::{faulty_vertices, self_intersections};
 use crate::silhouette::silhouette_iou;
 use crate::smooth::normals;
@@ -16,6 +17,9 @@ const GROWTH: f32 = 1.5;
 
 /// Times that a collapse which joined sheets is done again around them.
 const MOST_REPAIRS: usize = 8;
+
+/// Components below this part of the largest one's volume are splinters.
+const LEAST_COMPONENT: f32 = 0.002;
 
 /// Largest error of a collapse, relative to the mesh's size: the budget decides, not the error.
 const MOST_ERROR: f32 = 1.0;
@@ -45,6 +49,8 @@ pub fn simplified(mesh: &Mesh, faces: usize, cameras: &[Camera]) -> Simplified {
     while budget < mesh.triangles.len() {
         let candidate = collapsed(mesh, budget, SimplifyOptions::RegularizeLight);
         if Topology::of(&candidate).is_closed_manifold() {
+            // What became of something thin may be a splinter that floats.
+            let candidate = keep_solid(&candidate, LEAST_COMPONENT);
             let self_intersections = self_intersections(&candidate);
             let iou = silhouette_iou(&candidate, mesh, cameras);
             if self_intersections <= before && iou >= LEAST_IOU {
@@ -208,6 +214,23 @@ mod tests {
         let small = collapsed(&mesh, budget, options);
         assert!(Topology::of(&small).is_closed_manifold());
         assert!(small.triangles.len() < 2 * budget);
+    }
+
+    #[test]
+    fn splinters_that_float_are_dropped() {
+        let mut mesh = lollipop();
+        // A tetrahedron of a thousandth of the size, beside it.
+        let first = mesh.positions.len() as u32;
+        let corner = [0.7, 0.7, 0.7];
+        let at = |axis: usize| std::array::from_fn(|i| corner[i] + 0.002 * f32::from(i == axis));
+        mesh.positions.extend([corner, at(0), at(1), at(2)]);
+        mesh.normals.extend([[0.0, 0.0, 1.0]; 4]);
+        let faces = [[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]];
+        mesh.triangles
+            .extend(faces.map(|corners: [u32; 3]| corners.map(|corner| first + corner)));
+        let small = simplified(&mesh, mesh.triangles.len() / 4, &Camera::ring(8, 0.3));
+        let topology = Topology::of(&small.mesh);
+        assert!(topology.is_closed_manifold() && topology.euler_characteristic == 2);
     }
 
     #[test]
