@@ -175,12 +175,7 @@ pub(crate) fn agreement(model: &Model, snapshot: &Snapshot) -> Agreement {
     for camera in &cameras {
         let view = ViewSettings::albedo(*camera);
         let (volume, opacity) = snapshot.image_and_opacity(&view, SIZE);
-        let look = MeshLook {
-            shading: view.shading,
-            light: view.light,
-            background: view.background,
-        };
-        let (image, covered) = draw_with_opacity(model, camera, &look, SIZE);
+        let (image, covered) = drawn_as(model, &view, SIZE);
         let (mut both, mut either) = (0usize, 0usize);
         for pixel in 0..SIZE * SIZE {
             let (a, b) = (opacity[pixel] > 0.5, covered[pixel] > 0.5);
@@ -199,6 +194,16 @@ pub(crate) fn agreement(model: &Model, snapshot: &Snapshot) -> Agreement {
         silhouette_iou: iou / cameras.len() as f32,
         albedo_psnr: (-10.0 * (squares / values.max(1) as f64).max(1e-10).log10()) as f32,
     }
+}
+
+/// The mesh as a view shows the volume, and the share of each pixel that it covers.
+pub(crate) fn drawn_as(model: &Model, view: &ViewSettings, size: usize) -> (Image, Vec<f32>) {
+    let look = MeshLook {
+        shading: view.shading,
+        light: view.light,
+        background: view.background,
+    };
+    draw_with_opacity(model, &view.camera, &look, size)
 }
 
 /// What the files of a run say of it.

@@ -5,13 +5,13 @@
 mod saved;
 
 use crate::EngineError;
-use crate::export::Exported;
+use crate::export::{Exported, drawn_as};
 use crate::run::{Run, told};
 use burn::tensor::{Tensor, TensorData};
 use dreamfuse_core::{Camera, Image, Purpose, Told, Vec3, view_stream};
-use dreamfuse_mesh::{Lack, MeshLook, Model, Painter, draw_with_opacity};
+use dreamfuse_mesh::{Lack, Model, Painter};
 use dreamfuse_prior::sampler::spaced;
-use dreamfuse_prior::{Path, Prior, Views};
+use dreamfuse_prior::{Path, Prior, Views, decoded};
 use dreamfuse_scene::ViewSettings;
 use rand::RngExt;
 use rand_distr::StandardNormal;
@@ -161,14 +161,7 @@ impl Stage<'_> {
         let size = self.prior.spec().resolution;
         let drawn: Vec<(Image, Vec<f32>)> = views
             .par_iter()
-            .map(|view| {
-                let look = MeshLook {
-                    shading: view.shading,
-                    light: view.light,
-                    background: view.background,
-                };
-                draw_with_opacity(model, &view.camera, &look, size)
-            })
+            .map(|view| drawn_as(model, view, size))
             .collect();
         let timesteps = self.timesteps();
         let wanted = self.denoised(&views, &drawn, &timesteps);
@@ -253,18 +246,7 @@ impl Stage<'_> {
             },
             guidance_scale: self.run.config.refine.guidance_scale,
         };
-        let images = self
-            .prior
-            .decode(path.denoise(noisy, timesteps))
-            .clamp(0.0, 1.0);
-        let planes = images
-            .into_data()
-            .try_to_vec::<f32>()
-            .expect("images are f32");
-        planes
-            .chunks_exact(3 * size * size)
-            .map(|planes| Image::from_planes(size, planes))
-            .collect()
+        decoded(self.prior, path.denoise(noisy, timesteps))
     }
 
     fn noise(&self, shape: [usize; 4]) -> TensorData {

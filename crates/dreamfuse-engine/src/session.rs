@@ -167,30 +167,44 @@ fn optimize_to_end(
         }
     }
     save_checkpoint(run, folder, &mut emit)?;
+    if finish(run, prior, folder, &is_asked, &mut emit)?.is_break() {
+        emit(&Event::Interrupted { step: run_end })?;
+        return Ok(Outcome::Interrupted);
+    }
+    emit(&Event::Finished {
+        step: run.step_count(),
+        seconds: start.elapsed().as_secs_f64(),
+    })?;
+    Ok(Outcome::Finished)
+}
+
+/// From the volume to the files: the mesh, the second stage if there is one, and what is exported. `Break` when it was interrupted.
+fn finish(
+    run: &Run,
+    prior: &dyn Prior,
+    folder: &RunFolder,
+    is_asked: &Cell<bool>,
+    emit: &mut Emit,
+) -> Result<ControlFlow<()>, EngineError> {
     let options = ExportOptions::of(&run.config);
     let formats = [Format::Glb, Format::Ply];
     let about = about(&run.config, &options);
     let mut exported = export_mesh(&run.snapshot(), options)?;
     if run.config.refine.steps > 0 {
         let baked = exported.clone();
-        let stage = second_stage(run, prior, &mut exported, &is_asked, &mut emit);
+        let stage = second_stage(run, prior, &mut exported, is_asked, emit);
         if stage.is_err() {
             // What was reached without it.
-            export(&baked, &about, folder, &formats, &mut emit)?;
+            export(&baked, &about, folder, &formats, emit)?;
         }
         if stage?.is_break() {
-            emit(&Event::Interrupted { step: run_end })?;
-            return Ok(Outcome::Interrupted);
+            return Ok(ControlFlow::Break(()));
         }
         exported.agreement = agreement(&exported.model, &run.snapshot());
         exported.save(&folder.refined_path())?;
     }
-    export(&exported, &about, folder, &formats, &mut emit)?;
-    emit(&Event::Finished {
-        step: run.step_count(),
-        seconds: start.elapsed().as_secs_f64(),
-    })?;
-    Ok(Outcome::Finished)
+    export(&exported, &about, folder, &formats, emit)?;
+    Ok(ControlFlow::Continue(()))
 }
 
 /// What `work` returns. The libraries of GPUs panic when the device goes away.

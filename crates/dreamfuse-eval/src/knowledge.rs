@@ -5,7 +5,7 @@
 use crate::toybench::EvalError;
 use burn::tensor::{Tensor, TensorData};
 use dreamfuse_core::{Camera, Image, Purpose, Told, ViewWord, stream};
-use dreamfuse_prior::{Batch, Prior, Views};
+use dreamfuse_prior::{Batch, Prior, Views, decoded};
 use dreamfuse_toybox::{Look, Scene, View, parse, render};
 use rand::RngExt;
 use rand_distr::StandardNormal;
@@ -103,7 +103,7 @@ fn of_prompt(prior: &dyn Prior, prompt: &str, index: u64) -> Result<Knowledge, E
         let batch = Batch::new(noisy.clone(), &timesteps, &conditioning, views);
         let answer = prior.predict(&batch);
         let clean = prior.schedule().clean_of(noisy, answer, &timesteps);
-        let images = images(prior, prior.clamp_clean(clean));
+        let images = decoded(prior, prior.clamp_clean(clean));
         mean(
             images
                 .iter()
@@ -147,20 +147,6 @@ fn stacked(views: &[View], prior: &dyn Prior) -> Tensor<4> {
     let size = prior.spec().resolution;
     let shape = [views.len(), 3, size, size];
     Tensor::from_data(TensorData::new(planes, shape), &prior.device())
-}
-
-fn images(prior: &dyn Prior, samples: Tensor<4>) -> Vec<Image> {
-    let size = prior.spec().resolution;
-    let planes = prior
-        .decode(samples)
-        .clamp(0.0, 1.0)
-        .into_data()
-        .try_to_vec::<f32>()
-        .expect("images are f32");
-    planes
-        .chunks_exact(3 * size * size)
-        .map(|planes| Image::from_planes(size, planes))
-        .collect()
 }
 
 fn closeness(image: &Image, truth: &View) -> Closeness {

@@ -113,11 +113,8 @@ fn pass(pixels: &[Pixel], corrections: &mut [Vec3]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DensityGrid, Extras, MeshLook, bake, draw_with_opacity, extract, unwrap};
-    use dreamfuse_core::{Light, Shading};
-    use std::time::Duration;
-
-    const SIZE: usize = 96;
+    use crate::DensityGrid;
+    use crate::testing::{albedo, painted};
 
     /// A ball whose colour is asked of a formula at each point.
     fn ball(color: impl Fn(&[f32; 3]) -> [f32; 3]) -> Model {
@@ -127,26 +124,11 @@ mod tests {
                 .map(|p| (1.0 - Vec3::from(*p).norm()).max(0.0))
                 .collect()
         });
-        let mut mesh = extract(&grid, 0.4).unwrap();
-        let colors = |points: &[crate::SurfacePoint]| -> Vec<[f32; 3]> {
-            points
-                .iter()
-                .map(|point| color(&point.position.into()))
-                .collect()
-        };
-        mesh.colors = mesh.positions.iter().map(&color).collect();
-        let unwrap = unwrap(&mesh, 256, Duration::from_secs(20));
-        let baked = bake(&mesh, unwrap, 256, &colors, &Extras::default());
-        Model::skinned(mesh, baked)
+        painted(&grid, 0.4, color)
     }
 
     fn looks(model: &Model, camera: Camera) -> Target {
-        let look = MeshLook {
-            shading: Shading::Albedo,
-            light: Light::headlight(&camera),
-            background: [0.0; 3],
-        };
-        let (image, covered) = draw_with_opacity(model, &camera, &look, SIZE);
+        let (image, covered) = albedo(model, camera);
         let is_inside = covered.iter().map(|part| *part == 1.0).collect();
         Target {
             camera,

@@ -21,6 +21,8 @@ mod smooth;
 mod spread;
 mod stl;
 mod surface;
+#[cfg(test)]
+mod testing;
 mod texture;
 mod threshold;
 mod topology;

@@ -142,11 +142,8 @@ impl<'a> View<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DensityGrid, Extras, MeshLook, bake, draw_with_opacity, extract, unwrap};
-    use dreamfuse_core::{Light, Shading};
-    use std::time::Duration;
-
-    const SIZE: usize = 96;
+    use crate::DensityGrid;
+    use crate::testing::{SIZE, albedo, painted};
 
     fn balls(color: impl Fn(&[f32; 3]) -> [f32; 3]) -> Model {
         let ball =
@@ -157,30 +154,11 @@ mod tests {
                 .map(|p| (0.5 + ball(p, -0.5).max(ball(p, 0.5))).max(0.0))
                 .collect()
         });
-        let mut mesh = extract(&grid, 0.5).unwrap();
-        mesh.colors = mesh.positions.iter().map(&color).collect();
-        let colors = |points: &[SurfacePoint]| -> Vec<[f32; 3]> {
-            points
-                .iter()
-                .map(|point| color(&point.position.into()))
-                .collect()
-        };
-        let unwrap = unwrap(&mesh, 256, Duration::from_secs(20));
-        let baked = bake(&mesh, unwrap, 256, &colors, &Extras::default());
-        Model::skinned(mesh, baked)
-    }
-
-    fn drawn(model: &Model, camera: Camera) -> Image {
-        let look = MeshLook {
-            shading: Shading::Albedo,
-            light: Light::headlight(&camera),
-            background: [0.0; 3],
-        };
-        draw_with_opacity(model, &camera, &look, SIZE).0
+        painted(&grid, 0.5, color)
     }
 
     fn lack(model: &Model, right: &Model, camera: Camera) -> Lack {
-        let (wanted, there) = (drawn(right, camera), drawn(model, camera));
+        let [wanted, there] = [right, model].map(|model| albedo(model, camera).0);
         let pixels = wanted.pixels.iter().zip(&there.pixels);
         let pixels = pixels.map(|(a, b)| (Vec3::from(*a) - Vec3::from(*b)).into());
         Lack {

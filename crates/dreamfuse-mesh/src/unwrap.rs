@@ -48,10 +48,8 @@ pub struct Unwrap {
 
 /// Texture coordinates for an image of `size × size` texels; charts that take longer than `budget` are given up.
 pub fn unwrap(mesh: &Mesh, size: usize, budget: Duration) -> Unwrap {
-    let conformal = conformal::unwrap(mesh, size, budget);
-    conformal
-        .filter(is_valid)
-        .or_else(|| projection::unwrap(mesh, size).filter(is_valid))
+    conformal::unwrap(mesh, size, budget)
+        .or_else(|| projection::unwrap(mesh, size))
         .unwrap_or_else(|| pairs::unwrap(mesh, size))
 }
 

@@ -15,6 +15,6 @@ pub use conditioning::{Conditioning, Leaf};
 pub use encoded::Encoded;
 pub use guidance::{guided_noise, predict_each};
 pub use prior::{Prior, PriorSpec};
-pub use sampler::{Path, SampleOptions, Sampler, sample};
+pub use sampler::{Path, SampleOptions, Sampler, decoded, sample};
 pub use schedule::{NoiseSchedule, Prediction, ScheduleConfig};
 pub use threshold::Thresholding;

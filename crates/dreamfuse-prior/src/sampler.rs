@@ -56,17 +56,18 @@ pub fn sample(prior: &dyn Prior, options: &SampleOptions) -> Result<Vec<Image>, 
         let z = normal(shape, options.seed, i as u64 + 1, &device);
         step(options.sampler, x, clean, alphas, z)
     });
-    let size = spec.resolution;
-    let planes = prior
-        .decode(x)
-        .clamp(0.0, 1.0)
-        .into_data()
-        .try_to_vec::<f32>()
-        .map_err(|e| format!("{e:?}"))?;
-    Ok(planes
+    Ok(decoded(prior, x))
+}
+
+/// Images of a prior's samples, clamped to what an image holds.
+pub fn decoded(prior: &dyn Prior, samples: Tensor<4>) -> Vec<Image> {
+    let size = prior.spec().resolution;
+    let images = prior.decode(samples).clamp(0.0, 1.0).into_data();
+    let planes = images.try_to_vec::<f32>().expect("images are f32");
+    planes
         .chunks_exact(3 * size * size)
         .map(|planes| Image::from_planes(size, planes))
-        .collect())
+        .collect()
 }
 
 /// A prior's way from noise to samples, with classifier-free guidance.

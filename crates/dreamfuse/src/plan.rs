@@ -212,15 +212,7 @@ pub fn plan(args: &PlanRunArgs) -> anyhow::Result<ExitCode> {
         schedule: NoiseSchedule::new(ScheduleConfig::default()),
     };
     let mut run = Run::new(config, &stand_in)?;
-    let mut timed = Vec::new();
-    for step in 0..2 * STEPS {
-        let start = Instant::now();
-        run.step(&stand_in)?;
-        if step >= STEPS {
-            timed.push(start.elapsed().as_secs_f64());
-        }
-    }
-    timed.sort_by(f64::total_cmp);
+    let scene_step = scene_step(&mut run, &stand_in)?;
     let config = &run.config;
     let together = together(config);
     let besides = config.views * config.guidance.build().evaluations_besides();
@@ -228,7 +220,7 @@ pub fn plan(args: &PlanRunArgs) -> anyhow::Result<ExitCode> {
         cost.evaluation.times((together + besides) as f64),
         cost.pull_back.times(config.views as f64),
     ];
-    let step = timed[timed.len() / 2]
+    let step = scene_step
         + work
             .map(|work| seconds(work, &cost, config.views, config.precision))
             .into_iter()
@@ -242,37 +234,84 @@ pub fn plan(args: &PlanRunArgs) -> anyhow::Result<ExitCode> {
         .map(|part| part.dims()[0])
         .sum();
     let checkpoints = (CHECKPOINTS * IN_CHECKPOINT * 4 * parameters) as f64 / MIB;
-    let gib = (prior / MIB + scene) / 1024.0;
+    let forecast = Forecast {
+        gib: (prior / MIB + scene) / 1024.0,
+        checkpoints,
+        step,
+        steps: config.steps,
+        is_most: besides > 0,
+        fits,
+        cost,
+    };
     if args.json {
-        let json = serde_json::json!({
-            "parameters": cost.parameters,
-            "resolution": cost.resolution,
-            "reads": cost.summary,
-            "memory_gib": gib,
-            "fits": fits,
-            "checkpoints_mib": checkpoints,
-            "seconds_a_step": step,
-            "steps": config.steps,
-        });
-        tell!("{json:#}");
-        return Ok(ExitCode::SUCCESS);
+        tell!("{:#}", forecast.json());
+    } else {
+        forecast.tell();
     }
-    tell!(
-        "prior    {:.0} million numbers, images of {} pixels",
-        cost.parameters / 1e6,
-        cost.resolution
-    );
-    tell!("reads    {}", cost.summary);
-    tell!("memory   {gib:.1} GiB");
-    if let Some(fits) = fits {
-        tell!("fits     {fits}");
-    }
-    tell!("disk     {checkpoints:.0} MiB of checkpoints");
-    let most = if besides > 0 { "at most " } else { "" };
-    tell!(
-        "time     {most}{step:.2} s a step, {:.0} min for {} steps",
-        step * config.steps as f64 / 60.0,
-        config.steps
-    );
     Ok(ExitCode::SUCCESS)
+}
+
+/// Median seconds of a step of the scene alone.
+fn scene_step(run: &mut Run, stand_in: &StandIn) -> anyhow::Result<f64> {
+    let mut timed = Vec::new();
+    for step in 0..2 * STEPS {
+        let start = Instant::now();
+        run.step(stand_in)?;
+        if step >= STEPS {
+            timed.push(start.elapsed().as_secs_f64());
+        }
+    }
+    timed.sort_by(f64::total_cmp);
+    Ok(timed[timed.len() / 2])
+}
+
+/// What a run would take.
+struct Forecast {
+    cost: Cost,
+    gib: f64,
+    /// How it fits the memory that was named.
+    fits: Option<String>,
+    /// MiB on the disk.
+    checkpoints: f64,
+    /// Seconds of a step.
+    step: f64,
+    steps: u64,
+    /// Whether some steps take less.
+    is_most: bool,
+}
+
+impl Forecast {
+    fn json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "parameters": self.cost.parameters,
+            "resolution": self.cost.resolution,
+            "reads": self.cost.summary,
+            "memory_gib": self.gib,
+            "fits": self.fits,
+            "checkpoints_mib": self.checkpoints,
+            "seconds_a_step": self.step,
+            "steps": self.steps,
+        })
+    }
+
+    fn tell(&self) {
+        tell!(
+            "prior    {:.0} million numbers, images of {} pixels",
+            self.cost.parameters / 1e6,
+            self.cost.resolution
+        );
+        tell!("reads    {}", self.cost.summary);
+        tell!("memory   {:.1} GiB", self.gib);
+        if let Some(fits) = &self.fits {
+            tell!("fits     {fits}");
+        }
+        tell!("disk     {:.0} MiB of checkpoints", self.checkpoints);
+        let most = if self.is_most { "at most " } else { "" };
+        tell!(
+            "time     {most}{:.2} s a step, {:.0} min for {} steps",
+            self.step,
+            self.step * self.steps as f64 / 60.0,
+            self.steps
+        );
+    }
 }

@@ -53,17 +53,18 @@ pub fn cut_surface(snapshot: &Snapshot, cells: usize) -> Result<Surface, EngineE
     for (value, full) in coarse.values.iter_mut().zip(&full.values) {
         *value = value.max(FULL * full);
     }
-    let near = coarse.near_surface(1.0);
-    let layer = |z: usize| {
-        let mut values = layer(snapshot, &threshold, &coarse, &near, cells, z);
-        let side = cells + 1;
-        for (i, value) in values.iter_mut().enumerate() {
-            let point = [i % side, i / side, z].map(|c| 2.0 * c as f32 / cells as f32 - 1.0);
-            *value = value.max(FULL * full.at(Vec3::from(point)));
-        }
-        values
+    let fine = Fine {
+        snapshot,
+        threshold: &threshold,
+        coarse: &coarse,
+        full: &full,
+        near: coarse.near_surface(1.0),
+        cells,
     };
-    let rough = keep_solid(&extract_layers(cells, 1.0, layer)?, LEAST_COMPONENT);
+    let rough = keep_solid(
+        &extract_layers(cells, 1.0, |z| fine.layer(z))?,
+        LEAST_COMPONENT,
+    );
     Ok(Surface {
         mesh: smoothed_without_crossings(&working(&rough)),
         iso,
@@ -103,39 +104,43 @@ fn smoothed_without_crossings(mesh: &Mesh) -> Mesh {
     smoothed(mesh.clone(), 0, &kept)
 }
 
-/// Densities of a layer of a fine grid, in units of the threshold. Only near the surface is the field asked; elsewhere the coarse grid, which agrees
-/// with it on which side a point is.
-fn layer(
-    snapshot: &Snapshot,
-    threshold: &Threshold,
-    coarse: &DensityGrid,
-    near: &[bool],
+/// The grid that the surface is cut from, in units of the threshold. Only near the surface is the field asked; elsewhere the coarse
+/// grid, which agrees with it on which side a point is.
+struct Fine<'a> {
+    snapshot: &'a Snapshot,
+    threshold: &'a Threshold,
+    coarse: &'a DensityGrid,
+    /// Where the solid is full, whatever the field says.
+    full: &'a DensityGrid,
+    near: Vec<bool>,
     cells: usize,
-    z: usize,
-) -> Vec<f32> {
-    let side = cells + 1;
-    if cells == coarse.cells {
-        return coarse.values[z * side * side..(z + 1) * side * side].to_vec();
-    }
-    let mut values = vec![0.0; side * side];
-    let (mut asked, mut points) = (Vec::new(), Vec::new());
-    for (i, value) in values.iter_mut().enumerate() {
-        let point = [i % side, i / side, z].map(|c| 2.0 * c as f32 / cells as f32 - 1.0);
-        if near[coarse.cell_of(point)] {
-            asked.push(i);
-            points.push(point);
-        } else {
-            *value = coarse.at(Vec3::from(point));
+}
+
+impl Fine<'_> {
+    /// Densities of a layer.
+    fn layer(&self, z: usize) -> Vec<f32> {
+        let side = self.cells + 1;
+        if self.cells == self.coarse.cells {
+            return self.coarse.values[z * side * side..(z + 1) * side * side].to_vec();
         }
+        let mut values = vec![0.0; side * side];
+        let (mut asked, mut points) = (Vec::new(), Vec::new());
+        for (i, value) in values.iter_mut().enumerate() {
+            let point = [i % side, i / side, z].map(|c| 2.0 * c as f32 / self.cells as f32 - 1.0);
+            if self.near[self.coarse.cell_of(point)] {
+                asked.push(i);
+                points.push(point);
+            } else {
+                *value = self.coarse.at(Vec3::from(point));
+            }
+        }
+        let densities = self.snapshot.densities(&points);
+        for ((i, point), density) in asked.into_iter().zip(&points).zip(densities) {
+            let full = FULL * self.full.at(Vec3::from(*point));
+            values[i] = full.max(density / self.threshold.at(*point));
+        }
+        values
     }
-    for ((i, point), density) in asked
-        .into_iter()
-        .zip(&points)
-        .zip(snapshot.densities(&points))
-    {
-        values[i] = density / threshold.at(*point);
-    }
-    values
 }
 
 /// The volume from many sides: at the edges of its silhouettes it says where its surface is.
