@@ -46,6 +46,31 @@ fn one_and_two_threads_give_the_same_mesh() {
 }
 
 #[test]
+fn two_and_three_devices_and_one_thread_give_the_same_mesh() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = small_config(folder.path());
+    let given = [("cpu,cpu", "1"), ("cpu,cpu", "2"), ("cpu, cpu,cpu", "2")];
+    let meshes = given.map(|(devices, threads)| {
+        let out = folder.path().join(format!("{devices}{threads}"));
+        let besides = [
+            "--set",
+            "views=5",
+            "--device",
+            devices,
+            "--threads",
+            threads,
+        ];
+        let output = run(&[&arguments(&out, &config, "10")[..], &besides[..]].concat());
+        assert!(output.status.success(), "{}", complaint(&output));
+        mesh(&out)
+    });
+    assert!(
+        meshes[0] == meshes[1] && meshes[0] == meshes[2],
+        "the meshes differ"
+    );
+}
+
+#[test]
 fn another_seed_gives_another_mesh() {
     let folder = tempfile::tempdir().unwrap();
     let config = small_config(folder.path());

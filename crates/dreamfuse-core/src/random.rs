@@ -20,7 +20,6 @@ pub enum Purpose {
     Occupancy = 9,
     Caption = 10,
     Instance = 11,
-    Dropout = 12,
     Sampling = 13,
     Evaluation = 14,
     Refinement = 15,

@@ -30,6 +30,7 @@ pub use single_file::SingleFile;
 use space::Space;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 pub use tokenizers::clip_tokenizer;
 
 /// Text encoder, network, schedule and perhaps an autoencoder.
@@ -46,6 +47,8 @@ pub struct Pipeline {
     device: Device,
     /// On a CPU, for parts of a batch that are evaluated side by side.
     workers: Option<Workers>,
+    /// The same on a run's further devices; none where a device is the first one again.
+    replicas: Vec<Option<Arc<Pipeline>>>,
 }
 
 /// What a user adds to a model's own files, and how it is loaded.
@@ -184,7 +187,14 @@ impl Pipeline {
             space,
             device: device.clone(),
             workers: (*device == Device::flex()).then(|| Workers::new(PARTS)),
+            replicas: Vec::new(),
         })
+    }
+
+    /// With the same model on further devices, in the run's order.
+    #[must_use]
+    pub fn with_replicas(self, replicas: Vec<Option<Arc<Self>>>) -> Self {
+        Self { replicas, ..self }
     }
 
     /// The network's output for images `range` of a batch.
@@ -247,6 +257,11 @@ impl Prior for Pipeline {
 
     fn device(&self) -> Device {
         self.device.clone()
+    }
+
+    fn replica(&self, index: usize) -> Option<&dyn Prior> {
+        let replica = self.replicas.get(index.checked_sub(1)?)?;
+        replica.as_deref().map(|replica| replica as &dyn Prior)
     }
 
     fn schedule(&self) -> &NoiseSchedule {

@@ -9,6 +9,10 @@ use dreamfuse_prior::Prior;
 pub(crate) struct Csd(pub Answers);
 
 impl Guidance for Csd {
+    fn for_share(&self) -> Option<Box<dyn Guidance>> {
+        Some(Box::new(Self(self.0)))
+    }
+
     fn direction(
         &mut self,
         prior: &dyn Prior,

@@ -24,7 +24,7 @@ pub enum Method {
 }
 
 /// What makes a direction for samples of the prior's answers. It may keep state, which checkpoints hold.
-pub trait Guidance: Send {
+pub trait Guidance: Send + Sync {
     /// Where the samples `clean` `[batch, channels, height, width]` should not go: the score's estimate, before
     /// it is weighted.
     fn direction(
@@ -37,6 +37,12 @@ pub trait Guidance: Send {
     /// Evaluations of one text for each image, at most, besides the two of classifier-free guidance.
     fn evaluations_besides(&self) -> usize {
         0
+    }
+
+    /// The same for a share of a step's views, where it keeps no state. Views are shared out over several devices; with
+    /// none, the default, they are not.
+    fn for_share(&self) -> Option<Box<dyn Guidance>> {
+        None
     }
 
     /// Goes back to its state before the first step. Most have none.

@@ -15,6 +15,10 @@ const STRIDE: f64 = 0.2;
 pub(crate) struct Ism(pub Answers);
 
 impl Guidance for Ism {
+    fn for_share(&self) -> Option<Box<dyn Guidance>> {
+        Some(Box::new(Self(self.0)))
+    }
+
     fn direction(
         &mut self,
         prior: &dyn Prior,

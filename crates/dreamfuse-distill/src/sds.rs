@@ -9,6 +9,10 @@ use dreamfuse_prior::Prior;
 pub(crate) struct Sds(pub Answers);
 
 impl Guidance for Sds {
+    fn for_share(&self) -> Option<Box<dyn Guidance>> {
+        Some(Box::new(Self(self.0)))
+    }
+
     fn direction(
         &mut self,
         prior: &dyn Prior,

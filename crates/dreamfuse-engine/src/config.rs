@@ -1,7 +1,7 @@
 //! The one configuration: command line, file and defaults. A run saves what it resolved to.
 
 use crate::EngineError;
-use crate::device::DEVICES;
+use crate::device;
 use crate::prior_source::{PriorSource, absolute};
 use crate::refine::RefineConfig;
 use crate::regularizers::LossWeights;
@@ -24,7 +24,8 @@ pub struct RunConfig {
     pub seed: u64,
     /// Steps of optimization.
     pub steps: u64,
-    /// Where to compute; `dreamfuse doctor` lists the devices.
+    /// Where to compute; `dreamfuse doctor` lists the devices. A list such as `cuda:0,cuda:1` shares
+    /// the views of a step out; `cpu,cpu` computes two of them side by side.
     pub device: String,
     /// Dtype of the prior: `f32`, `f16` or `bf16`. The scene is f32.
     pub precision: Precision,
@@ -171,9 +172,7 @@ impl RunConfig {
                 "the prompt is empty; try: dreamfuse \"a squirrel at an easel\"".into(),
             ));
         }
-        if !DEVICES.contains(&self.device.as_str()) {
-            return Err(EngineError::Device(self.device.clone()));
-        }
+        device::check(&self.device)?;
         let config = |reason: String| Err(EngineError::Config(reason));
         let counts = [
             ("steps", self.steps, 1..=1_000_000),

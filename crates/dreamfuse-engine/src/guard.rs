@@ -5,6 +5,7 @@ use crate::event::Event;
 use crate::folder::RunFolder;
 use crate::health::{Diagnosis, examine, is_due};
 use crate::run::Run;
+use crate::session::Emit;
 use dreamfuse_prior::Prior;
 
 /// Roll-backs of a run, after which the settings are to blame.
@@ -26,7 +27,7 @@ impl Guard {
         run: &mut Run,
         prior: &dyn Prior,
         folder: &RunFolder,
-        emit: &mut dyn FnMut(&Event) -> Result<(), EngineError>,
+        emit: &mut Emit,
     ) -> Result<bool, EngineError> {
         let found = if is_due(run) {
             examine(run, prior)
@@ -39,7 +40,7 @@ impl Guard {
             }
             if !self.told.contains(&diagnosis) {
                 self.told.push(diagnosis);
-                emit(&Event::health(run.step_count(), diagnosis, None))?;
+                emit(&Event::health(run.step_count(), diagnosis, None));
             }
         }
         Ok(false)
@@ -55,11 +56,11 @@ pub(crate) fn roll_back(
     run: &mut Run,
     diagnosis: Diagnosis,
     folder: &RunFolder,
-    emit: &mut dyn FnMut(&Event) -> Result<(), EngineError>,
+    emit: &mut Emit,
 ) -> Result<(), EngineError> {
     let step = run.step_count();
     if run.attempt >= MOST_ROLL_BACKS {
-        emit(&Event::health(step, diagnosis, None))?;
+        emit(&Event::health(step, diagnosis, None));
         return Err(EngineError::Unhealthy {
             step,
             diagnosis,
@@ -67,5 +68,6 @@ pub(crate) fn roll_back(
         });
     }
     run.roll_back(folder);
-    emit(&Event::health(step, diagnosis, Some(run.step_count())))
+    emit(&Event::health(step, diagnosis, Some(run.step_count())));
+    Ok(())
 }

@@ -5,12 +5,14 @@ mod checkpoint;
 mod config;
 mod device;
 mod digest;
+mod draw;
 mod event;
 mod export;
 mod folder;
 mod guard;
 mod health;
 mod optimizer;
+mod places;
 mod preset;
 mod prior_source;
 mod refine;
@@ -18,11 +20,12 @@ mod regularizers;
 mod run;
 mod selftest;
 mod session;
+mod share;
 mod snapshot;
 mod standby;
 
 pub use config::RunConfig;
-pub use device::{DEVICES, device};
+pub use device::{DEVICES, device, gpus};
 pub use event::{Event, Losses, Report, Textured};
 pub use export::{
     Agreement, ExportOptions, Exported, about, export_mesh, preview_sheet, save_images,
@@ -99,7 +102,7 @@ pub enum EngineError {
     #[error("device {0:?} is not in this binary; it has: {list}", list = DEVICES.join(", "))]
     Device(String),
     #[error(
-        "there is no device of the kind {0:?} on this machine, or no driver for it; --device cpu always works"
+        "there is no device {0:?} on this machine, or no driver for it; --device cpu always works"
     )]
     NoDevice(String),
     #[error(

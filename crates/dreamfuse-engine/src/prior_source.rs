@@ -2,7 +2,7 @@
 
 use crate::EngineError;
 use crate::config::RunConfig;
-use crate::device::device;
+use crate::device::devices;
 use dreamfuse_diffusion::pipeline::{Cost, Plan, open};
 use dreamfuse_diffusion::{Additions, CheckpointError, Pipeline, embedded};
 use dreamfuse_distill::ViewPrompts;
@@ -11,6 +11,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// A frozen prior by its name. A model of the Hugging Face Hub is a path by the time the engine sees
 /// it: the engine has no network.
@@ -121,13 +122,23 @@ fn is_truth() -> EngineError {
     EngineError::Config(reason.into())
 }
 
-/// Loads the prior of a configuration, with its additions, on its device.
+/// Loads the prior of a configuration, with its additions, on each of its devices.
 ///
 /// # Errors
 /// When its files are missing or damaged.
 pub fn load_prior(config: &RunConfig) -> Result<Pipeline, EngineError> {
-    let device = device(&config.device, config.precision)?;
-    config.prior.load(&config.additions(), &device)
+    let devices = devices(&config.device, config.precision)?;
+    let load = |device| config.prior.load(&config.additions(), device);
+    let mut replicas: Vec<Option<Arc<Pipeline>>> = Vec::new();
+    for (index, device) in devices.iter().enumerate().skip(1) {
+        let earlier = devices[..index].iter().position(|other| other == device);
+        replicas.push(match earlier {
+            Some(0) => None,
+            Some(other) => replicas[other - 1].clone(),
+            None => Some(Arc::new(load(device)?)),
+        });
+    }
+    Ok(load(&devices[0])?.with_replicas(replicas))
 }
 
 impl From<String> for PriorSource {

@@ -6,7 +6,8 @@ mod saved;
 
 use crate::EngineError;
 use crate::export::{Exported, drawn_as};
-use crate::run::{Run, told};
+use crate::run::Run;
+use crate::share::told;
 use burn::tensor::{Tensor, TensorData};
 use dreamfuse_core::{Camera, Image, Purpose, Told, Vec3, view_stream};
 use dreamfuse_mesh::{Lack, Model, Painter};
@@ -227,12 +228,9 @@ impl Stage<'_> {
             .prior
             .encode(Tensor::from_data(images, &device))
             .samples;
-        let (signal, sigma) = self
-            .prior
-            .schedule()
-            .coefficients(&vec![timesteps[0]; count], &device);
-        let noise = self.noise(clean.dims());
-        let noisy = clean * signal + Tensor::from_data(noise, &device) * sigma;
+        let noise = Tensor::from_data(self.noise(clean.dims()), &device);
+        let schedule = self.prior.schedule();
+        let noisy = schedule.add_noise(clean, noise, &vec![timesteps[0]; count]);
         let cameras: Vec<Camera> = views.iter().map(|view| view.camera).collect();
         let texts = self.run.prompts().for_cameras(&cameras);
         let known: Vec<Told> = views.iter().map(told).collect();

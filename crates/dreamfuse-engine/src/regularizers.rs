@@ -58,12 +58,9 @@ impl Terms {
         self.opacity.clone() + self.binary.clone() + self.orientation.clone()
     }
 
-    /// Their values, one after the other.
-    pub(crate) fn values(&self) -> Vec<Tensor<1>> {
-        let terms = [&self.opacity, &self.binary, &self.orientation];
-        terms
-            .map(|term| term.clone().without_autodiff().reshape([1]))
-            .into()
+    /// Their values, one after the other, as they are summed.
+    pub(crate) fn values(self) -> [Tensor<1>; 3] {
+        [self.opacity, self.binary, self.orientation]
     }
 }
 

@@ -1,7 +1,7 @@
 //! A run from its start, or from where it was left, to its end.
 
 use crate::config::RunConfig;
-use crate::device::DEVICES;
+use crate::device::is_cpu;
 use crate::event::{Event, Report};
 use crate::export::{
     ExportOptions, Exported, about, agreement, export_mesh, preview_sheet, save_images,
@@ -110,7 +110,7 @@ pub fn optimize(
 ) -> Result<Outcome, EngineError> {
     let standby = run.standby();
     standby.enter(folder, &run.config);
-    let outcome = if run.config.device == DEVICES[0] {
+    let outcome = if is_cpu(&run.config.device) {
         optimize_to_end(run, prior, folder, observer) // a panic on a CPU is a defect of ours
     } else {
         let device = run.config.device.clone();
@@ -139,13 +139,12 @@ fn optimize_to_end(
             // A run does not die of its log: a full disk is told of where something would be lost.
             let _ = folder.log(event);
         }
-        Ok(())
     };
     emit(&Event::Started {
         prompt: run.config.prompt.clone(),
         from_step: run.step_count(),
         to_step: run_end,
-    })?;
+    });
     let mut guard = Guard::default();
     while run.step_count() < run_end {
         let report = match run.step(prior) {
@@ -155,26 +154,26 @@ fn optimize_to_end(
             }
             other => other?,
         };
-        emit(&Event::Step(report))?;
+        emit(&Event::Step(report));
         if guard.watch(run, prior, folder, &mut emit)? {
             continue;
         }
         keep_records(run, folder, report, &mut emit)?;
         if is_asked.get() && report.step < run_end {
             save_checkpoint(run, folder, &mut emit)?;
-            emit(&Event::Interrupted { step: report.step })?;
+            emit(&Event::Interrupted { step: report.step });
             return Ok(Outcome::Interrupted);
         }
     }
     save_checkpoint(run, folder, &mut emit)?;
     if finish(run, prior, folder, &is_asked, &mut emit)?.is_break() {
-        emit(&Event::Interrupted { step: run_end })?;
+        emit(&Event::Interrupted { step: run_end });
         return Ok(Outcome::Interrupted);
     }
     emit(&Event::Finished {
         step: run.step_count(),
         seconds: start.elapsed().as_secs_f64(),
-    })?;
+    });
     Ok(Outcome::Finished)
 }
 
@@ -231,7 +230,8 @@ fn is_logged(event: &Event, last_step: u64) -> bool {
     }
 }
 
-type Emit<'a> = dyn FnMut(&Event) -> Result<(), EngineError> + 'a;
+/// Tells of an event.
+pub(crate) type Emit<'a> = dyn FnMut(&Event) + 'a;
 
 fn keep_records(
     run: &mut Run,
@@ -243,7 +243,7 @@ fn keep_records(
     if step.is_multiple_of(config.preview_every) {
         let path = folder.preview_path(step);
         preview_sheet(&run.snapshot()).save_png(&path)?;
-        emit(&Event::Preview { step, path })?;
+        emit(&Event::Preview { step, path });
     }
     if step.is_multiple_of(config.checkpoint_every) && step < config.steps {
         save_checkpoint(run, folder, emit)?;
@@ -255,7 +255,7 @@ fn save_checkpoint(run: &mut Run, folder: &RunFolder, emit: &mut Emit) -> Result
     let saved = run.standby.lock().save()?;
     if let Some(step) = saved {
         let path = folder.checkpoint_path(step);
-        emit(&Event::Checkpoint { step, path })?;
+        emit(&Event::Checkpoint { step, path });
     }
     Ok(())
 }
@@ -275,7 +275,7 @@ fn second_stage(
             of,
             noise_level: report.noise_level,
             change: report.change,
-        })?;
+        });
         Ok(if is_asked.get() && report.step < of {
             ControlFlow::Break(())
         } else {
@@ -313,7 +313,7 @@ pub fn export(
             self_intersections: exported.self_intersections,
             face_budget: exported.faces,
             texture: exported.textured.clone(),
-        })?;
+        });
     }
     save_images(&exported.model, folder.root())
 }

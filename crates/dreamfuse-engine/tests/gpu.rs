@@ -14,20 +14,31 @@ fn a_step_on_a_gpu_is_the_step_on_the_cpu() {
 }
 
 #[test]
+fn two_devices_take_the_step_of_one() {
+    assert_near(
+        two_steps(config("wgpu")),
+        two_steps(config("wgpu,wgpu")),
+        1e-2,
+    );
+    assert_near(
+        two_steps(config("cpu")),
+        two_steps(config("wgpu,cpu")),
+        1e-2,
+    );
+}
+
+#[test]
 fn a_prior_in_half_precision_is_near_or_refused() {
     let half = RunConfig {
         precision: Precision::F16,
         ..config("wgpu")
     };
-    match device("wgpu", Precision::F16) {
-        Ok(_) => assert_near(two_steps(config("wgpu")), two_steps(half), 5e-2),
-        Err(_) => assert!(
-            load_prior(&half)
-                .err()
-                .unwrap()
-                .to_string()
-                .contains("precision = f16")
-        ),
+    let adapter = device("wgpu", Precision::F32).unwrap();
+    if adapter.supports_dtype(Precision::F16.dtype()) {
+        assert_near(two_steps(config("wgpu")), two_steps(half), 5e-2);
+    } else {
+        let line = load_prior(&half).err().unwrap().to_string();
+        assert!(line.contains("precision = f16"), "{line}");
     }
 }
 

@@ -67,6 +67,11 @@ pub trait Prior: Send + Sync {
         clean.clamp(-1.0, 1.0)
     }
 
+    /// The same prior on the run's device number `index`, where it was loaded on several.
+    fn replica(&self, _index: usize) -> Option<&dyn Prior> {
+        None
+    }
+
     /// The noise ε̂ in a batch of noisy samples, of the shape of [`Batch::samples`].
     fn predict(&self, batch: &Batch) -> Tensor<4>;
 }

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use dreamfuse_core::{Camera, Light, Shading};
 use dreamfuse_kernels::composite;
 use dreamfuse_kernels::march::{RAY, march};
-use dreamfuse_kernels::surface::{ALBEDO, LIGHT, Lighting};
+use dreamfuse_kernels::surface::{LIGHT, Lighting};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -57,9 +57,6 @@ pub struct Rendered {
     pub samples: usize,
 }
 
-/// Columns of a composited row of unlit samples: colour, depth, opacity.
-const UNLIT: usize = ALBEDO + 1;
-
 /// Renders a field through its occupancy.
 pub struct Renderer<'a> {
     pub field: &'a SceneField,
@@ -91,24 +88,30 @@ impl Renderer<'_> {
             detached: usize::from(is_lit),
         };
         let rows = composite(surface, samples.distances, samples.starts, settings);
-        assemble(rows, views, size, count)
+        assemble(rows, is_lit, views, size, count)
     }
 }
 
 /// Splits rows of colour, orientation where views are lit, depth and opacity into images.
-fn assemble(rows: Tensor<2>, views: &[ViewSettings], size: usize, samples: usize) -> Rendered {
+fn assemble(
+    rows: Tensor<2>,
+    is_lit: bool,
+    views: &[ViewSettings],
+    size: usize,
+    samples: usize,
+) -> Rendered {
     let [_, columns] = rows.dims();
     let planes = rows
         .reshape([views.len(), size, size, columns])
         .permute([0, 3, 1, 2]);
     let channel = |range: std::ops::Range<usize>| planes.clone().slice_dim(1, range);
-    let (color, depth) = (channel(0..3), channel(columns - 2..columns - 1));
-    let opacity = channel(columns - 1..columns);
-    let orientation = if columns > UNLIT {
-        channel(3..4).mean()
+    let color = channel(0..3);
+    let (orientation, next) = if is_lit {
+        (channel(3..4).mean(), 4)
     } else {
-        Tensor::zeros([1], &color.device())
+        (Tensor::zeros([1], &color.device()), 3)
     };
+    let (depth, opacity) = (channel(next..next + 1), channel(next + 1..next + 2));
     let background = backgrounds(views, &color.device());
     Rendered {
         color: color + (opacity.clone() * -1.0 + 1.0) * background,

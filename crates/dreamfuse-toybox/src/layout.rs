@@ -10,12 +10,13 @@ use std::f32::consts::FRAC_PI_2;
 const SIDE: [f32; 3] = [0.95, 1.1, 1.0];
 const LAYER: [f32; 3] = [1.1, 1.0, 0.7];
 
-/// The fixed layout of each relation, seen from the front (the camera at −Y, +X to the right).
+/// The fixed layout of each relation, seen from the front (the camera at −Y, +X to the right). `board` is what chess is played
+/// on.
 pub(crate) fn arrange(
     relation: Relation,
     subject: Object,
     object: Object,
-    board: Object,
+    board: impl FnOnce() -> Object,
 ) -> Object {
     match relation {
         Relation::At => beside(
@@ -63,7 +64,7 @@ pub(crate) fn arrange(
                 object.standing([0.75, 0.75, 1.0], -1.1),
                 0.62,
             );
-            players.with(board.standing([0.62, 0.62, 0.5], 0.0))
+            players.with(board().standing([0.62, 0.62, 0.5], 0.0))
         }
     }
 }

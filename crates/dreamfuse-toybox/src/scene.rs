@@ -76,7 +76,7 @@ impl Scene {
             None => subject,
             Some((relation, phrase)) => {
                 let other = object(phrase);
-                let board = object(&Phrase::of(index_of("chess board")));
+                let board = || object(&Phrase::of(index_of("chess board")));
                 arrange(*relation, subject, other, board)
             }
         };

@@ -160,7 +160,11 @@ impl Task<'_> {
                 Err(error) => self.failed(error.into())?,
             }
         }
-        let is_shared = todo.windows(2).all(|pair| key(pair[0].0) == key(pair[1].0));
+        // A prior on several devices is asked for the views of one run.
+        let is_single = todo
+            .iter()
+            .all(|(item, _)| !item.config.device.contains(','));
+        let is_shared = is_single && todo.windows(2).all(|pair| key(pair[0].0) == key(pair[1].0));
         let groups = if is_shared { todo.len().max(1) } else { 1 };
         for group in todo.chunks(groups) {
             if let Err(error) = self.load(group[0].0) {

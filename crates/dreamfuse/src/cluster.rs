@@ -4,7 +4,7 @@ use crate::cli::{ClusterCommand, KubernetesArgs, SlurmArgs};
 use anyhow::{Context, bail, ensure};
 use dreamfuse_batch::{BatchError, KubernetesJob, Plan, SlurmJob};
 use dreamfuse_core::files::{create_folder, write_atomically};
-use dreamfuse_engine::PriorSource;
+use dreamfuse_engine::{PriorSource, gpus};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -95,7 +95,8 @@ fn files(plan: &Plan) -> Vec<PathBuf> {
 }
 
 fn default_gpus(plan: &Plan) -> usize {
-    usize::from(plan.items.iter().any(|item| item.config.device != "cpu"))
+    let of_items = plan.items.iter().map(|item| gpus(&item.config.device));
+    of_items.max().unwrap_or_default()
 }
 
 /// Hands a script to sbatch; the job's number.

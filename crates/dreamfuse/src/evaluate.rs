@@ -3,6 +3,7 @@
 use crate::bench_folder::{BenchFolder, write_json};
 use crate::cli::{AblationArgs, BenchArgs, StudyName, ToyBenchArgs};
 use crate::interrupt;
+use crate::optimize::locate_prior;
 use dreamfuse_core::files::{create_folder, write_atomically};
 use dreamfuse_distill::Method;
 use dreamfuse_engine::{PriorSource, RunConfig, load_prior};
@@ -21,6 +22,7 @@ fn configure(args: &BenchArgs) -> anyhow::Result<RunConfig> {
         .transpose()?
         .unwrap_or_default();
     config.steps = args.steps.unwrap_or(config.steps);
+    locate_prior(&mut config)?;
     Ok(config)
 }
 

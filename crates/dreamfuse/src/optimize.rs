@@ -168,10 +168,7 @@ pub fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     } else {
         export_mesh(&Snapshot::load(&folder, &config, &mut warn)?, options)?
     };
-    dreamfuse_engine::export(&exported, &about, &folder, &formats, &mut |event| {
-        announce(event);
-        Ok(())
-    })?;
+    dreamfuse_engine::export(&exported, &about, &folder, &formats, &mut announce)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -121,13 +121,20 @@ fn pace(work: f64, once: &dyn Fn()) -> f64 {
 /// Bytes of the prior, and of what it holds for a batch of `together`. All is f32 but the U-Net, which is read as f32 before it
 /// takes its dtype.
 fn bytes(cost: &Cost, together: usize, precision: Precision) -> f64 {
-    bytes_on_device(cost, together, held(precision)).max(4.0 * cost.parameters)
+    let held = held(precision);
+    // A CPU transforms kernels of f32 beforehand.
+    let prepared = if held == Precision::F32 {
+        4.0 * cost.prepared
+    } else {
+        0.0
+    };
+    (bytes_on_device(cost, together, held) + prepared).max(4.0 * cost.parameters)
 }
 
 /// The same on a device that the U-Net reaches in its dtype.
 fn bytes_on_device(cost: &Cost, together: usize, precision: Precision) -> f64 {
     let own = DType::from(precision.dtype()).size() as f64;
-    let weights = own * cost.network + 4.0 * (cost.parameters - cost.network + cost.prepared);
+    let weights = own * cost.network + 4.0 * (cost.parameters - cost.network);
     // The encoder takes one image after the other, the U-Net the whole batch.
     let held = (own * together as f64 * cost.activations).max(4.0 * cost.encoding);
     weights + held

@@ -292,7 +292,7 @@ impl Cost {
         let ([sample_channels, _], size) = (config.channels(), config.sample_size());
         let mut cost = Self {
             prepared: if is_prepared {
-                PREPARED_NUMBERS * parameters
+                PREPARED_NUMBERS * network
             } else {
                 0.0
             },

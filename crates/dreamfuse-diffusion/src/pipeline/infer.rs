@@ -245,13 +245,13 @@ pub(super) fn is_xl(weights: &Weights) -> bool {
 
 /// Of the first text encoder.
 pub(super) fn text(weights: &Weights) -> Option<Value> {
-    match () {
-        () if is_xl(weights) => clip(weights, XL_CLIP),
-        () if has_open_clip(weights) => {
-            let stored = count(weights, &format!("{OPEN_CLIP}transformer.resblocks."));
-            open_clip(weights, OPEN_CLIP, used_layers(weights, stored)?)
-        }
-        () => clip(weights, CLIP),
+    if is_xl(weights) {
+        clip(weights, XL_CLIP)
+    } else if has_open_clip(weights) {
+        let stored = count(weights, &format!("{OPEN_CLIP}transformer.resblocks."));
+        open_clip(weights, OPEN_CLIP, used_layers(weights, stored)?)
+    } else {
+        clip(weights, CLIP)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Images side by side instead of one operation after the other on all threads.
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Groups of threads that each work on pieces of their own. Operations inside a piece find themselves in their
@@ -48,7 +49,7 @@ impl Workers {
                 .collect();
             threads
                 .into_iter()
-                .flat_map(|thread| thread.join().expect("a piece of work does not panic"))
+                .flat_map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
                 .collect()
         });
         results.sort_by_key(|(index, _)| *index);

@@ -3,6 +3,7 @@
 use crate::cli::BatchRunArgs;
 use crate::interrupt;
 use dreamfuse_batch::{Exit, Plan, Supervised, Supervisor};
+use dreamfuse_engine::gpus;
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -29,9 +30,10 @@ pub fn all(args: &BatchRunArgs) -> anyhow::Result<ExitCode> {
         args.runs.join("logs"),
         todo.into_iter(),
     );
-    let computes_on_gpu = plan.items.iter().any(|item| item.config.device == "cuda");
-    if computes_on_gpu {
-        supervisor.devices = devices(jobs);
+    let of_items = plan.items.iter().map(|item| &item.config.device);
+    let of_cuda = of_items.filter(|list| list.contains("cuda"));
+    if let Some(each) = of_cuda.map(|list| gpus(list)).max() {
+        supervisor.devices = devices(jobs, each);
     }
     let supervisor = Arc::new(supervisor);
     interrupt::install()?;
@@ -71,8 +73,8 @@ fn arguments(args: &BatchRunArgs, jobs: usize) -> Vec<OsString> {
     arguments
 }
 
-/// The devices of this process, or as many as there are jobs.
-fn devices(jobs: usize) -> Vec<String> {
+/// The GPUs of this process, or as many as the jobs need, `each` for a child.
+fn devices(jobs: usize, each: usize) -> Vec<String> {
     let given = std::env::var("CUDA_VISIBLE_DEVICES").unwrap_or_default();
     let given: Vec<String> = given
         .split(',')
@@ -80,11 +82,12 @@ fn devices(jobs: usize) -> Vec<String> {
         .filter(|name| !name.is_empty())
         .map(String::from)
         .collect();
-    if given.is_empty() {
-        (0..jobs).map(|device| device.to_string()).collect()
+    let all = if given.is_empty() {
+        (0..jobs * each).map(|device| device.to_string()).collect()
     } else {
         given
-    }
+    };
+    all.chunks(each).map(|some| some.join(",")).collect()
 }
 
 fn tell_end(ended: &Supervised) {
