@@ -7,6 +7,8 @@ mod ceilings;
 mod from_disk;
 #[path = "../crates/dreamfuse/src/memory.rs"]
 mod memory;
+#[path = "work/raster.rs"]
+mod raster;
 mod work;
 
 use burn::tensor::Device;
@@ -43,6 +45,10 @@ fn main() {
     let mut work: Box<dyn FnMut() -> usize> = match name.as_str() {
         "render" | "render-lit" => {
             let work = Render::new(keep(), name == "render-lit");
+            Box::new(move || work.step())
+        }
+        "raster" => {
+            let work = raster::Raster::new();
             Box::new(move || work.step())
         }
         "evaluation" | "evaluation-embedded" | "evaluation-uvit" => {

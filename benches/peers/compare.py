@@ -17,6 +17,7 @@ import time
 
 import torch
 from prior import Evaluation, Training, large, small
+from raster import Raster
 from render import RenderStep
 from step import Step
 
@@ -26,6 +27,7 @@ WORK = {
     "render, 0.3 kept": (["render", "0.3"], lambda ours: RenderStep(0.3), 5),
     "render, 0.1 kept": (["render", "0.1"], lambda ours: RenderStep(0.1), 9),
     "render, 0.03 kept": (["render", "0.03"], lambda ours: RenderStep(0.03), 9),
+    "mesh": (["raster"], lambda ours: Raster(), 9),
     "evaluation, 64 x 64": (["evaluation"], lambda ours: Evaluation(large()), 15),
     "evaluation, embedded": (["evaluation-embedded"], lambda ours: Evaluation(small()), 15),
     "training, 64 x 64": (["training"], lambda ours: Training(large()), 3),

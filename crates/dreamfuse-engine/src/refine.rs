@@ -1,8 +1,9 @@
 //! The second stage: the mesh's texture is optimized against the prior (DreamGaussian, Tang et al. 2023, section 3.3). An image
-//! of the mesh is noised a little and denoised, and the texture is moved towards what comes out. No gradient passes through the
-//! prior.
+//! of the mesh is noised a little and denoised, and texture and vertices are moved towards what comes out. No gradient passes
+//! through the prior.
 
 mod saved;
+mod shape;
 
 use crate::EngineError;
 use crate::export::{Exported, drawn_as};
@@ -10,7 +11,7 @@ use crate::run::Run;
 use crate::share::told;
 use burn::tensor::{Tensor, TensorData};
 use dreamfuse_core::{Camera, Image, Purpose, Told, Vec3, view_stream};
-use dreamfuse_mesh::{Lack, Model, Painter};
+use dreamfuse_mesh::{Lack, Model, Painter, self_intersections};
 use dreamfuse_prior::sampler::spaced;
 use dreamfuse_prior::{Path, Prior, Views, decoded};
 use dreamfuse_scene::ViewSettings;
@@ -18,9 +19,10 @@ use rand::RngExt;
 use rand_distr::StandardNormal;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use shape::Shape;
 use std::ops::ControlFlow;
 
-/// The second stage, which refines the texture.
+/// The second stage, which refines texture and shape.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RefineConfig {
@@ -30,6 +32,8 @@ pub struct RefineConfig {
     pub views: usize,
     /// Part of what the images lack by which a step moves the texture.
     pub rate: f32,
+    /// By how much a step moves a vertex, at most about, in world units; 0 leaves the shape.
+    pub vertex_rate: f32,
     /// Part of DDIM's path to which images are noised, at the first step and at the last one.
     pub noise: [f64; 2],
     /// Steps of DDIM's whole path.
@@ -44,6 +48,7 @@ impl Default for RefineConfig {
             steps: 0,
             views: 4,
             rate: 0.5,
+            vertex_rate: 0.002,
             noise: [0.2, 0.06],
             ddim_steps: 50,
             guidance_scale: 2.0,
@@ -71,6 +76,12 @@ impl RefineConfig {
             return Err(format!(
                 "refine.rate = {} is not between 0 and 1",
                 self.rate
+            ));
+        }
+        if !(0.0..=0.1).contains(&self.vertex_rate) {
+            return Err(format!(
+                "refine.vertex_rate = {} is not between 0 and 0.1",
+                self.vertex_rate
             ));
         }
         if !self.noise.iter().all(|part| (0.0..=1.0).contains(part)) {
@@ -102,7 +113,7 @@ pub struct RefineReport {
     pub change: f32,
 }
 
-/// Refines the texture. `after` hears of each step, and ends the stage by `Break`; what comes out depends on nothing but the mesh,
+/// Refines the texture, and the shape where it may move. `after` hears of each step, and ends the stage by `Break`; what comes out depends on nothing but the mesh,
 /// the prior and the configuration.
 ///
 /// # Errors
@@ -113,14 +124,26 @@ pub fn refine(
     exported: &mut Exported,
     after: &mut dyn FnMut(RefineReport) -> Result<ControlFlow<()>, EngineError>,
 ) -> Result<ControlFlow<()>, EngineError> {
-    let model = &mut exported.model;
-    let Some(painter) = Painter::of(model) else {
+    let (model, config) = (&mut exported.model, &run.config.refine);
+    let Some(mut painter) = Painter::of(model) else {
         return Ok(ControlFlow::Continue(()));
     };
-    for step in 0..run.config.refine.steps {
+    let moves = config.vertex_rate > 0.0;
+    let mut shape = moves.then(|| Shape::of(model)).flatten();
+    for step in 0..config.steps {
         let stage = Stage { run, prior, step };
-        let (lacks, noise_level) = stage.lacks(model);
-        let change = painter.paint(model, &lacks, run.config.refine.rate);
+        let Wanted {
+            views,
+            images,
+            lacks,
+            noise_level,
+        } = stage.wanted(model);
+        let change = painter.paint(model, &lacks, config.rate);
+        if let Some(shape) = &mut shape {
+            shape.repaint(model);
+            shape.step(model, &views, &images, config.vertex_rate);
+            painter.place(model);
+        }
         if !change.is_finite() {
             return Err(EngineError::RefineNotFinite(step + 1));
         }
@@ -133,6 +156,10 @@ pub fn refine(
             return Ok(ControlFlow::Break(()));
         }
     }
+    if let Some(shape) = shape {
+        shape.finish(model);
+        exported.self_intersections = self_intersections(&model.mesh);
+    }
     painter.color_vertices(model);
     Ok(ControlFlow::Continue(()))
 }
@@ -144,6 +171,15 @@ struct Stage<'a> {
     step: u64,
 }
 
+/// What the prior makes of images of the model.
+struct Wanted {
+    views: Vec<ViewSettings>,
+    images: Vec<Image>,
+    /// What the model's images lack beside them.
+    lacks: Vec<Lack>,
+    noise_level: f32,
+}
+
 /// What the random numbers of a step are for.
 #[derive(Clone, Copy)]
 enum Use {
@@ -152,8 +188,7 @@ enum Use {
 }
 
 impl Stage<'_> {
-    /// What images of the model lack beside what the prior makes of them, and the noise level.
-    fn lacks(&self, model: &Model) -> (Vec<Lack>, f32) {
+    fn wanted(&self, model: &Model) -> Wanted {
         let views: Vec<ViewSettings> = self
             .cameras()
             .into_iter()
@@ -165,7 +200,7 @@ impl Stage<'_> {
             .map(|view| drawn_as(model, view, size))
             .collect();
         let timesteps = self.timesteps();
-        let wanted = self.denoised(&views, &drawn, &timesteps);
+        let images = self.denoised(&views, &drawn, &timesteps);
         let lack =
             |((view, (image, covered)), wanted): ((&ViewSettings, &(Image, Vec<f32>)), &Image)| {
                 let pixels = image.pixels.iter().zip(&wanted.pixels).zip(covered);
@@ -179,11 +214,12 @@ impl Stage<'_> {
                     image: Image::square(size, missing.collect()),
                 }
             };
-        let noise_level = timesteps[0] as f32 / self.prior.schedule().steps() as f32;
-        (
-            views.iter().zip(&drawn).zip(&wanted).map(lack).collect(),
-            noise_level,
-        )
+        Wanted {
+            lacks: views.iter().zip(&drawn).zip(&images).map(lack).collect(),
+            noise_level: timesteps[0] as f32 / self.prior.schedule().steps() as f32,
+            views,
+            images,
+        }
     }
 
     fn cameras(&self) -> Vec<Camera> {

@@ -30,12 +30,13 @@ fn a_perfect_prior_is_distilled_into_its_scene() {
         before.iou < 0.5,
         "the start is already the answer: {before:?}"
     );
-    assert!(after.iou > 0.8 && after.psnr > 18.0, "{after:?}");
+    assert!(after.iou > 0.92 && after.psnr > 19.5, "{after:?}");
     // The second stage, with larger images of the same prior.
     let sharp = GroundTruthPrior::new(prompt, 96).unwrap();
     run.config.refine = RefineConfig {
         steps: 12,
         guidance_scale: 1.0,
+        vertex_rate: 0.003,
         ..RefineConfig::default()
     };
     let options = ExportOptions {
@@ -54,9 +55,10 @@ fn a_perfect_prior_is_distilled_into_its_scene() {
     assert!(stage.unwrap().is_continue() && changes.len() == 12);
     let refined = agreement(&exported.model, &truth);
     assert!(
-        refined.psnr > baked.psnr + 0.7
-            && refined.sharpness > baked.sharpness + 0.15
-            && refined.iou == baked.iou,
+        refined.psnr > baked.psnr + 3.0
+            && refined.sharpness > baked.sharpness + 0.25
+            && refined.iou > baked.iou + 0.005
+            && exported.self_intersections == 0,
         "{baked:?} {refined:?} {changes:?}"
     );
 }

@@ -23,6 +23,7 @@ pub mod group_norm;
 pub mod layer_norm;
 pub mod linear;
 pub mod march;
+pub mod rasterize;
 pub mod selftest;
 pub mod surface;
 #[cfg(test)]

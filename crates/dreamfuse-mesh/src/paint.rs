@@ -31,12 +31,21 @@ impl Painter {
     pub fn of(model: &Model) -> Option<Self> {
         let skin = model.skin.as_ref()?;
         let texels = Texels::of(&skin.uvs, &skin.triangles, skin.albedo.width);
+        let mut painter = Self {
+            texels,
+            points: Vec::new(),
+        };
+        painter.place(model);
+        Some(painter)
+    }
+
+    /// Takes up where the model's vertices are now.
+    pub fn place(&mut self, model: &Model) {
         let place = |texel: &crate::texture::Texel| {
             let corners = model.mesh.triangles[texel.triangle as usize];
             point(&model.mesh, corners, texel.weights)
         };
-        let points = texels.covered.iter().map(place).collect();
-        Some(Self { texels, points })
+        self.points = self.texels.covered.par_iter().map(place).collect();
     }
 
     /// Moves each texel by a part of the mean of what the images lack where they show it, weighted by how much it faces them: a

@@ -142,7 +142,7 @@ pub struct SettingArgs {
     /// Steps of optimization [default: 800].
     #[arg(long, value_name = "N")]
     pub steps: Option<u64>,
-    /// Steps of a second stage, which refines the texture [default: 0].
+    /// Steps of a second stage, which refines texture and shape [default: 0].
     #[arg(long, value_name = "N")]
     pub refine: Option<u64>,
     /// Same seed, same mesh, on a CPU; -1 draws one [default: 0].
@@ -197,7 +197,7 @@ pub struct ResumeArgs {
     /// Steps in all; more than before goes on longer.
     #[arg(long, value_name = "N")]
     pub steps: Option<u64>,
-    /// Steps of a second stage, which refines the texture; as the run's, by default.
+    /// Steps of a second stage, which refines texture and shape; as the run's, by default.
     #[arg(long, value_name = "N")]
     pub refine: Option<u64>,
     /// Where the run's prior lies now; its weights have to be those that the run began with.
