@@ -358,6 +358,59 @@ fn bad_files_of_prompts_get_their_line_and_leave_no_plan() {
     }
 }
 
+/// The keys of a table, with those of the tables in it after a point.
+fn leaves(prefix: &str, table: &toml::Table, keys: &mut Vec<String>) {
+    for (key, value) in table {
+        match value {
+            toml::Value::Table(inner) => leaves(&format!("{prefix}{key}."), inner, keys),
+            _ => keys.push(format!("{prefix}{key}")),
+        }
+    }
+}
+
+#[test]
+fn an_absurd_value_of_any_key_gets_its_line() {
+    let folder = tempfile::tempdir().expect("room");
+    let defaults = dreamfuse_engine::RunConfig::default().to_toml();
+    let mut keys = Vec::new();
+    leaves("", &defaults.parse().expect("TOML"), &mut keys);
+    keys.retain(|key| key != "prompt");
+    assert!(keys.len() > 60, "{} keys", keys.len());
+    let path = folder.path().join("p.jsonl");
+    for key in keys {
+        let lines = format!(
+            "{{\"prompt\":\"a car\"}}\n{{\"prompt\":\"a car\",{key:?}:{{\"absurd\":[1]}}}}\n"
+        );
+        std::fs::write(&path, lines).expect("room");
+        let out = folder.path().join("runs");
+        let output = run(&["batch", "plan", text(&path), "--out", text(&out)]);
+        let error = error_of(&output);
+        assert!(error.contains("line 2: "), "{key}: {error}");
+        assert_eq!(output.status.code(), Some(65), "{error}");
+        assert!(!out.exists(), "{error}");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_folder_that_leads_out_of_the_runs_is_refused() {
+    let runs = Runs::planned();
+    let outside = tempfile::tempdir().expect("room");
+    let key = &keys(&runs.root)[0];
+    std::os::unix::fs::symlink(outside.path(), runs.root.join(key)).expect("links");
+    let output = runs.run(&["--index", "0"]);
+    assert!(
+        error_of(&output).contains("is a link"),
+        "{}",
+        complaint(&output)
+    );
+    assert_eq!(output.status.code(), Some(65));
+    let left = std::fs::read_dir(outside.path())
+        .expect("it is there")
+        .count();
+    assert_eq!(left, 0, "something was written outside");
+}
+
 #[test]
 fn odd_but_good_files_of_prompts_are_taken() {
     let folder = tempfile::tempdir().expect("room");

@@ -101,6 +101,7 @@ impl Exit {
             BatchError::Line { .. }
             | BatchError::NoPrompts(_)
             | BatchError::NoPlan(_)
+            | BatchError::Link(_)
             | BatchError::OtherPrior(_) => Self::BadInput,
             BatchError::NoProgress { .. } => Self::Failed,
             BatchError::Start { .. } => Self::Unavailable,

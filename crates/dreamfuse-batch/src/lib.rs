@@ -49,6 +49,8 @@ pub enum BatchError {
     NoPrompts(PathBuf),
     #[error("{0} has no plan.jsonl; hint: dreamfuse batch plan PROMPTS --out {0}")]
     NoPlan(PathBuf),
+    #[error("{0} is a link; hint: the folder of runs may be one, the folders in it may not")]
+    Link(PathBuf),
     #[error("{0}")]
     Usage(String),
     #[error(

@@ -33,9 +33,10 @@ impl Published {
     /// Whether a folder holds the result of an item, with every file as it was published.
     pub fn is_whole(folder: &Path, key: &str) -> bool {
         Self::read(folder).is_some_and(|published| {
-            let mut files = published.files.iter();
-            published.key == key
-                && files.all(|(name, hash)| digest(&folder.join(name)).ok().as_ref() == Some(hash))
+            let is_as_published = |(name, hash): (&String, &String)| {
+                is_plain(name) && digest(&folder.join(name)).ok().as_ref() == Some(hash)
+            };
+            published.key == key && published.files.iter().all(is_as_published)
         })
     }
 
@@ -74,6 +75,11 @@ pub(crate) fn results(folder: &Path) -> Result<Vec<String>, FileError> {
         .collect())
 }
 
+/// Whether a name is that of a file in its folder, not a path out of it.
+fn is_plain(name: &str) -> bool {
+    Path::new(name).file_name() == Some(name.as_ref())
+}
+
 fn digest(path: &Path) -> Result<String, FileError> {
     let bytes = read(path)?;
     Ok(hex(&Sha256::digest(bytes)))
@@ -101,5 +107,17 @@ mod tests {
         assert!(is_whole());
         write("mesh.glb", "y");
         assert!(!is_whole());
+        // A file outside, with its right hash.
+        let hash = digest(&folder.path().join("mesh.glb")).unwrap();
+        let outside = folder.path().join("mesh.glb").display().to_string();
+        for name in [outside.as_str(), "../mesh.glb", "./mesh.glb", ""] {
+            let files = format!("{{{name:?}: {hash:?}}}");
+            let text = format!("{{\"key\":\"k\",\"steps\":9,\"seconds\":1,\"files\":{files}}}");
+            write("result.json", &text);
+            assert!(
+                Published::read(folder.path()).is_some() && !is_whole(),
+                "{name}"
+            );
+        }
     }
 }

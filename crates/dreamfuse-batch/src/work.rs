@@ -144,6 +144,9 @@ impl<'a> Work<'a> {
         warn: &mut dyn FnMut(String),
     ) -> Result<Option<Begun>, BatchError> {
         let root = self.plan.folder(item);
+        if root.is_symlink() {
+            return Err(BatchError::Link(root));
+        }
         let home = claim(&root, &item.config)?;
         if !home.has_lock() {
             warn(format!(

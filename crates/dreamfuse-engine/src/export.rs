@@ -6,6 +6,7 @@ mod cut;
 use crate::EngineError;
 use crate::config::RunConfig;
 use crate::event::Textured;
+use crate::shape::{Hold, Shape};
 use crate::snapshot::Snapshot;
 use bake::{albedo_of, normals_of, openness_of};
 use cut::cut_surface;
@@ -104,6 +105,8 @@ pub fn export_mesh(snapshot: &Snapshot, options: ExportOptions) -> Result<Export
         self_intersections,
         ..
     } = simplified(&surface.mesh, options.faces, &cameras);
+    let around = Around::of(snapshot);
+    mesh = around.fitted(&mesh);
     let albedo = albedo_of(snapshot);
     mesh.colors = albedo(&bake::at_vertices(&mesh));
     let (mut model, textured) = if options.texture == 0 {
@@ -129,7 +132,7 @@ pub fn export_mesh(snapshot: &Snapshot, options: ExportOptions) -> Result<Export
         let baked = bake(&mesh, unwrap, options.texture, &*albedo, &extras);
         (Model::skinned(mesh, baked), Some(textured))
     };
-    fit_albedo(&mut model, &targets(snapshot));
+    fit_albedo(&mut model, &around.targets);
     Ok(Exported {
         agreement: agreement(&model, snapshot),
         iso: surface.iso,
@@ -141,24 +144,75 @@ pub fn export_mesh(snapshot: &Snapshot, options: ExportOptions) -> Result<Export
 }
 
 /// What the volume shows from around, from other sides than those that are compared.
-fn targets(snapshot: &Snapshot) -> Vec<Target> {
-    const SIZE: usize = 192;
-    const ELEVATIONS: [f32; 4] = [-0.2, 0.1, 0.35, 0.65];
-    let cameras = ELEVATIONS.iter().enumerate().flat_map(|(i, elevation)| {
-        // Half a step further in every second ring.
-        (0..7)
-            .map(move |k| Camera::orbit(TAU * (k as f32 + 0.5 * (i % 2) as f32) / 7.0, *elevation))
-    });
-    let target = |camera: Camera| {
-        let (image, opacity) = snapshot.image_and_opacity(&ViewSettings::albedo(camera), SIZE);
-        let is_inside = opacity.iter().map(|part| *part > OPAQUE).collect();
-        Target {
-            camera,
-            image,
-            is_inside,
+struct Around {
+    targets: Vec<Target>,
+    /// White where a pixel is more opaque than not.
+    silhouettes: Vec<Image>,
+}
+
+impl Around {
+    fn of(snapshot: &Snapshot) -> Self {
+        const SIZE: usize = 192;
+        const ELEVATIONS: [f32; 4] = [-0.2, 0.1, 0.35, 0.65];
+        let cameras = ELEVATIONS.iter().enumerate().flat_map(|(i, elevation)| {
+            // Half a step further in every second ring.
+            (0..7).map(move |k| {
+                Camera::orbit(TAU * (k as f32 + 0.5 * (i % 2) as f32) / 7.0, *elevation)
+            })
+        });
+        let (mut targets, mut silhouettes) = (Vec::new(), Vec::new());
+        for camera in cameras {
+            let (image, opacity) = snapshot.image_and_opacity(&ViewSettings::albedo(camera), SIZE);
+            let white = opacity.iter().map(|part| [f32::from(*part > 0.5); 3]);
+            silhouettes.push(Image::square(SIZE, white.collect()));
+            targets.push(Target {
+                camera,
+                image,
+                is_inside: opacity.iter().map(|part| *part > OPAQUE).collect(),
+            });
         }
-    };
-    cameras.map(target).collect()
+        Self {
+            targets,
+            silhouettes,
+        }
+    }
+
+    /// The mesh with vertices that were moved towards the volume's silhouettes.
+    fn fitted(&self, mesh: &Mesh) -> Mesh {
+        /// Times that each view is looked at, and views of a step, which are far from each other.
+        const ROUNDS: usize = 6;
+        const STRIDE: usize = 7;
+        /// Of the first step and of the last one, in world units.
+        const RATES: [f32; 2] = [0.002, 0.0005];
+        let views: Vec<ViewSettings> = self
+            .targets
+            .iter()
+            .map(|target| ViewSettings {
+                background: [0.0; 3],
+                ..ViewSettings::albedo(target.camera)
+            })
+            .collect();
+        let hold = Hold {
+            least_side: self.silhouettes[0].width,
+            laplacian: 200.0,
+            normals: 2e-2,
+        };
+        let mut shape = Shape::of(mesh, None, hold);
+        let steps = ROUNDS * STRIDE;
+        for step in 0..steps {
+            let of_step = |index: &usize| index % STRIDE == step % STRIDE;
+            let chosen: Vec<usize> = (0..views.len()).filter(of_step).collect();
+            let some: Vec<ViewSettings> = chosen.iter().map(|index| views[*index]).collect();
+            let wanted = chosen.iter().map(|index| self.silhouettes[*index].clone());
+            let progress = step as f32 / (steps - 1) as f32;
+            let rate = RATES[0] + progress * (RATES[1] - RATES[0]);
+            shape.step(&some, &wanted.collect::<Vec<_>>(), rate);
+        }
+        Mesh {
+            colors: mesh.colors.clone(),
+            ..shape.into_mesh()
+        }
+    }
 }
 
 /// From where a mesh is compared with the volume.

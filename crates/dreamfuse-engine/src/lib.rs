@@ -20,6 +20,7 @@ mod regularizers;
 mod run;
 mod selftest;
 mod session;
+mod shape;
 mod share;
 mod snapshot;
 mod standby;

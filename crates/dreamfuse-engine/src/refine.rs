@@ -3,11 +3,11 @@
 //! through the prior.
 
 mod saved;
-mod shape;
 
 use crate::EngineError;
 use crate::export::{Exported, drawn_as};
 use crate::run::Run;
+use crate::shape::{Hold, Shape};
 use crate::share::told;
 use burn::tensor::{Tensor, TensorData};
 use dreamfuse_core::{Camera, Image, Purpose, Told, Vec3, view_stream};
@@ -19,8 +19,14 @@ use rand::RngExt;
 use rand_distr::StandardNormal;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use shape::Shape;
 use std::ops::ControlFlow;
+
+/// Softly: the prior's images may ask for another shape.
+const HOLD: Hold = Hold {
+    least_side: 384,
+    laplacian: 20.0,
+    normals: 2e-3,
+};
 
 /// The second stage, which refines texture and shape.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -129,7 +135,7 @@ pub fn refine(
         return Ok(ControlFlow::Continue(()));
     };
     let moves = config.vertex_rate > 0.0;
-    let mut shape = moves.then(|| Shape::of(model)).flatten();
+    let mut shape = moves.then(|| Shape::of(&model.mesh, model.skin.as_ref(), HOLD));
     for step in 0..config.steps {
         let stage = Stage { run, prior, step };
         let Wanted {
@@ -139,9 +145,10 @@ pub fn refine(
             noise_level,
         } = stage.wanted(model);
         let change = painter.paint(model, &lacks, config.rate);
-        if let Some(shape) = &mut shape {
-            shape.repaint(model);
-            shape.step(model, &views, &images, config.vertex_rate);
+        if let (Some(shape), Some(skin)) = (&mut shape, &model.skin) {
+            shape.repaint(skin);
+            shape.step(&views, &images, config.vertex_rate);
+            model.mesh.positions = shape.positions();
             painter.place(model);
         }
         if !change.is_finite() {
@@ -157,7 +164,7 @@ pub fn refine(
         }
     }
     if let Some(shape) = shape {
-        shape.finish(model);
+        model.mesh = shape.into_mesh();
         exported.self_intersections = self_intersections(&model.mesh);
     }
     painter.color_vertices(model);

@@ -54,6 +54,9 @@ const CUTS: [Cut; 5] = [
 /// The largest mesh that is cut again: so that it is not the clock that decides how often.
 const FEW: usize = 40_000;
 
+/// A surface in more charts is too rough for another cut to help, and each takes seconds.
+const MANY: usize = 600;
+
 /// The best of several cuts, each within the budget; `None` when the budget is over, or a triangle got no place.
 pub(super) fn unwrap(mesh: &Mesh, size: usize, budget: Duration) -> Option<Unwrap> {
     if budget.is_zero() {
@@ -69,7 +72,8 @@ pub(super) fn unwrap(mesh: &Mesh, size: usize, budget: Duration) -> Option<Unwra
         if next.as_ref().map(coverage) > best.as_ref().map(coverage) {
             best = next;
         }
-        let is_enough = best.as_ref().is_some_and(|best| coverage(best) >= COVERAGE);
+        let is_good = |best: &Unwrap| coverage(best) >= COVERAGE || best.charts > MANY;
+        let is_enough = best.as_ref().is_some_and(is_good);
         if is_enough || mesh.triangles.len() > FEW {
             break;
         }

@@ -1,21 +1,25 @@
-//! The shape in the second stage: vertices move down the gradient of the images' squared error, through the rasterizer.
+//! A shape that is fitted to images: vertices move down the gradient of the squared error, through the rasterizer. Images of the
+//! volume have the silhouettes that a mesh should have, those of the prior in the second stage have more.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use dreamfuse_core::{Camera, Image};
 use dreamfuse_kernels::adam::{Adam, Parameters};
 use dreamfuse_kernels::rasterize::{CHANNELS, Faces, rasterize};
-use dreamfuse_mesh::{Mesh, Model, Skin, moved};
+use dreamfuse_mesh::{Mesh, Skin, moved};
 use dreamfuse_scene::ViewSettings;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Side of the images in which silhouettes are looked for, at least: a triangle should be wider than a pixel.
-const LEAST_SIDE: usize = 384;
-
-/// Weights beside the mean squared error of the images: neighbours move alike, and normals stay as they were to each other
-/// (threestudio's `lambda_laplacian` and `lambda_normal_consistency` have the same terms).
-const LAPLACIAN: f32 = 20.0;
-const NORMALS: f32 = 2e-3;
+/// How a shape is drawn and held while it moves.
+#[derive(Clone, Copy)]
+pub(crate) struct Hold {
+    /// Side of the images that are drawn, at least: a triangle should be wider than a pixel.
+    pub least_side: usize,
+    /// Weight beside the mean squared error of the images: neighbours move alike (threestudio's `lambda_laplacian`).
+    pub laplacian: f32,
+    /// The same: neighbouring triangles face alike (threestudio's `lambda_normal_consistency`).
+    pub normals: f32,
+}
 
 const ADAM: Adam = Adam {
     beta1: 0.9,
@@ -25,7 +29,7 @@ const ADAM: Adam = Adam {
 };
 
 /// The vertices while they move.
-pub(super) struct Shape {
+pub(crate) struct Shape {
     start: Mesh,
     faces: Arc<Faces>,
     /// `[vertices, 3]`, as they were.
@@ -38,80 +42,73 @@ pub(super) struct Shape {
     /// Corners of the triangles.
     corners: [Tensor<1, Int>; 3],
     texture: Tensor<3>,
+    hold: Hold,
     step: u64,
 }
 
 impl Shape {
-    /// `None` where a model has no texture.
-    pub(super) fn of(model: &Model) -> Option<Self> {
-        let skin = model.skin.as_ref()?;
+    /// Of a model's mesh, white where it has no texture.
+    pub(crate) fn of(mesh: &Mesh, skin: Option<&Skin>, hold: Hold) -> Self {
         let device = Device::flex();
-        let positions = model.mesh.positions.as_flattened().to_vec();
-        let count = model.mesh.positions.len();
+        let positions = mesh.positions.as_flattened().to_vec();
+        let count = mesh.positions.len();
         let origin = Tensor::from_data(TensorData::new(positions, [count, 3]), &device);
         let ints = |values: Vec<i64>| {
             let count = values.len();
             Tensor::from_data(TensorData::new(values, [count]), &device)
         };
-        let triangles = &model.mesh.triangles;
+        let triangles = &mesh.triangles;
+        let white = || vec![[[0.5; 2]; 3]; triangles.len()];
+        let uvs = skin.map_or_else(white, corner_uvs);
         let [from, to, left, right] = edges(triangles).map(ints);
-        Some(Self {
-            start: model.mesh.clone(),
-            faces: Arc::new(Faces::new(triangles.clone(), corner_uvs(skin))),
+        Self {
+            start: mesh.clone(),
+            faces: Arc::new(Faces::new(triangles.clone(), uvs)),
             origin,
             moves: Parameters::new(Tensor::zeros([3 * count], &device)),
             ends: [from, to],
             sides: [left, right],
             corners: [0, 1, 2]
                 .map(|corner| ints(triangles.iter().map(|t| i64::from(t[corner])).collect())),
-            texture: texture(&skin.albedo),
+            texture: skin.map_or_else(|| Tensor::ones([1, 1, 3], &device), |s| texture(&s.albedo)),
+            hold,
             step: 0,
-        })
+        }
     }
 
     /// Moves the vertices once, by at most about `rate`, towards where the views show what is `wanted`.
-    pub(super) fn step(
-        &mut self,
-        model: &mut Model,
-        views: &[ViewSettings],
-        wanted: &[Image],
-        rate: f32,
-    ) {
+    pub(crate) fn step(&mut self, views: &[ViewSettings], wanted: &[Image], rate: f32) {
         let [count, _] = self.origin.dims();
         let moves = self.moves.values.clone().autodiff().require_grad();
         let by = moves.clone().reshape([count, 3]);
         let positions = self.origin.clone().autodiff() + by.clone();
         let loss = self.image_error(&positions, views, wanted)
-            + self.unevenness(by) * LAPLACIAN
-            + self.bending(&positions) * NORMALS;
+            + self.unevenness(by) * self.hold.laplacian
+            + self.bending(&positions) * self.hold.normals;
         let grad = moves
             .grad(&loss.backward())
             .expect("the loss depends on them");
         self.step += 1;
         self.moves.sparse_step(ADAM, self.step, rate, grad);
-        self.show(model);
     }
 
-    /// Ends with a mesh whose triangles do not cross.
-    pub(super) fn finish(self, model: &mut Model) {
-        self.show(model);
-        model.mesh = moved(&self.start, &model.mesh.positions);
-    }
-
-    /// Puts the vertices where they are now, and takes up the texture.
-    fn show(&self, model: &mut Model) {
+    /// Where the vertices are now.
+    pub(crate) fn positions(&self) -> Vec<[f32; 3]> {
         let [count, _] = self.origin.dims();
         let positions = self.origin.clone() + self.moves.values.clone().reshape([count, 3]);
         let positions = positions.into_data().try_to_vec::<f32>();
         let positions = positions.expect("they are f32");
-        model.mesh.positions = positions.as_chunks().0.to_vec();
+        positions.as_chunks().0.to_vec()
+    }
+
+    /// The mesh as it is now, but for triangles that would cross.
+    pub(crate) fn into_mesh(self) -> Mesh {
+        moved(&self.start, &self.positions())
     }
 
     /// The texture has changed.
-    pub(super) fn repaint(&mut self, model: &Model) {
-        if let Some(skin) = &model.skin {
-            self.texture = texture(&skin.albedo);
-        }
+    pub(crate) fn repaint(&mut self, skin: &Skin) {
+        self.texture = texture(&skin.albedo);
     }
 
     /// Mean squared error of the images.
@@ -123,7 +120,7 @@ impl Shape {
     ) -> Tensor<1> {
         let device = self.origin.device();
         let size = wanted[0].width;
-        let part = LEAST_SIDE.div_ceil(size);
+        let part = self.hold.least_side.div_ceil(size);
         let places = views.iter().map(|view| places(positions, &view.camera));
         let places = Tensor::cat(places.collect(), 0);
         let texture = self.texture.clone().autodiff();
