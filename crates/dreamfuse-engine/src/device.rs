@@ -18,12 +18,11 @@ pub(crate) fn is_cpu(list: &str) -> bool {
     names(list).all(|name| name == DEVICES[0])
 }
 
-/// How many GPUs a list names.
+/// How many GPUs a process has to see for a list: one more than the highest number.
 pub fn gpus(list: &str) -> usize {
-    let mut gpus: Vec<&str> = names(list).filter(|name| *name != DEVICES[0]).collect();
-    gpus.sort_unstable();
-    gpus.dedup();
-    gpus.len()
+    let numbers = names(list).filter_map(|name| parse(name).ok());
+    let of_gpus = numbers.filter(|(kind, _)| *kind != DEVICES[0]);
+    of_gpus.map(|(_, number)| number + 1).max().unwrap_or(0)
 }
 
 /// The device of a name, or the first of a list, for a network of this dtype.
@@ -136,8 +135,8 @@ mod tests {
         assert_eq!(devices("cpu, cpu", Precision::F32).unwrap().len(), 2);
         assert!(is_cpu("cpu,cpu") && !is_cpu("cpu,cuda:1"));
         assert_eq!(
-            ["cpu,cpu", "cuda", "cuda:0,cuda:1,cuda:1"].map(gpus),
-            [0, 1, 2]
+            ["cpu,cpu", "cuda,cuda:0", "cuda:1", "cuda:0,cuda:2"].map(gpus),
+            [0, 1, 2, 3]
         );
         for bad in [
             "",

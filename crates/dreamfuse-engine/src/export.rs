@@ -208,10 +208,31 @@ impl Around {
             let rate = RATES[0] + progress * (RATES[1] - RATES[0]);
             shape.step(&some, &wanted.collect::<Vec<_>>(), rate);
         }
-        Mesh {
-            colors: mesh.colors.clone(),
-            ..shape.into_mesh()
+        let fitted = shape.into_mesh();
+        // Where a shape is worse for it, it is left.
+        if self.lack(&fitted) < self.lack(mesh) {
+            fitted
+        } else {
+            mesh.clone()
         }
+    }
+
+    /// Pixels that the mesh covers and the volume does not, or the other way round.
+    fn lack(&self, mesh: &Mesh) -> usize {
+        let model = Model::plain(Mesh {
+            colors: vec![[1.0; 3]; mesh.positions.len()],
+            ..mesh.clone()
+        });
+        let views = self.targets.par_iter().zip(&self.silhouettes);
+        let wrong = views.map(|(target, silhouette)| {
+            let view = ViewSettings::albedo(target.camera);
+            let (_, covered) = drawn_as(&model, &view, silhouette.width);
+            let pixels = silhouette.pixels.iter().zip(covered);
+            pixels
+                .filter(|(white, part)| (white[0] > 0.5) != (*part > 0.5))
+                .count()
+        });
+        wrong.sum()
     }
 }
 

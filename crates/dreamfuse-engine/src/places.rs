@@ -1,5 +1,5 @@
-//! The devices of a run. A step's views are shared out over them, and the shares' gradients added in the order of the views: on
-//! CPUs the result does not show how many there are.
+//! The devices of a run. A step's views are shared out over several, and the shares' gradients added in the order of the views:
+//! on CPUs the result does not show whether there are two or more.
 
 use crate::EngineError;
 use crate::config::RunConfig;
@@ -11,18 +11,20 @@ use dreamfuse_kernels::cpu::Workers;
 use dreamfuse_prior::Prior;
 use dreamfuse_scene::ViewSettings;
 
-/// Devices with the texts as the prior has them there, and a thread for each.
+/// Devices with the texts as the prior has them there.
 pub(crate) struct Places {
     devices: Vec<(Device, ViewPrompts)>,
     is_cpu: bool,
-    threads: Workers,
+    /// A group of threads for each of several devices; on CPUs there are no more groups than threads.
+    threads: Option<Workers>,
 }
 
 impl Places {
     /// Those of a configuration. The texts are encoded on each.
     pub(crate) fn new(config: &RunConfig, prior: &dyn Prior) -> Result<Self, EngineError> {
         let devices = devices(&config.device, config.precision)?;
-        let threads = Workers::new(devices.len());
+        let count = devices.len();
+        let threads = (count > 1).then(|| Workers::new(count));
         let with_texts = |(index, device)| {
             let prior = prior.replica(index).unwrap_or(prior);
             Ok((device, texts(config, prior)?))
@@ -60,16 +62,20 @@ impl Places {
             return step.part(&self.place(0, prior, values), guidance, share);
         }
         let guidance = &*guidance;
-        let parts = self.threads.map(shares.len(), |index| {
+        let compute = |index: usize| {
             let place = self.place(index % self.devices.len(), prior, values);
             let mut guidance = guidance.for_share().expect("`share` asked for it");
             step.part(&place, &mut *guidance, &shares[index])
-        });
+        };
+        let parts = match &self.threads {
+            Some(threads) => threads.map(shares.len(), compute),
+            None => (0..shares.len()).map(compute).collect(),
+        };
         let sum = parts.into_iter().reduce(Part::plus);
         sum.expect("a step has a view")
     }
 
-    /// Views of a share. On a CPU it does not depend on the number of devices.
+    /// Views of a share. On several CPUs it does not depend on their number.
     fn share(&self, step: &Step, guidance: &dyn Guidance) -> usize {
         let count = self.devices.len();
         if count == 1 || guidance.for_share().is_none() {

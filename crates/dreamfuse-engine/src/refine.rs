@@ -11,7 +11,7 @@ use crate::shape::{Hold, Shape};
 use crate::share::told;
 use burn::tensor::{Tensor, TensorData};
 use dreamfuse_core::{Camera, Image, Purpose, Told, Vec3, view_stream};
-use dreamfuse_mesh::{Lack, Model, Painter, self_intersections};
+use dreamfuse_mesh::{Lack, Model, Painter, self_intersections, with_positions};
 use dreamfuse_prior::sampler::spaced;
 use dreamfuse_prior::{Path, Prior, Views, decoded};
 use dreamfuse_scene::ViewSettings;
@@ -119,8 +119,8 @@ pub struct RefineReport {
     pub change: f32,
 }
 
-/// Refines the texture, and the shape where it may move. `after` hears of each step, and ends the stage by `Break`; what comes out depends on nothing but the mesh,
-/// the prior and the configuration.
+/// Refines the texture, and the shape where it may move; the mesh has to be closed. `after` hears of each step, and ends the
+/// stage by `Break`. What comes out depends on nothing but the mesh, the prior and the configuration.
 ///
 /// # Errors
 /// When a texel is not finite, and as `after` says.
@@ -148,7 +148,11 @@ pub fn refine(
         if let (Some(shape), Some(skin)) = (&mut shape, &model.skin) {
             shape.repaint(skin);
             shape.step(&views, &images, config.vertex_rate);
-            model.mesh.positions = shape.positions();
+            let positions = shape.positions();
+            if !positions.as_flattened().iter().all(|v| v.is_finite()) {
+                return Err(EngineError::RefineNotFinite(step + 1));
+            }
+            model.mesh = with_positions(&model.mesh, positions);
             painter.place(model);
         }
         if !change.is_finite() {

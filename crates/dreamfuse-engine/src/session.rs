@@ -260,7 +260,7 @@ fn save_checkpoint(run: &mut Run, folder: &RunFolder, emit: &mut Emit) -> Result
     Ok(())
 }
 
-/// Refines the texture. It begins again where it was interrupted: the volume is saved, and a step depends on the ones before.
+/// Refines texture and shape. It begins again where it was interrupted: the volume is saved, and a step depends on the ones before.
 fn second_stage(
     run: &Run,
     prior: &dyn Prior,

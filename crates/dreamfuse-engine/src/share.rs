@@ -1,5 +1,5 @@
-//! A step's views shared out over devices. Gradients of the shares are added in the order of the views, so on CPUs the number of
-//! devices is not seen in the result.
+//! A step's views shared out over devices. Gradients of the shares are added in the order of the views, so on CPUs the
+//! result does not show whether there are two or more.
 
 use crate::draw::Draw;
 use crate::event::Losses;

@@ -95,12 +95,13 @@ pub trait RasterizeBackend: Backend {
         size: usize,
     ) -> FloatTensor<Self>;
 
-    /// Gradients with respect to places and texture.
+    /// Gradients with respect to places and texture; zeros for a texture that is not tracked.
     fn rasterize_grad(
         grad: FloatTensor<Self>,
         places: FloatTensor<Self>,
         texture: FloatTensor<Self>,
         faces: Arc<Faces>,
+        is_texture_tracked: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 }
 
@@ -124,6 +125,7 @@ impl RasterizeBackend for Flex {
         places: FloatTensor<Self>,
         texture: FloatTensor<Self>,
         faces: Arc<Faces>,
+        is_texture_tracked: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let [grad, places, texture] = [grad, places, texture].map(contiguous);
         let [views, _, size, _]: [usize; 4] = shape_of(&grad);
@@ -136,6 +138,7 @@ impl RasterizeBackend for Flex {
             &texture,
             &faces,
             [views, size],
+            is_texture_tracked,
         );
         (
             tensor_from(places, of_places),
@@ -154,7 +157,8 @@ impl<B: RasterizeBackend> Backward<B, 2> for RasterizeBackward {
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = grads.consume::<B>(&ops.node);
         let (places, texture, faces) = ops.state;
-        let (of_places, of_texture) = B::rasterize_grad(grad, places, texture, faces);
+        let is_tracked = ops.parents[1].is_some();
+        let (of_places, of_texture) = B::rasterize_grad(grad, places, texture, faces, is_tracked);
         for (parent, grad) in ops.parents.into_iter().zip([of_places, of_texture]) {
             if let Some(node) = parent {
                 grads.register::<B>(node.id, grad);
@@ -188,9 +192,10 @@ impl<B: RasterizeBackend, C: CheckpointStrategy> RasterizeBackend for Autodiff<B
         places: FloatTensor<Self>,
         texture: FloatTensor<Self>,
         faces: Arc<Faces>,
+        is_texture_tracked: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let [grad, places, texture] = [grad, places, texture].map(|tensor| tensor.into_primitive());
-        let (places, texture) = B::rasterize_grad(grad, places, texture, faces);
+        let (places, texture) = B::rasterize_grad(grad, places, texture, faces, is_texture_tracked);
         (
             <FloatTensor<Self>>::new(places),
             <FloatTensor<Self>>::new(texture),

@@ -41,7 +41,7 @@ pub use grid::DensityGrid;
 pub use intersect::{faulty_vertices, self_intersections};
 pub use iso::{Silhouette, choose_iso};
 pub use model::{About, Format, Model, Skin};
-pub use moved::moved;
+pub use moved::{moved, with_positions};
 pub use paint::{Lack, Painter};
 pub use pores::pores;
 pub use read::{ReadMesh, read};

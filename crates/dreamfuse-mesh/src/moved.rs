@@ -11,7 +11,8 @@ const TRIES: usize = 16;
 /// Tries that halve moves; later ones undo them.
 const HALVINGS: usize = 8;
 
-/// The mesh with its vertices at `places` and normals of its own. Around triangles that would cross, vertices move less.
+/// The mesh with its vertices at `places` and normals of its own. Around triangles that would cross, vertices move less; what
+/// crosses in the mesh stays where it is. Places that are not finite leave the mesh as it was.
 ///
 /// # Panics
 /// When there are not as many places as vertices.
@@ -21,7 +22,14 @@ pub fn moved(mesh: &Mesh, places: &[[f32; 3]]) -> Mesh {
         places.len(),
         "a place for each vertex"
     );
+    if !places.as_flattened().iter().all(|v| v.is_finite()) {
+        return mesh.clone();
+    }
+    let before = faulty_vertices(mesh);
     let mut shares = vec![1.0f32; places.len()];
+    for vertex in around(mesh, &before) {
+        shares[vertex as usize] = 0.0;
+    }
     for attempt in 0..TRIES {
         let ends = mesh.positions.iter().zip(places).zip(&shares);
         let between = ends.map(|((from, to), share)| {
@@ -33,11 +41,12 @@ pub fn moved(mesh: &Mesh, places: &[[f32; 3]]) -> Mesh {
             ..mesh.clone()
         };
         let faulty = faulty_vertices(&moved);
-        if faulty.is_empty() {
+        if faulty.is_subset(&before) {
             moved.normals = normals(&moved);
             return moved;
         }
-        for vertex in around(&moved, &faulty) {
+        let new: HashSet<u32> = faulty.difference(&before).copied().collect();
+        for vertex in around(&moved, &new) {
             let share = &mut shares[vertex as usize];
             *share = if attempt < HALVINGS {
                 0.5 * *share
@@ -47,6 +56,16 @@ pub fn moved(mesh: &Mesh, places: &[[f32; 3]]) -> Mesh {
         }
     }
     mesh.clone()
+}
+
+/// The mesh with other positions, and normals of its own.
+pub fn with_positions(mesh: &Mesh, positions: Vec<[f32; 3]>) -> Mesh {
+    let mut mesh = Mesh {
+        positions,
+        ..mesh.clone()
+    };
+    mesh.normals = normals(&mesh);
+    mesh
 }
 
 /// The vertices, and those of their triangles.
@@ -84,5 +103,13 @@ mod tests {
         let sound = moved(&ball, &through);
         assert_eq!(self_intersections(&sound), 0);
         assert!(sound.positions != ball.positions);
+        // What crosses already is left alone, and the rest moves all the same.
+        let away: Vec<[f32; 3]> = through.iter().map(|p| p.map(|v| 1.01 * v)).collect();
+        let still = moved(&spiked, &away);
+        assert_eq!(still.positions[0], through[0]);
+        let others = still.positions.iter().zip(&through).filter(|(a, b)| a != b);
+        assert!(others.count() > 10 && self_intersections(&still) <= self_intersections(&spiked));
+        through[1][2] = f32::NAN;
+        assert_eq!(moved(&ball, &through).positions, ball.positions);
     }
 }

@@ -15,6 +15,11 @@ pub fn doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     if !args.selftest {
         return report(args.json);
     }
+    anyhow::ensure!(
+        !args.device.contains(','),
+        "expected one device to test, got {:?}",
+        args.device
+    );
     let test = selftest(&args.device)?;
     if args.json {
         tell!("{:#}", json_of(&args.device, &test));

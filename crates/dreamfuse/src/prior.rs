@@ -52,6 +52,11 @@ pub fn train(args: &TrainArgs) -> anyhow::Result<ExitCode> {
             args.out.display()
         );
     }
+    ensure!(
+        !args.device.contains(','),
+        "expected one device to train on, got {:?}",
+        args.device
+    );
     let batch = config.batch;
     let mut trainer =
         Trainer::new(config)?.on(&device(&args.device, args.precision)?, args.precision);

@@ -3,6 +3,9 @@
 use super::{CHANNELS, Faces, NEAREST, PLACE};
 use rayon::prelude::*;
 
+/// An edge this near to both centres, in square pixels, has no place between them.
+const LEAST_AREA: f32 = 1e-6;
+
 /// No triangle.
 const NOTHING: u32 = u32::MAX;
 
@@ -239,14 +242,16 @@ impl<'a> View<'a> {
         let mut end: Option<Silhouette> = None;
         for edge in 0..3 {
             let (a, b) = (corners[edge], corners[(edge + 1) % 3]);
-            let [inside, outside] = centers.map(|center| cross(a, b, center));
+            let [inside, outside] = centers.map(|center| side * cross(a, b, center));
+            // The near centre is inside: what says otherwise is rounding.
+            let inside = inside.max(0.0);
             let t = inside / (inside - outside);
-            if side * outside < 0.0 && end.as_ref().is_none_or(|end| t < end.t) {
+            if outside < -LEAST_AREA && end.as_ref().is_none_or(|end| t < end.t) {
                 end = Some(Silhouette {
                     pixels: [near, far],
                     triangle,
                     edge,
-                    areas: [inside, outside],
+                    areas: [inside, outside].map(|area| side * area),
                     t,
                 });
             }
@@ -314,6 +319,7 @@ pub(super) fn backward(
     texture: &Texture,
     faces: &Faces,
     [views, size]: [usize; 2],
+    is_texture_tracked: bool,
 ) -> (Vec<f32>, Vec<f32>) {
     let each = (places.len() / views, CHANNELS * size * size);
     let parts = places
@@ -322,7 +328,7 @@ pub(super) fn backward(
     let parts: Vec<ViewGradient> = parts
         .map(|(places, grad)| {
             let view = View::new(places, faces, size);
-            ViewGradient::of(&view, grad, texture)
+            ViewGradient::of(&view, grad, texture, is_texture_tracked)
         })
         .collect();
     let mut of_texture = vec![[0.0; 3]; texture.texels.len()];
@@ -345,10 +351,11 @@ struct ViewGradient {
     places: Vec<[f32; PLACE]>,
     /// Of texels, which may come again.
     texels: Vec<(usize, [f32; 3])>,
+    is_texture_tracked: bool,
 }
 
 impl ViewGradient {
-    fn of(view: &View, grad: &[f32], texture: &Texture) -> Self {
+    fn of(view: &View, grad: &[f32], texture: &Texture, is_texture_tracked: bool) -> Self {
         let pixels = view.size * view.size;
         let outer: Vec<[f32; CHANNELS]> = (0..pixels)
             .map(|pixel| std::array::from_fn(|channel| grad[channel * pixels + pixel]))
@@ -356,6 +363,7 @@ impl ViewGradient {
         let mut gradient = Self {
             places: vec![[0.0; PLACE]; view.places.len()],
             texels: Vec::new(),
+            is_texture_tracked,
         };
         let sharp = view.colors(texture);
         let mut inner = outer.clone();
@@ -433,12 +441,13 @@ impl ViewGradient {
                 .map(|channel| grad[channel] * color[channel])
                 .sum::<f32>()
         });
-        let weighted = around.texels.into_iter().zip(around.weights());
-        self.texels.extend(
-            weighted.map(|(texel, weight)| {
+        if self.is_texture_tracked {
+            let weighted = around.texels.into_iter().zip(around.weights());
+            let of_texel = |(texel, weight): (usize, f32)| {
                 (texel, std::array::from_fn(|channel| weight * grad[channel]))
-            }),
-        );
+            };
+            self.texels.extend(weighted.map(of_texel));
+        }
         let [near, right, below, beyond] = seen;
         let scale = texture.side as f32;
         let by_uv = [

@@ -2,6 +2,7 @@
 
 use crate::cli::BatchRunArgs;
 use crate::interrupt;
+use anyhow::ensure;
 use dreamfuse_batch::{Exit, Plan, Supervised, Supervisor};
 use dreamfuse_engine::gpus;
 use std::ffi::OsString;
@@ -33,7 +34,7 @@ pub fn all(args: &BatchRunArgs) -> anyhow::Result<ExitCode> {
     let of_items = plan.items.iter().map(|item| &item.config.device);
     let of_cuda = of_items.filter(|list| list.contains("cuda"));
     if let Some(each) = of_cuda.map(|list| gpus(list)).max() {
-        supervisor.devices = devices(jobs, each);
+        supervisor.devices = devices(jobs, each)?;
     }
     let supervisor = Arc::new(supervisor);
     interrupt::install()?;
@@ -74,7 +75,7 @@ fn arguments(args: &BatchRunArgs, jobs: usize) -> Vec<OsString> {
 }
 
 /// The GPUs of this process, or as many as the jobs need, `each` for a child.
-fn devices(jobs: usize, each: usize) -> Vec<String> {
+fn devices(jobs: usize, each: usize) -> anyhow::Result<Vec<String>> {
     let given = std::env::var("CUDA_VISIBLE_DEVICES").unwrap_or_default();
     let given: Vec<String> = given
         .split(',')
@@ -87,7 +88,12 @@ fn devices(jobs: usize, each: usize) -> Vec<String> {
     } else {
         given
     };
-    all.chunks(each).map(|some| some.join(",")).collect()
+    ensure!(
+        all.len() >= each,
+        "an item takes {each} GPUs, and CUDA_VISIBLE_DEVICES names {}",
+        all.len()
+    );
+    Ok(all.chunks_exact(each).map(|some| some.join(",")).collect())
 }
 
 fn tell_end(ended: &Supervised) {
