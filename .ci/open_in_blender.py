@@ -209,7 +209,7 @@ def check_cycles(folder):
         bpy.ops.render.render(write_still=True)
         drawn = pixels_of(Path(work) / "cycles.png")
     decibels = -10 * math.log10(np.mean((drawn - tile) ** 2))
-    assert decibels > 30, f"Cycles draws the mesh {decibels:.1f} dB from the run's own view"
+    assert decibels > 27, f"Cycles draws the mesh {decibels:.1f} dB from the run's own view"
     return decibels
 
 
