@@ -14,20 +14,6 @@ fn a_step_on_a_gpu_is_the_step_on_the_cpu() {
 }
 
 #[test]
-fn two_devices_take_the_step_of_one() {
-    assert_near(
-        two_steps(config("wgpu")),
-        two_steps(config("wgpu,wgpu")),
-        1e-2,
-    );
-    assert_near(
-        two_steps(config("cpu")),
-        two_steps(config("wgpu,cpu")),
-        1e-2,
-    );
-}
-
-#[test]
 fn a_prior_in_half_precision_is_near_or_refused() {
     let half = RunConfig {
         precision: Precision::F16,
