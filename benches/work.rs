@@ -130,7 +130,7 @@ impl Evaluation {
             self.sample.clone(),
             &[500, 500],
             &self.text,
-            Views::Each(&self.told),
+            Views::Each(&self.told).into(),
         )
     }
 }

@@ -20,8 +20,11 @@ for together in 1 4; do
   read -r seconds memory < "time$together"
   echo "$together at a time: $seconds s, $((memory / 1024)) MiB"
 done
-for folder in runs1/*/; do cmp "$folder/mesh.glb" "runs4/$(basename "$folder")/mesh.glb"; done
-echo "the meshes have the same bytes"
+same=0
+for folder in runs1/*/; do
+  cmp -s "$folder/mesh.glb" "runs4/$(basename "$folder")/mesh.glb" && same=$((same + 1))
+done
+echo "$same of 4 meshes have the same bytes"
 
 "$dreamfuse" "a car" --prior "$model" --config settings.toml --set preview_every=1 --steps 1000 --out run > log 2>&1 & run=$!
 longest=0

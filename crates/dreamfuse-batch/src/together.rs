@@ -2,7 +2,10 @@
 
 use burn::tensor::{Device, Tensor};
 use dreamfuse_core::Told;
-use dreamfuse_prior::{Batch, Conditioning, Encoded, NoiseSchedule, Prior, PriorSpec, Views};
+use dreamfuse_prior::{
+    Batch, Conditioning, Encoded, Known, NoiseSchedule, Prior, PriorSpec, ReferenceImages,
+    References, Shown, Views,
+};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -38,6 +41,17 @@ struct Question {
     conditioning: Conditioning,
     told: Option<Vec<Told>>,
     per_group: usize,
+    shown: Option<(References, Vec<Option<usize>>)>,
+}
+
+/// What batches have to have in common to be joined.
+#[derive(PartialEq)]
+struct Kind {
+    is_told: bool,
+    per_group: usize,
+    has_text: bool,
+    /// Reference images of each set.
+    shown: Option<usize>,
 }
 
 impl<'p> Together<'p> {
@@ -82,6 +96,10 @@ impl<'p> Together<'p> {
             conditioning: batch.conditioning().clone(),
             told: batch.views().told().map(<[Told]>::to_vec),
             per_group: batch.views().per_group(),
+            shown: batch
+                .known()
+                .shown
+                .map(|shown| (shown.references.clone(), shown.sets.to_vec())),
         });
         loop {
             assert!(
@@ -125,14 +143,35 @@ impl<'p> Together<'p> {
 }
 
 impl Question {
-    /// Batches of one kind can be joined.
-    fn kind(&self) -> (bool, usize, bool) {
-        (
-            self.told.is_some(),
-            self.per_group,
-            self.conditioning.rows().is_some(),
-        )
+    fn kind(&self) -> Kind {
+        Kind {
+            is_told: self.told.is_some(),
+            per_group: self.per_group,
+            has_text: self.conditioning.rows().is_some(),
+            shown: self
+                .shown
+                .as_ref()
+                .map(|(references, _)| references.told(0).len()),
+        }
     }
+}
+
+/// The reference images of all questions, and which of them each image comes with.
+fn joined(questions: &[Question]) -> Option<(References, Vec<Option<usize>>)> {
+    let shown: Vec<_> = questions
+        .iter()
+        .filter_map(|question| question.shown.as_ref())
+        .collect();
+    if shown.is_empty() {
+        return None;
+    }
+    let (mut first, mut sets) = (0, Vec::new());
+    for (references, own) in &shown {
+        sets.extend(own.iter().map(|set| set.map(|set| first + set)));
+        first += references.sets();
+    }
+    let references: Vec<_> = shown.iter().map(|(references, _)| references).collect();
+    Some((References::cat(&references), sets))
 }
 
 /// One call of the network for questions of one kind.
@@ -151,7 +190,14 @@ fn evaluate(prior: &dyn Prior, questions: Vec<Question>) -> Vec<(u64, Tensor<4>)
         (None, _) => Views::Unknown,
         (Some(_), per_group) => Views::of(&told, per_group),
     };
-    let predicted = prior.predict(&Batch::new(samples, &timesteps, &conditioning, views));
+    let joined = joined(&questions);
+    let shown = joined.as_ref().map(|(references, sets)| Shown {
+        references,
+        sets,
+        scale: 1.0,
+    });
+    let known = Known { views, shown };
+    let predicted = prior.predict(&Batch::new(samples, &timesteps, &conditioning, known));
     let mut start = 0;
     let part = |question: Question| {
         let count = question.timesteps.len();
@@ -190,6 +236,9 @@ impl Prior for Member<'_, '_> {
     }
     fn condition(&self, prompts: &[String]) -> Result<Conditioning, String> {
         self.together.prior.condition(prompts)
+    }
+    fn read_references(&self, images: &ReferenceImages) -> Result<References, String> {
+        self.together.prior.read_references(images)
     }
     fn encode(&self, images: Tensor<4>) -> Encoded<'_> {
         self.together.prior.encode(images)

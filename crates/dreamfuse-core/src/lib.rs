@@ -8,6 +8,7 @@
 pub mod background;
 mod camera;
 pub mod color;
+mod cutout;
 pub mod files;
 pub mod random;
 pub mod raster;
@@ -20,6 +21,7 @@ pub mod view;
 
 pub use background::random_background;
 pub use camera::{Camera, CameraRange, Crop, Ray};
+pub use cutout::Cutout;
 pub use random::{Purpose, stream, view_stream};
 pub use raster::Image;
 pub use scheduled::Scheduled;

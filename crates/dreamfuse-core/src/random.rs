@@ -23,6 +23,8 @@ pub enum Purpose {
     Sampling = 13,
     Evaluation = 14,
     Refinement = 15,
+    Toy = 16,
+    Reference = 17,
 }
 
 /// The stream `(seed, purpose, attempt, index)`: usually the retry and the step. ChaCha with 8 rounds,

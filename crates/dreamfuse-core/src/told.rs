@@ -12,6 +12,8 @@ pub struct Told {
     pub background: Option<[f32; 3]>,
     /// Whether the scene is the canonical one of its sentence.
     pub canonical: Option<bool>,
+    /// Whether azimuths count from another direction than the scene's front: then they only relate images to each other.
+    pub is_turned: bool,
 }
 
 impl Told {
@@ -26,11 +28,31 @@ impl Told {
         }
     }
 
+    /// With azimuths that count from `angle` (radians) before the front.
+    #[must_use]
+    pub fn turned(self, angle: f32) -> Self {
+        let (sin, cos) = angle.sin_cos();
+        let turn = |[x, y, z]: [f32; 3]| [x * cos - y * sin, x * sin + y * cos, z];
+        Self {
+            camera: self.camera.map(|camera| Camera {
+                azimuth: camera.azimuth + angle,
+                look_at: turn(camera.look_at),
+                ..camera
+            }),
+            light: self.light.map(|light| Light {
+                position: turn(light.position),
+                ..light
+            }),
+            is_turned: true,
+            ..self
+        }
+    }
+
     /// As a network takes it. What is not known is zeros, group by group:
     ///
     /// | values | meaning |
     /// | --- | --- |
-    /// | 9 | [`Camera::conditioning`] |
+    /// | 9 | [`Camera::conditioning`], without the azimuth where that is none from the front |
     /// | 3 | shading, one-hot: albedo, Lambertian, textureless |
     /// | 3 + 1 | unit direction to the light in camera axes (right, up, forward), ambient part |
     /// | 3 | background, less the middle grey of 0.5 |
@@ -43,6 +65,9 @@ impl Told {
         if let Some(known) = &self.camera {
             camera.copy_from_slice(&known.conditioning());
             aim.copy_from_slice(&aim_of(known));
+            if self.is_turned {
+                camera[1..3].fill(0.0);
+            }
         }
         if let Some(known) = self.shading {
             shading[known as usize] = 1.0;
@@ -110,6 +135,7 @@ mod tests {
             light: Some(light),
             background: Some([0.5, 0.6, 0.4]),
             canonical: Some(false),
+            is_turned: false,
         };
         let values = told.conditioning();
         assert_eq!(values[..9], camera.conditioning());
@@ -131,5 +157,11 @@ mod tests {
             ..told
         };
         assert_eq!(unlit.conditioning()[12..16], [0.0; 4]);
+        // All but the azimuth is as before in a world that is turned.
+        let turned = told.turned(0.7).conditioning();
+        assert_eq!(turned[1..3], [0.0; 2]);
+        for index in (0..1).chain(3..Told::CONDITIONING) {
+            assert!((turned[index] - values[index]).abs() < 1e-5, "{index}");
+        }
     }
 }

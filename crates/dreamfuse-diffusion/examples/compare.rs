@@ -71,7 +71,7 @@ fn distance(root: &Path, folder: &Path, texts: &[String]) -> Result<f32, Box<dyn
     let sample = floats(&expected, "sample")?;
     let ours = pipeline
         .network
-        .forward(sample, &timesteps, &text, Views::Unknown);
+        .forward(sample, &timesteps, &text, Views::Unknown.into());
     let theirs = floats(&expected, "output")?;
     let norm = |x: Tensor<4>| x.powi_scalar(2).sum().sqrt().into_scalar::<f32>();
     Ok(norm(ours - theirs.clone()) / norm(theirs))

@@ -4,13 +4,17 @@
   text = CLIPTextModel.from_pretrained("weights/text_encoder")(ids).last_hidden_state
   v = network(noisy, timesteps, text, [Told(Camera(azimuth=0.5, elevation=0.3), shading="albedo", background=(.5, .5, .5))])
 
+With images of the object, where config.json has "references" (a set an image of the batch, or none):
+  shown = network.read_references(images, timesteps, empty_text, [Told(Camera(0.0, 0.3))], per_set=1)
+  v = network(noisy, timesteps, text, told, shown, sets=[0, None])
 `noisy` is [batch, 3, size, size] in [-1, 1]; v-prediction of a squared-cosine schedule, as scheduler_config.json says. It is the same
-network as crates/dreamfuse-diffusion/src/uvit.rs, whose parity test is made with this file. Needs torch and safetensors.
+network as crates/dreamfuse-diffusion/src/uvit.rs, whose parity test is made with this file. Needs torch, safetensors and numpy.
 """
 import json
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -19,20 +23,8 @@ from safetensors.torch import load_file
 SHADINGS = ("albedo", "lambertian", "textureless")
 
 
-def cross(a, b):
-    return [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
-
-
-def dot(a, b):
-    return sum(x * y for x, y in zip(a, b))
-
-
-def plus(a, b, scale=1.0):
-    return [x + scale * y for x, y in zip(a, b)]
-
-
 def unit(a):
-    return [x / math.sqrt(dot(a, a)) for x in a]
+    return np.asarray(a) / np.linalg.norm(a)
 
 
 @dataclass
@@ -49,20 +41,18 @@ class Camera:
 
     def axes(self):
         (sa, ca), (se, ce) = ((math.sin(x), math.cos(x)) for x in (self.azimuth, self.elevation))
-        forward, level = [-sa * ce, ca * ce, -se], [ca, sa, 0.0]
-        up, sin, cos = cross(level, forward), math.sin(self.roll), math.cos(self.roll)
-        right = plus([cos * x for x in level], up, -sin)
-        return right, plus([cos * x for x in up], level, sin), forward
+        forward, level = np.array([-sa * ce, ca * ce, -se]), np.array([ca, sa, 0.0])
+        up, sin, cos = np.cross(level, forward), math.sin(self.roll), math.cos(self.roll)
+        return cos * level - sin * up, cos * up + sin * level, forward
 
     def position(self):
-        return plus(self.look_at, self.axes()[2], -self.distance)
+        return np.asarray(self.look_at) - self.distance * self.axes()[2]
 
     def ray(self, x, y):
         right, up, forward = self.axes()
         half = math.tan(self.fov / 2)
-        on_plane = lambda value, center: half * (center + self.crop_scale * (2 * value - 1))
-        direction = plus(forward, right, on_plane(x, self.crop_center[0]))
-        return unit(plus(direction, up, -on_plane(y, self.crop_center[1])))
+        x, y = (half * (center + self.crop_scale * (2 * value - 1)) for value, center in zip((x, y), self.crop_center))
+        return unit(forward + x * right - y * up)
 
     def conditioning(self):
         return [1.0, math.cos(self.azimuth), math.sin(self.azimuth), math.sin(self.elevation), self.distance, self.fov,
@@ -70,16 +60,15 @@ class Camera:
 
     def aim(self):
         """Where the origin is in the whole view, and the roll."""
-        right, up, forward = self.axes()
-        to = [-x for x in self.position()]
-        half = dot(to, forward) * math.tan(self.fov / 2)
-        return [dot(to, right) / half, -dot(to, up) / half, self.roll]
+        (right, up, forward), to = self.axes(), -self.position()
+        half = to @ forward * math.tan(self.fov / 2)
+        return [to @ right / half, -(to @ up) / half, self.roll]
 
     def ray_maps(self, size):
         """[18, size, size]: direction, point nearest to the origin, and its sines and cosines."""
         centers = [(i + 0.5) / size for i in range(size)]
-        d = torch.tensor([[self.ray(x, y) for x in centers] for y in centers]).permute(2, 0, 1)
-        origin = torch.tensor(self.position()).view(3, 1, 1)
+        d = torch.tensor(np.array([[self.ray(x, y) for x in centers] for y in centers]), dtype=torch.float32).permute(2, 0, 1)
+        origin = torch.tensor(self.position(), dtype=torch.float32).view(3, 1, 1)
         p = origin - (origin * d).sum(0) * d
         waves = [f(k * math.pi * p) for k in (1, 2) for f in (torch.sin, torch.cos)]
         return torch.cat([d, p, *waves])
@@ -93,14 +82,15 @@ class Told:
     light: tuple = None
     background: tuple = None
     canonical: bool = None
+    is_turned: bool = False  # azimuths count from an unknown direction
 
     def conditioning(self):
         camera = self.camera.conditioning() if self.camera else [0.0] * 9
+        camera[1:3] = [0.0, 0.0] if self.is_turned else camera[1:3]
         shading = [float(self.shading == name) for name in SHADINGS]
         light = [0.0] * 4
         if self.light and self.camera and self.shading != "albedo":
-            direction = unit(self.light[0])
-            light = [*(dot(axis, direction) for axis in self.camera.axes()), self.light[1]]
+            light = [*(axis @ unit(self.light[0]) for axis in self.camera.axes()), self.light[1]]
         background = [x - 0.5 for x in self.background] if self.background else [0.0] * 3
         aim = self.camera.aim() if self.camera else [0.0] * 3
         canonical = 0.0 if self.canonical is None else 1.0 if self.canonical else -1.0
@@ -146,8 +136,7 @@ class Layer(nn.Module):
         self.attn1, self.ff = Attention(width, width, heads), FeedForward(width, 4 * width)
 
     def forward(self, x):
-        h = self.norm1(x)
-        x = x + self.attn1(h, h)
+        x = x + self.attn1(self.norm1(x), self.norm1(x))
         return x + self.ff(self.norm2(x))
 
 
@@ -178,11 +167,18 @@ class Block(nn.Module):
         self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(width) for _ in range(3))
         self.attn1, self.attn2 = Attention(width, width, c["heads"]), Attention(width, c["text_size"], c["heads"])
         self.ff, self.modulation = FeedForward(width, c["feed_forward_size"]), nn.Linear(c["conditioning_size"], 6 * width)
+        if c.get("references"):
+            self.norm_x, self.attn_x = nn.LayerNorm(width), Attention(width, width, c["heads"])
 
-    def forward(self, x, context, embedding):
+    def forward(self, x, context, embedding, shown=None, read=None):
+        """`shown` is what other images of the same object were here, and a gate; `read` is told what this one is."""
         scale, shift, gate, ff_scale, ff_shift, ff_gate = self.modulation(embedding)[:, None].chunk(6, -1)
         h = self.norm1(x) * (1 + scale) + shift
         x = x + self.attn1(h, h) * (1 + gate)
+        if shown:
+            x = x + self.attn_x(self.norm_x(x), shown[0]) * shown[1]
+        if read is not None:
+            read.append(self.norm_x(x))
         x = x + self.attn2(self.norm2(x), context)
         return x + self.ff(self.norm3(x) * (1 + ff_scale) + ff_shift) * (1 + ff_gate)
 
@@ -220,29 +216,34 @@ class UVit(nn.Module):
     @classmethod
     def open(cls, folder):
         network = cls(json.load(open(f"{folder}/config.json")))
-        weights = load_file(f"{folder}/diffusion_pytorch_model.safetensors")
-        network.load_state_dict({key: value.float() for key, value in weights.items()})
+        network.load_state_dict(load_file(f"{folder}/diffusion_pytorch_model.safetensors"))
         return network.eval()
 
-    def forward(self, sample, timesteps, text, told):
-        size, maps = sample.shape[-1], []
-        for known in told:
-            maps.append(known.camera.ray_maps(size) if known.camera else torch.zeros(18, size, size))
-        rays, values = torch.stack(maps), torch.tensor([known.conditioning() for known in told])
+    def read_references(self, images, timesteps, text, told, per_set):
+        """[sets * per_set, 3, size, size] to what each block keeps of them, [sets, per_set * tokens, width]."""
+        read = []
+        self(images, timesteps, text, told, read=read)
+        return [tokens.unflatten(0, (-1, per_set)).flatten(1, 2) for tokens in read]
+
+    def forward(self, sample, timesteps, text, told, references=None, sets=None, read=None):
+        size, unknown = sample.shape[-1], torch.zeros(18, sample.shape[-1], sample.shape[-1])
+        rays = torch.stack([known.camera.ray_maps(size) if known.camera else unknown for known in told])
+        values = torch.tensor([known.conditioning() for known in told], dtype=torch.float32)
         context, embedding = self.context(timesteps, text, values)
-        embedding, tokens = F.silu(embedding), lambda x: x.flatten(2).transpose(1, 2)
-        x = torch.cat([sample, rays], 1)
+        embedding, tokens, x = F.silu(embedding), lambda x: x.flatten(2).transpose(1, 2), torch.cat([sample, rays], 1)
         h = self.conv_in(F.pixel_unshuffle(x, 2))
         for block in self.down:
             h = block(h, embedding)
         z = self.patch_in(tokens(F.pixel_unshuffle(h, 2))) + self.position
         z = z + self.rays_in(tokens(F.pixel_unshuffle(F.pixel_unshuffle(rays, 2), 2)))
-        for block in self.blocks:
-            z = block(z, context, embedding)
+        if references:
+            gate = torch.tensor([[[float(s is not None)]] for s in sets])
+            references = [(tokens[[s or 0 for s in sets]], gate) for tokens in references]
+        for i, block in enumerate(self.blocks):
+            z = block(z, context, embedding, references and references[i], read)
         z = F.pixel_shuffle(self.patch_out(z).transpose(1, 2).unflatten(2, (size // 4, size // 4)), 2)
-        z = torch.cat([z, h], 1)
         for block in self.up:
-            z = block(z, embedding)
+            z = block(torch.cat([z, h], 1) if block is self.up[0] else z, embedding)
         fine = F.pixel_shuffle(self.head(F.silu(self.norm_out(z))), 2)
         scale, shift = self.head_modulation(embedding)[:, :, None, None].chunk(2, 1)
         fine = self.head_1(torch.cat([fine, x], 1)) * (1 + scale) + shift

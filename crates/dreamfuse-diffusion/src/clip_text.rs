@@ -3,24 +3,13 @@
 use crate::checkpoint::{
     CheckpointError, KeyTolerance, Renaming, Weights, load_weights, save_weights,
 };
-use crate::layers::project;
+pub use crate::clip_layers::Activation;
+use crate::clip_layers::{Attends, ClipEncoder, ClipShape};
 use burn::module::{Module, Param};
-use burn::nn::{Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
-use burn::tensor::activation::{gelu, sigmoid};
-use burn::tensor::module::attention;
-use burn::tensor::ops::AttentionModuleOptions;
+use burn::nn::{Embedding, EmbeddingConfig, LayerNorm, Linear, LinearConfig};
 use burn::tensor::{DType, Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-
-/// Activation of the feed-forward layers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Activation {
-    Gelu,
-    /// `x · sigmoid(1.702 x)`.
-    QuickGelu,
-}
 
 /// The part of transformers' `config.json` that shapes the network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,7 +36,7 @@ fn default_epsilon() -> f64 {
 #[derive(Module, Debug)]
 pub struct ClipTextModel {
     embeddings: Embeddings,
-    encoder: Encoder,
+    encoder: ClipEncoder,
     final_layer_norm: LayerNorm,
     /// Of transformers' `CLIPTextModelWithProjection`.
     text_projection: Option<Linear>,
@@ -57,37 +46,6 @@ pub struct ClipTextModel {
 struct Embeddings {
     token_embedding: Embedding,
     position_embedding: Embedding,
-}
-
-#[derive(Module, Debug)]
-struct Encoder {
-    layers: Vec<Layer>,
-}
-
-#[derive(Module, Debug)]
-struct Layer {
-    self_attn: SelfAttention,
-    layer_norm1: LayerNorm,
-    mlp: FeedForward,
-    layer_norm2: LayerNorm,
-}
-
-#[derive(Module, Debug)]
-struct SelfAttention {
-    q_proj: Linear,
-    k_proj: Linear,
-    v_proj: Linear,
-    out_proj: Linear,
-    #[module(skip)]
-    heads: usize,
-}
-
-#[derive(Module, Debug)]
-struct FeedForward {
-    fc1: Linear,
-    fc2: Linear,
-    #[module(skip)]
-    activation: Activation,
 }
 
 /// Files of transformers before 5 have the prefix, later ones do not.
@@ -102,27 +60,13 @@ impl ClipTextModel {
     /// With random weights.
     pub fn new(config: &ClipTextConfig, device: &Device) -> Self {
         let width = config.hidden_size;
-        let norm = || {
-            LayerNormConfig::new(width)
-                .with_epsilon(config.layer_norm_eps)
-                .init(device)
-        };
-        let linear = |from: usize, to: usize| LinearConfig::new(from, to).init(device);
-        let layer = |_| Layer {
-            self_attn: SelfAttention {
-                q_proj: linear(width, width),
-                k_proj: linear(width, width),
-                v_proj: linear(width, width),
-                out_proj: linear(width, width),
-                heads: config.num_attention_heads,
-            },
-            layer_norm1: norm(),
-            mlp: FeedForward {
-                fc1: linear(width, config.intermediate_size),
-                fc2: linear(config.intermediate_size, width),
-                activation: config.hidden_act,
-            },
-            layer_norm2: norm(),
+        let shape = ClipShape {
+            width,
+            hidden: config.intermediate_size,
+            layers: config.num_hidden_layers,
+            heads: config.num_attention_heads,
+            activation: config.hidden_act,
+            epsilon: config.layer_norm_eps,
         };
         // Not CLIP's 0.02: beside layers whose outputs are of order 0.1, words of that size are lost in the
         // residual stream; an encoder that was trained from that start collapsed to one constant output.
@@ -137,10 +81,8 @@ impl ClipTextModel {
                 token_embedding: embedding(config.vocab_size, 1.0),
                 position_embedding: embedding(config.max_position_embeddings, 0.3),
             },
-            encoder: Encoder {
-                layers: (0..config.num_hidden_layers).map(layer).collect(),
-            },
-            final_layer_norm: norm(),
+            encoder: ClipEncoder::new(&shape, device),
+            final_layer_norm: shape.norm(device),
             text_projection: None,
         }
     }
@@ -211,12 +153,8 @@ impl ClipTextModel {
 
     /// Ids `[batch, tokens]` to the last hidden state `[batch, tokens, hidden_size]`, normalised.
     pub fn forward(&self, ids: Tensor<2, Int>) -> Tensor<3> {
-        let layers = &self.encoder.layers;
-        self.final_layer_norm.forward(
-            layers
-                .iter()
-                .fold(self.embed(ids), |x, layer| layer.forward(x)),
-        )
+        let hidden = self.encoder.forward(self.embed(ids), Attends::Before);
+        self.final_layer_norm.forward(hidden)
     }
 
     /// What Stable Diffusion XL takes of ids `[batch, tokens]`: the hidden state before the last layer `[batch, tokens,
@@ -229,12 +167,9 @@ impl ClipTextModel {
         ids: Tensor<2, Int>,
         ends: &[usize],
     ) -> (Tensor<3>, Option<Tensor<2>>) {
-        let (last, others) = self.encoder.layers.split_last().expect("a layer");
-        let before = others
-            .iter()
-            .fold(self.embed(ids), |x, layer| layer.forward(x));
+        let (before, last) = self.encoder.before_last(self.embed(ids), Attends::Before);
         let pooled = self.text_projection.as_ref().map(|projection| {
-            let whole = self.final_layer_norm.forward(last.forward(before.clone()));
+            let whole = self.final_layer_norm.forward(last);
             let [batch, _, width] = whole.dims();
             assert_eq!(batch, ends.len(), "one end a text");
             let at_end = |(row, &end): (usize, &usize)| {
@@ -259,45 +194,5 @@ impl ClipTextModel {
             Tensor::<1, Int>::arange(0..tokens as i64, &ids.device()).reshape([1, tokens]);
         let embeddings = &self.embeddings;
         embeddings.token_embedding.forward(ids) + embeddings.position_embedding.forward(positions)
-    }
-}
-
-impl Layer {
-    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let x = x.clone() + self.self_attn.forward(self.layer_norm1.forward(x));
-        x.clone() + self.mlp.forward(self.layer_norm2.forward(x))
-    }
-}
-
-impl SelfAttention {
-    /// Causal: a token sees itself and those before it.
-    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let [batch, tokens, width] = x.dims();
-        let split = |x: Tensor<3>| {
-            x.reshape([batch, tokens, self.heads, width / self.heads])
-                .swap_dims(1, 2)
-        };
-        let [q, k, v] = [&self.q_proj, &self.k_proj, &self.v_proj]
-            .map(|linear| split(project(linear, x.clone())));
-        let options = AttentionModuleOptions {
-            is_causal: true,
-            ..Default::default()
-        };
-        let attended = attention(q, k, v, None, None, options);
-        project(
-            &self.out_proj,
-            attended.swap_dims(1, 2).reshape([batch, tokens, width]),
-        )
-    }
-}
-
-impl FeedForward {
-    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let x = project(&self.fc1, x);
-        let x = match self.activation {
-            Activation::Gelu => gelu(x),
-            Activation::QuickGelu => x.clone() * sigmoid(x * 1.702),
-        };
-        project(&self.fc2, x)
     }
 }

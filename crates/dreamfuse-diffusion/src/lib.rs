@@ -2,7 +2,9 @@
 //! names, checkpoints in their layout, and pipelines of them as frozen priors.
 
 pub mod checkpoint;
+mod clip_layers;
 pub mod clip_text;
+pub mod clip_vision;
 mod defaults;
 pub mod embedded;
 mod fingerprint;

@@ -8,7 +8,7 @@ use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use dreamfuse_core::Told;
 use dreamfuse_kernels::cpu::autocast;
-use dreamfuse_prior::{Conditioning, Views};
+use dreamfuse_prior::{Conditioning, Known, Views};
 use serde_json::{Map, Value};
 use std::path::Path;
 
@@ -66,6 +66,14 @@ impl NetworkConfig {
         match self {
             Self::UNet(config) => config.camera_numbers().is_some(),
             Self::UVit(_) => true,
+        }
+    }
+
+    /// Whether it takes reference images.
+    pub fn takes_references(&self) -> bool {
+        match self {
+            Self::UNet(_) => false,
+            Self::UVit(config) => config.references,
         }
     }
 
@@ -139,31 +147,34 @@ impl Network {
     /// predict besides.
     ///
     /// # Panics
-    /// As [`UNet::forward`] and [`UVit::forward`].
+    /// As [`UNet::forward`] and [`UVit::forward`]; when images are shown to a U-Net.
     pub fn forward(
         &self,
         samples: Tensor<4>,
         timesteps: &[usize],
         text: &Conditioning,
-        views: Views,
+        Known { views, shown }: Known,
     ) -> Tensor<4> {
         let count = timesteps.len();
         match self {
             Self::UNet(network) => {
+                assert!(shown.is_none(), "this network takes no references");
                 let config = network.config();
                 let camera = camera_values(config, views, count).map(|values| {
                     let width = values.len() / count;
                     let data = TensorData::new(values, [count, width]);
                     Tensor::from_data(data, &samples.device())
                 });
-                network
-                    .forward(samples, timesteps, text, camera)
-                    .narrow(1, 0, config.in_channels)
+                network.forward(samples, timesteps, text, camera).narrow(
+                    1,
+                    0,
+                    config.in_channels.min(config.out_channels),
+                )
             }
             Self::UVit(network) => {
                 let unknown = vec![Told::default(); count];
                 let told = views.told().unwrap_or(&unknown);
-                network.forward(samples, timesteps, text, told)
+                network.forward(samples, timesteps, text, told, shown)
             }
         }
     }
@@ -277,10 +288,32 @@ impl FrozenNetwork {
         samples: Tensor<4>,
         timesteps: &[usize],
         text: &Conditioning,
-        views: Views,
+        known: Known,
     ) -> Tensor<4> {
         autocast(self.is_autocast, || {
-            self.network.forward(samples, timesteps, text, views)
+            self.network.forward(samples, timesteps, text, known)
         })
+    }
+
+    /// See [`UVit::read_references`]; the text is the empty one, so that what is read goes with any.
+    ///
+    /// # Errors
+    /// When the network takes none.
+    pub fn read_references(
+        &self,
+        samples: Tensor<4>,
+        timesteps: &[usize],
+        empty: &Conditioning,
+        told: &[Told],
+        per_set: usize,
+    ) -> Result<Conditioning, String> {
+        match &self.network {
+            Network::UVit(network) if network.config().references => {
+                Ok(autocast(self.is_autocast, || {
+                    network.read_references(samples, timesteps, empty, told, per_set)
+                }))
+            }
+            _ => Err("this prior takes no images".into()),
+        }
     }
 }

@@ -4,6 +4,7 @@ mod cost;
 mod files;
 mod in_hand;
 mod infer;
+mod picture_prompt;
 mod plan;
 mod single_file;
 mod space;
@@ -22,9 +23,13 @@ use crate::vae::Vae;
 use burn::tensor::{Device, Tensor};
 pub use cost::{Cost, Work};
 use dreamfuse_kernels::cpu::Workers;
-use dreamfuse_prior::{Batch, Conditioning, Encoded, NoiseSchedule, Prior, PriorSpec};
+use dreamfuse_prior::{
+    Batch, Conditioning, Encoded, Leaf, NoiseSchedule, Prior, PriorSpec, ReferenceImages,
+    References, Views,
+};
 pub use files::{Files, Folder};
 pub use in_hand::what_a_name_is;
+pub use picture_prompt::{LastNumber, PicturePlan, PicturePrompt};
 pub use plan::{Plan, TextPlan};
 pub use single_file::SingleFile;
 use space::Space;
@@ -161,6 +166,10 @@ impl Pipeline {
                 tokenizer,
             },
             TextPlan::Pack(pack) => TextEncoder::Pack(pack),
+            TextPlan::Picture(plan) => {
+                let picture = PicturePrompt::load(&plan, files, device)?;
+                TextEncoder::Picture(Box::new(picture))
+            }
         };
         // It is cast before it goes to its device: there is not always room for its f32.
         let host = Device::flex();
@@ -171,6 +180,10 @@ impl Pipeline {
                 .models
                 .iter()
                 .fold(Fingerprint::new(&identity), Fingerprint::with),
+            TextEncoder::Picture(picture) => {
+                let (encoder, projection) = picture.modules();
+                Fingerprint::new(&identity).with(encoder).with(projection)
+            }
             TextEncoder::T5 { .. } | TextEncoder::Pack(_) => Fingerprint::new(&identity),
         };
         let fingerprint = match &space {
@@ -202,8 +215,15 @@ impl Pipeline {
         let samples = batch.samples().clone().slice_dim(0, range.clone());
         let text = batch.conditioning().slice(range.clone());
         let timesteps = &batch.timesteps()[range.clone()];
+        if let TextEncoder::Picture(picture) = &self.text {
+            let (token, latents) = picture.asked(&samples, batch.known().slice(range));
+            let samples = Tensor::cat(vec![samples, latents], 1);
+            let text = self.network.read(&token, None, self.spec().resolution);
+            let known = Views::Unknown.into();
+            return self.network.forward(samples, timesteps, &text, known);
+        }
         self.network
-            .forward(samples, timesteps, &text, batch.views().slice(range))
+            .forward(samples, timesteps, &text, batch.known().slice(range))
     }
 }
 
@@ -242,12 +262,16 @@ pub fn open(path: &Path) -> Result<Box<dyn Files + '_>, CheckpointError> {
 impl Prior for Pipeline {
     fn spec(&self) -> PriorSpec {
         let config = self.network.config();
-        let ([channels, _], size) = (config.channels(), config.sample_size());
+        let ([taken, made], size) = (config.channels(), config.sample_size());
+        // Some networks predict variances besides, and Zero123's takes the picture's latents besides.
+        let channels = taken.min(made);
+        let has_picture = matches!(self.text, TextEncoder::Picture(_));
         PriorSpec {
             resolution: size * self.space.factor(),
             sample_shape: [channels, size, size],
             views_per_group: config.views_per_group(),
             takes_camera: config.takes_camera(),
+            takes_references: config.takes_references() || has_picture,
         }
     }
 
@@ -270,8 +294,36 @@ impl Prior for Pipeline {
 
     fn condition(&self, prompts: &[String]) -> Result<Conditioning, String> {
         let EncodedText { tokens, pooled } = self.text.encode(prompts, &self.device)?;
+        if matches!(self.text, TextEncoder::Picture(_)) {
+            return Ok(Conditioning::new(vec![Leaf::Tokens(tokens)]));
+        }
         let size = self.spec().resolution;
         Ok(self.network.read(&tokens, pooled.as_ref(), size))
+    }
+
+    fn read_references(&self, images: &ReferenceImages) -> Result<References, String> {
+        let count = images.told.len();
+        if let (TextEncoder::Picture(picture), Space::Latents(vae)) = (&self.text, &self.space) {
+            let fitted = Space::fitted(images.images.clone(), self.spec().resolution);
+            return picture.read(vae, images, fitted);
+        }
+        let clean = self.encode(images.images.clone()).samples;
+        let timesteps = vec![self.schedule.timestep(images.noise_level); count];
+        let samples = if images.noise_level > 0.0 {
+            let noise = images.noise.clone();
+            self.schedule.add_noise(clean, noise, &timesteps)
+        } else {
+            clean
+        };
+        let empty = self.condition(&vec![String::new(); count])?;
+        let read = self.network.read_references(
+            samples,
+            &timesteps,
+            &empty,
+            images.told,
+            images.per_set,
+        )?;
+        Ok(References::new(read, images.told.to_vec()))
     }
 
     fn encode(&self, images: Tensor<4>) -> Encoded<'_> {

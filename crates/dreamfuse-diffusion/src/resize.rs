@@ -1,4 +1,4 @@
-//! Bilinear resizing, both ways.
+//! Resizing, both ways.
 
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -9,7 +9,26 @@ pub(crate) struct Resize {
     matrix: Tensor<2>,
 }
 
+/// The slope of the cubic convolution of PyTorch's and OpenCV's resizing (Keys 1981 has −0.5).
+const SLOPE: f64 = -0.75;
+
 impl Resize {
+    /// As `interpolate(mode="bicubic", align_corners=True)`: the corners of both images are the same.
+    pub(crate) fn bicubic(from: usize, to: usize, device: &Device) -> Self {
+        let mut values = vec![0f32; to * from];
+        for (row, weights) in values.chunks_exact_mut(from).enumerate() {
+            let at = row as f64 * (from - 1) as f64 / (to - 1).max(1) as f64;
+            let first = at.floor() as isize - 1;
+            for tap in first..first + 4 {
+                let nearest = tap.clamp(0, from as isize - 1) as usize;
+                weights[nearest] += cubic((at - tap as f64).abs()) as f32;
+            }
+        }
+        Self {
+            matrix: Tensor::from_data(TensorData::new(values, [to, from]), device),
+        }
+    }
+
     pub(crate) fn new(from: usize, to: usize, device: &Device) -> Self {
         let mut values = vec![0f32; to * from];
         for (row, weights) in values.chunks_exact_mut(from).enumerate() {
@@ -34,6 +53,15 @@ impl Resize {
     pub(crate) fn backward(&self, gradient: Tensor<4>) -> Tensor<4> {
         let rows: Tensor<4> = self.matrix.clone().unsqueeze();
         rows.clone().transpose().matmul(gradient).matmul(rows)
+    }
+}
+
+/// The weight of a sample at a distance below 2.
+fn cubic(x: f64) -> f64 {
+    if x <= 1.0 {
+        ((SLOPE + 2.0) * x - (SLOPE + 3.0)) * x * x + 1.0
+    } else {
+        (((x - 5.0) * x + 8.0) * x - 4.0) * SLOPE
     }
 }
 

@@ -4,6 +4,7 @@ mod pack;
 mod pair;
 
 use crate::clip_text::ClipTextModel;
+use crate::pipeline::PicturePrompt;
 use crate::t5::T5Encoder;
 use crate::tokenizer::{T5Tokenizer, Tokenizer};
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -56,6 +57,8 @@ pub enum TextEncoder {
     },
     /// Of texts that were encoded before.
     Pack(TextPack),
+    /// A picture in the place of a text, which is not heard.
+    Picture(Box<PicturePrompt>),
 }
 
 impl TextEncoder {
@@ -88,6 +91,7 @@ impl TextEncoder {
                     .map_err(|e| e.to_string())
             }
             Self::Pack(pack) => pack.encode(prompts, device),
+            Self::Picture(picture) => Ok(picture.nothing(prompts.len(), device).into()),
         }
     }
 
@@ -95,7 +99,7 @@ impl TextEncoder {
     pub fn into_clip(self) -> Option<(Tokenizer, ClipTextModel)> {
         match self {
             Self::Clip { tokenizer, model } => Some((tokenizer, *model)),
-            Self::ClipPair(_) | Self::T5 { .. } | Self::Pack(_) => None,
+            Self::ClipPair(_) | Self::T5 { .. } | Self::Pack(_) | Self::Picture(_) => None,
         }
     }
 }

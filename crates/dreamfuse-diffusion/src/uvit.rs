@@ -11,6 +11,7 @@
 mod block;
 mod config;
 mod context;
+mod reference;
 
 use crate::checkpoint::{CheckpointError, KeyTolerance, Weights, load_weights, save_weights};
 use crate::layers::{
@@ -25,7 +26,8 @@ use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 pub use config::UVitConfig;
 use context::ContextEncoder;
 use dreamfuse_core::{Camera, Told};
-use dreamfuse_prior::{Conditioning, Leaf};
+use dreamfuse_prior::{Conditioning, Leaf, Shown};
+use reference::ShownTokens;
 use std::path::Path;
 
 /// Predicts v in noisy images, given timesteps, text and what is told of each image.
@@ -54,6 +56,21 @@ pub struct UVit {
     skip: Linear,
     #[module(skip)]
     config: UVitConfig,
+}
+
+/// An image on its way through the network.
+struct Inside {
+    /// `[batch, in_channels, size, size]`, in the network's dtype.
+    sample: Tensor<4>,
+    /// The same with its rays.
+    input: Tensor<4>,
+    /// `[batch, channels, size / 2, size / 2]`.
+    convolved: Tensor<4>,
+    /// `[batch, tokens, hidden_size]`.
+    tokens: Tensor<3>,
+    context: Tensor<3>,
+    /// `[batch, conditioning_size]`, after the nonlinearity.
+    embedding: Tensor<2>,
 }
 
 const NORMS: Norms = Norms {
@@ -126,6 +143,22 @@ impl UVit {
         )
     }
 
+    /// As [`UVit::load`], from a network that may have taken no references yet: the layers for them then add nothing.
+    ///
+    /// # Errors
+    /// When the rest does not fit the configuration.
+    pub fn grow(
+        config: &UVitConfig,
+        weights: Weights,
+        device: &Device,
+    ) -> Result<Self, CheckpointError> {
+        let tolerance = KeyTolerance {
+            optional: &["norm_x", "attn_x"],
+            ..KeyTolerance::default()
+        };
+        load_weights(Self::new(config, device), weights, &[], tolerance)
+    }
+
     /// Writes a safetensors file; docs/priors.md says how Python opens it.
     ///
     /// # Errors
@@ -161,18 +194,22 @@ impl UVit {
     /// - `timesteps`: one for each image, in `0..1000`
     /// - `text`: a batch of texts that this network has read
     /// - `told`: one for each image
+    /// - `shown`: reference images that this network has read
     /// - output: `[batch, in_channels, sample_size, sample_size]`, in f32 whatever the network computes with
     ///
     /// # Panics
-    /// When there are not as many of each, or another network has read the text.
+    /// When there are not as many of each, or another network has read the text; when images are shown to a network
+    /// that takes none.
     pub fn forward(
         &self,
         sample: Tensor<4>,
         timesteps: &[usize],
         text: &Conditioning,
         told: &[Told],
+        shown: Option<Shown>,
     ) -> Tensor<4> {
-        self.forward_with_features(sample, timesteps, text, told).0
+        self.forward_with_features(sample, timesteps, text, told, shown)
+            .0
     }
 
     /// As [`UVit::forward`], with the features that the head reads, `[batch, channels, size / 2, size / 2]`:
@@ -186,29 +223,99 @@ impl UVit {
         timesteps: &[usize],
         text: &Conditioning,
         told: &[Told],
+        shown: Option<Shown>,
     ) -> (Tensor<4>, Tensor<4>) {
+        assert!(
+            shown.is_none() || self.config.references,
+            "expected a network that takes references"
+        );
+        let mut inside = self.enter(sample, timesteps, text, told);
+        let shown = shown.map(ShownTokens::of);
+        let mut references = shown.iter().flat_map(ShownTokens::blocks);
+        for block in &self.blocks {
+            inside.tokens = block.forward(
+                inside.tokens,
+                &inside.context,
+                &inside.embedding,
+                references.next().as_ref(),
+            );
+        }
+        self.leave(inside)
+    }
+
+    /// What the blocks make of reference images `[sets · per_set, in_channels, sample_size, sample_size]`, a row
+    /// a set: the same weights read them as denoise.
+    ///
+    /// # Panics
+    /// When there are not as many of each; when the network takes no references.
+    pub fn read_references(
+        &self,
+        sample: Tensor<4>,
+        timesteps: &[usize],
+        text: &Conditioning,
+        told: &[Told],
+        per_set: usize,
+    ) -> Conditioning {
+        let mut inside = self.enter(sample, timesteps, text, told);
+        let mut read = Vec::with_capacity(self.blocks.len());
+        for block in &self.blocks {
+            let (tokens, of_block) = block.read(inside.tokens, &inside.context, &inside.embedding);
+            inside.tokens = tokens;
+            read.push(of_block);
+        }
+        reference::joined(read, per_set)
+    }
+
+    /// All before the blocks.
+    fn enter(
+        &self,
+        sample: Tensor<4>,
+        timesteps: &[usize],
+        text: &Conditioning,
+        told: &[Told],
+    ) -> Inside {
         let [batch, _, size, _] = sample.dims();
         assert_eq!(told.len(), batch, "expected what is told of each image");
         let (dtype, device) = (self.conv_in.dtype(), sample.device());
         let rays = ray_maps(told, size, &device).cast(dtype);
-        let (context, embedding) =
-            self.context
-                .forward(timesteps, text.leaves()[0].tokens(), told, dtype);
+        let text = text.leaves()[0].tokens();
+        let (context, embedding) = self.context.forward(timesteps, text, told, dtype);
         let embedding = silu(embedding);
         let sample = sample.cast(dtype);
         let input = Tensor::cat(vec![sample.clone(), rays.clone()], 1);
-        let mut h = self.conv_in.forward(pixel_unshuffle(input.clone()));
+        let mut convolved = self.conv_in.forward(pixel_unshuffle(input.clone()));
         for block in &self.down {
-            h = block.forward(h, Some(&embedding));
+            convolved = block.forward(convolved, Some(&embedding));
         }
-        let mut tokens = project(&self.patch_in, to_tokens(pixel_unshuffle(h.clone())));
+        let tokens = project(
+            &self.patch_in,
+            to_tokens(pixel_unshuffle(convolved.clone())),
+        );
         let of_rays = to_tokens(pixel_unshuffle(pixel_unshuffle(rays)));
-        tokens = tokens + project(&self.rays_in, of_rays) + self.position.val().unsqueeze();
-        for block in &self.blocks {
-            tokens = block.forward(tokens, &context, &embedding);
+        let of_rays = project(&self.rays_in, of_rays);
+        Inside {
+            sample,
+            input,
+            convolved,
+            tokens: tokens + of_rays + self.position.val().unsqueeze(),
+            context,
+            embedding,
         }
+    }
+
+    /// All after the blocks.
+    fn leave(&self, inside: Inside) -> (Tensor<4>, Tensor<4>) {
+        let Inside {
+            sample,
+            input,
+            convolved,
+            tokens,
+            embedding,
+            ..
+        } = inside;
+        let [batch, channels, ..] = sample.dims();
         let z = pixel_shuffle(to_image(project(&self.patch_out, tokens)));
-        let mut z = Tensor::cat(vec![z, h], 1);
+        let mut z = Tensor::cat(vec![z, convolved], 1);
         for block in &self.up {
             z = block.forward(z, Some(&embedding));
         }
@@ -216,8 +323,7 @@ impl UVit {
         let fine = pixel_shuffle(self.head.forward(features.clone()));
         let fine = self.head_1.forward(Tensor::cat(vec![fine, input], 1));
         let fine = film(fine, linear(&self.head_modulation, embedding.clone()));
-        let gain = linear(&self.skip, embedding);
-        let gain = gain.reshape([batch, self.config.in_channels, 1, 1]);
+        let gain = linear(&self.skip, embedding).reshape([batch, channels, 1, 1]);
         let output = self.head_2.forward(silu(fine)) + sample * gain;
         (output.cast(FloatDType::F32), features)
     }

@@ -137,6 +137,7 @@ fn a_network_that_is_told_more_starts_as_the_one_that_was_told_less() {
                 shading: Some(Shading::Textureless),
                 background: Some([0.9, 0.1, 0.2]),
                 canonical: Some(true),
+                is_turned: false,
                 ..Told::camera(Camera::orbit(index as f32, 0.3))
             };
             told.conditioning()

@@ -9,6 +9,7 @@ use common::{Reference, assert_close, folder, relative_error};
 use dreamfuse_core::{Camera, Crop, Light, Shading, Told};
 use dreamfuse_diffusion::Weights;
 use dreamfuse_diffusion::uvit::{UVit, UVitConfig};
+use dreamfuse_prior::{References, Shown};
 
 const TIMESTEPS: [usize; 3] = [37, 500, 801];
 
@@ -54,6 +55,7 @@ fn told() -> [Told; 3] {
             light: Some(light([1.0, -2.0, 3.0], 0.25)),
             background: Some([0.2, 0.5, 0.9]),
             canonical: Some(true),
+            is_turned: false,
         },
         Told {
             camera: Some(second),
@@ -61,9 +63,78 @@ fn told() -> [Told; 3] {
             light: Some(light([1.0; 3], 0.5)),
             background: None,
             canonical: Some(false),
+            is_turned: false,
         },
         Told::default(),
     ]
+}
+
+#[test]
+fn it_attends_to_references_as_pytorch_does() {
+    let (network, reference) = (network(), Reference::load(&folder().join("uvit")));
+    let empty = network.read(&reference.floats("empty")).select(&[0; 4]);
+    let told_of = |index: usize| Told {
+        is_turned: index == 3,
+        ..Told::camera(Camera {
+            distance: 3.0,
+            fov: 40f32.to_radians(),
+            ..Camera::orbit(0.4 * index as f32, 0.1 * index as f32)
+        })
+    };
+    let of_references: Vec<Told> = (0..4).map(told_of).collect();
+    let images = reference.floats("images");
+    let read = network.read_references(images, &[0, 120, 0, 60], &empty, &of_references, 2);
+    let references = References::new(read, of_references);
+    let text = network.read(&reference.floats("text"));
+    let answer = |sets: &[Option<usize>]| {
+        let shown = Shown {
+            references: &references,
+            sets,
+            scale: 1.0,
+        };
+        let sample = reference.floats::<4>("sample");
+        network.forward(sample, &TIMESTEPS, &text, &told(), Some(shown))
+    };
+    let ours = answer(&[Some(1), None, Some(0)]);
+    assert_close(ours.clone(), reference.floats("output_shown"));
+    assert_close(answer(&[None; 3]), reference.floats("output"));
+    assert!(relative_error(answer(&[Some(0), None, Some(1)]), ours) > 1e-3);
+}
+
+#[test]
+fn layers_for_references_add_nothing_at_first() {
+    let path = folder().join("uvit");
+    let with = network();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("w.safetensors");
+    let config = UVitConfig {
+        references: false,
+        ..with.config().clone()
+    };
+    // A network that takes none has no such tensors, and grows.
+    let without = UVit::new(&config, &Device::flex());
+    without.save(&file, burn::tensor::DType::F32).unwrap();
+    let open = || Weights::open(&file).unwrap();
+    assert!(UVit::load(with.config(), open(), &Device::flex()).is_err());
+    let grown = UVit::grow(with.config(), open(), &Device::flex()).unwrap();
+    let reference = Reference::load(&path);
+    let text = without.read(&reference.floats("text"));
+    let empty = without.read(&reference.floats("empty"));
+    let camera = [Told::camera(Camera::orbit(0.3, 0.2))];
+    let images = reference.floats::<4>("images").narrow(0, 0, 1);
+    let read = grown.read_references(images, &[0], &empty, &camera, 1);
+    let references = References::new(read, camera.to_vec());
+    let shown = Shown {
+        references: &references,
+        sets: &[Some(0); 3],
+        scale: 1.0,
+    };
+    let sample = || reference.floats::<4>("sample");
+    let plain = without.forward(sample(), &TIMESTEPS, &text, &told(), None);
+    assert_close(
+        grown.forward(sample(), &TIMESTEPS, &text, &told(), Some(shown)),
+        plain,
+    );
 }
 
 #[test]
@@ -71,11 +142,11 @@ fn it_computes_what_pytorch_computes() {
     let (network, reference) = (network(), Reference::load(&folder().join("uvit")));
     let text = network.read(&reference.floats("text"));
     let sample = reference.floats::<4>("sample");
-    let ours = network.forward(sample.clone(), &TIMESTEPS, &text, &told());
+    let ours = network.forward(sample.clone(), &TIMESTEPS, &text, &told(), None);
     assert_close(ours.clone(), reference.floats("output"));
     // All that is told is heard.
     let mut others = told();
     others[0].background = None;
-    let other = network.forward(sample, &TIMESTEPS, &text, &others);
+    let other = network.forward(sample, &TIMESTEPS, &text, &others, None);
     assert!(relative_error(other, ours) > 1e-3);
 }

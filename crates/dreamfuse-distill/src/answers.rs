@@ -2,7 +2,7 @@
 
 use crate::guidance::GuidanceRequest;
 use burn::tensor::Tensor;
-use dreamfuse_prior::{Prior, predict_each};
+use dreamfuse_prior::{Predictions, Prior, predict_each};
 
 /// What is made of the answers, whatever the method.
 #[derive(Clone, Copy, Debug)]
@@ -29,10 +29,20 @@ impl Answers {
         request: &GuidanceRequest,
     ) -> Guided {
         let (texts, timesteps) = (&request.texts, request.timesteps);
+        if request.guidance_scale == 0.0 && self.rescale == 0.0 {
+            let negative = [texts.negative.clone()];
+            let Predictions { each, base } =
+                predict_each(prior, noisy.clone(), timesteps, &negative, request.known);
+            return Guided {
+                guided: base,
+                unconditional: each[0].clone(),
+            };
+        }
         let mut asked = vec![texts.positive.clone(), texts.negative.clone()];
         asked.extend(texts.negative_terms.iter().map(|term| term.text.clone()));
-        let answered = predict_each(prior, noisy.clone(), timesteps, &asked, request.views);
-        let mut answered = answered.into_iter();
+        let Predictions { each, base } =
+            predict_each(prior, noisy.clone(), timesteps, &asked, request.known);
+        let mut answered = each.into_iter();
         let mut next = || answered.next().expect("an answer for each text");
         let (conditional, unconditional) = (next(), next());
         let own = conditional.clone() - unconditional.clone();
@@ -43,7 +53,7 @@ impl Answers {
                 .reshape([batch, 1, 1, 1]);
             wanted = wanted + perpendicular(next() - unconditional.clone(), &own) * weights;
         }
-        let mut guided = unconditional.clone() + wanted * request.guidance_scale;
+        let mut guided = base + wanted * request.guidance_scale;
         if self.rescale > 0.0 {
             let schedule = prior.schedule();
             let output = |noise: Tensor<4>| schedule.output_of(noisy.clone(), noise, timesteps);

@@ -6,7 +6,7 @@ use crate::ism::Ism;
 use crate::sds::Sds;
 use burn::tensor::{Tensor, TensorData};
 use dreamfuse_core::{Scheduled, StateVisitor};
-use dreamfuse_prior::{Conditioning, Prior, Views};
+use dreamfuse_prior::{Conditioning, Known, Prior};
 use serde::{Deserialize, Serialize};
 
 /// What is made of the answers.
@@ -59,8 +59,8 @@ pub struct GuidanceRequest<'a> {
     /// ε, a batch of the prior's samples. Interval score matching starts its path with it.
     pub noise: Tensor<4>,
     pub texts: ViewConditioning,
-    /// What the prior is told of the images; unknown leaves it to the view words.
-    pub views: Views<'a>,
+    /// What the prior is told of the images, and shown besides; unknown leaves it to the view words.
+    pub known: Known<'a>,
     /// In diffusers' convention; the paper's ω is one less.
     pub guidance_scale: f64,
     /// The most that one value of a sample is pushed, as [`GuidanceConfig::clip`] says for this step.

@@ -5,7 +5,7 @@ use crate::spectrum::power_spectrum;
 use burn::tensor::Tensor;
 use dreamfuse_core::{Camera, Image, Told};
 use dreamfuse_prior::sampler::normal;
-use dreamfuse_prior::{Prior, Views, guided_noise};
+use dreamfuse_prior::{Guided, Prior, Views};
 
 /// What is inspected.
 pub struct Inspected<'a> {
@@ -75,20 +75,19 @@ pub fn inspect(prior: &dyn Prior, inspected: &Inspected, ts: &[f64]) -> Result<V
         let noisy = prior
             .schedule()
             .add_noise(clean.clone(), noise.clone(), &timesteps);
-        let guided = guided_noise(
+        let guided = Guided {
             prior,
-            noisy.clone(),
-            &timesteps,
-            [&text.0, &text.1],
-            views,
-            inspected.guidance_scale,
-        );
+            texts: [&text.0, &text.1],
+            known: views.into(),
+            guidance_scale: inspected.guidance_scale,
+        };
+        let guided = guided.noise(noisy.clone(), &timesteps);
         let estimate = prior.schedule().clean_of(noisy.clone(), guided, &timesteps);
         let request = GuidanceRequest {
             timesteps: &timesteps,
             noise: noise.clone(),
             texts: ViewConditioning::of(text.0.clone(), text.1.clone()),
-            views,
+            known: views.into(),
             guidance_scale: inspected.guidance_scale,
             clip: f64::INFINITY,
         };

@@ -4,7 +4,7 @@
 use crate::answers::Answers;
 use crate::guidance::{Guidance, GuidanceRequest};
 use burn::tensor::Tensor;
-use dreamfuse_prior::{Batch, Conditioning, Prior, Views};
+use dreamfuse_prior::{Batch, Conditioning, Known, Prior};
 
 /// From x_s to x_t, as a part of all timesteps.
 const INTERVAL: f64 = 0.05;
@@ -27,7 +27,7 @@ impl Guidance for Ism {
     ) -> Tensor<4> {
         let start = (clean, request.noise.clone());
         let (timesteps, empty) = (request.timesteps, &request.texts.empty);
-        let (noisy, seen) = inverted(prior, start, timesteps, empty, request.views);
+        let (noisy, seen) = inverted(prior, start, timesteps, empty, request.known);
         let guided = self.0.ask(prior, &noisy, request).guided;
         // The noise too is the prior's, and stands for an x̂_0 that may not be where images are.
         let kept = |noise: Tensor<4>| self.0.thresholded(prior, &noisy, noise, timesteps);
@@ -46,7 +46,7 @@ fn inverted(
     (clean, noise): (Tensor<4>, Tensor<4>),
     timesteps: &[usize],
     empty: &Conditioning,
-    views: Views,
+    known: Known,
 ) -> (Tensor<4>, Tensor<4>) {
     let schedule = prior.schedule();
     let steps = |part: f64| (part * schedule.steps() as f64).max(1.0) as usize;
@@ -60,7 +60,7 @@ fn inverted(
         .max()
         .map_or(0, |end| end.div_ceil(steps(STRIDE)));
     let predict =
-        |x: &Tensor<4>, at: &[usize]| prior.predict(&Batch::new(x.clone(), at, empty, views));
+        |x: &Tensor<4>, at: &[usize]| prior.predict(&Batch::new(x.clone(), at, empty, known));
     let mut at = vec![0; ends.len()];
     let mut x = schedule.add_noise(clean, noise, &at);
     for stride in 1..=strides {
@@ -84,7 +84,7 @@ fn inverted(
 mod tests {
     use super::*;
     use burn::tensor::Device;
-    use dreamfuse_prior::{NoiseSchedule, PriorSpec, ScheduleConfig};
+    use dreamfuse_prior::{NoiseSchedule, PriorSpec, ScheduleConfig, Views};
     use std::sync::Mutex;
 
     const ANSWERS: Answers = Answers {
@@ -127,7 +127,7 @@ mod tests {
                 (own.clone(), own),
                 timesteps,
                 &Conditioning::none(),
-                Views::Unknown,
+                Views::Unknown.into(),
             );
             prior.1.into_inner().unwrap()
         };

@@ -55,7 +55,7 @@ mod tests {
             timesteps: &timesteps,
             noise,
             texts: ViewConditioning::of(Conditioning::none(), Conditioning::none()),
-            views: Views::Unknown,
+            known: Views::Unknown.into(),
             guidance_scale: 5.0,
             clip: guidance.clip.start,
         };
@@ -94,7 +94,7 @@ mod tests {
                 timesteps: &[300, 800],
                 noise: dreamfuse_prior::sampler::normal([2, 3, 4, 4], 1, 0, &device),
                 texts: ViewConditioning::of(Conditioning::none(), Conditioning::none()),
-                views: Views::Unknown,
+                known: Views::Unknown.into(),
                 guidance_scale: 5.0,
                 clip: f64::INFINITY,
             };

@@ -103,7 +103,7 @@ fn the_gradients_of_small_images_are_pytorchs() {
                     } => held.clone(),
                     _ => texts.clone(),
                 },
-                views: Views::Unknown,
+                known: Views::Unknown.into(),
                 guidance_scale: 7.5,
                 clip: guidance.clip.start,
             };

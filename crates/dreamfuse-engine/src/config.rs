@@ -3,6 +3,7 @@
 use crate::EngineError;
 use crate::device;
 use crate::prior_source::{PriorSource, absolute};
+use crate::reference::ReferenceConfig;
 use crate::refine::RefineConfig;
 use crate::regularizers::LossWeights;
 use dreamfuse_core::{CameraRange, LightRange, Scheduled};
@@ -70,6 +71,7 @@ pub struct RunConfig {
     /// Side of the mesh's texture in texels; 0 for colours at the vertices alone.
     pub texture_size: usize,
     pub losses: LossWeights,
+    pub reference: ReferenceConfig,
     pub guidance: GuidanceConfig,
     pub time: TimeSchedule,
     pub scene: SceneConfig,
@@ -110,6 +112,7 @@ impl Default for RunConfig {
             mesh_faces: 20_000,
             texture_size: 2048,
             losses: LossWeights::default(),
+            reference: ReferenceConfig::default(),
             guidance: GuidanceConfig::default(),
             time: TimeSchedule::default(),
             scene: SceneConfig::default(),
@@ -152,8 +155,21 @@ impl RunConfig {
         if let Some(texts) = &mut self.texts {
             *texts = absolute(texts);
         }
+        if let Some(picture) = &mut self.reference.picture {
+            *picture = absolute(picture);
+        }
         for lora in &mut self.loras {
             lora.path = absolute(&lora.path);
+        }
+    }
+
+    /// What a run is called: its prompt, or without one its picture's name.
+    pub fn title(&self) -> String {
+        let picture = self.reference.picture.as_ref();
+        let stem = picture.and_then(|path| path.file_stem());
+        match stem {
+            Some(stem) if self.prompt.trim().is_empty() => stem.to_string_lossy().into_owned(),
+            _ => self.prompt.clone(),
         }
     }
 
@@ -167,7 +183,7 @@ impl RunConfig {
     /// # Errors
     /// The message names the key and what would be right.
     pub fn check(&self) -> Result<(), EngineError> {
-        if self.prompt.trim().is_empty() {
+        if self.prompt.trim().is_empty() && self.reference.picture.is_none() {
             return Err(EngineError::Prompt(
                 "the prompt is empty; try: dreamfuse \"a squirrel at an easel\"".into(),
             ));
@@ -226,6 +242,8 @@ impl RunConfig {
             ("losses.opacity", self.losses.opacity),
             ("losses.binary", self.losses.binary),
             ("losses.orientation", self.losses.orientation),
+            ("losses.picture", self.losses.picture),
+            ("losses.mask", self.losses.mask),
         ] {
             if !weight.all(|value| (0.0..=1e6).contains(&value)) {
                 return Err(format!("{key} = {weight} is not between 0 and 1000000"));
@@ -239,6 +257,7 @@ impl RunConfig {
         self.time.check()?;
         self.cameras.check()?;
         self.lights.check()?;
+        self.reference.check()?;
         self.refine.check(self.texture_size)
     }
 }

@@ -26,7 +26,7 @@ impl Draw<'_> {
     }
 
     /// Part of the run that is done.
-    fn progress(&self) -> f64 {
+    pub(crate) fn progress(&self) -> f64 {
         self.step as f64 / self.config.steps as f64
     }
 

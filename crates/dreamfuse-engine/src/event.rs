@@ -31,6 +31,16 @@ pub struct Losses {
     pub opacity: f32,
     pub binary: f32,
     pub orientation: f32,
+    /// Of a run with a picture.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub picture: f32,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub mask: f32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_zero(value: &f32) -> bool {
+    *value == 0.0
 }
 
 /// How a mesh came to its texture.

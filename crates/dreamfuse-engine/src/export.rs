@@ -285,7 +285,7 @@ pub(crate) fn drawn_as(model: &Model, view: &ViewSettings, size: usize) -> (Imag
 pub fn about(config: &RunConfig, options: &ExportOptions) -> About {
     let note = |name: &str, value: String| (name.to_owned(), value);
     About {
-        name: name_of(&config.prompt),
+        name: name_of(&config.title()),
         notes: vec![
             note("prompt", config.prompt.clone()),
             note("seed", config.seed.to_string()),

@@ -67,7 +67,7 @@ impl RunFolder {
     /// As [`RunFolder::create`].
     pub fn create_under(parent: &Path, config: &RunConfig) -> Result<Self, EngineError> {
         create_folder(parent)?;
-        let name = slug(&config.prompt);
+        let name = slug(&config.title());
         let mut root = parent.join(&name);
         for number in 2.. {
             // One atomic step claims the name: others may start with the same prompt.

@@ -8,6 +8,7 @@ mod digest;
 mod draw;
 mod event;
 mod export;
+mod fit;
 mod folder;
 mod guard;
 mod health;
@@ -15,6 +16,7 @@ mod optimizer;
 mod places;
 mod preset;
 mod prior_source;
+mod reference;
 mod refine;
 mod regularizers;
 mod run;
@@ -31,9 +33,11 @@ pub use event::{Event, Losses, Report, Textured};
 pub use export::{
     Agreement, ExportOptions, Exported, about, export_mesh, preview_sheet, save_images,
 };
+pub use fit::fit;
 pub use folder::{RunFolder, process_name};
 pub use health::{Diagnosis, SceneStats, ViewClassifier};
 pub use prior_source::{PriorSource, load_prior};
+pub use reference::ReferenceConfig;
 pub use refine::{RefineConfig, RefineReport, refine};
 pub use regularizers::LossWeights;
 pub use run::Run;
@@ -65,6 +69,8 @@ pub enum EngineError {
     Prompt(String),
     #[error("{0}")]
     Config(String),
+    #[error("{0}")]
+    Picture(String),
     #[error("{path}: {reason}")]
     ConfigFile { path: PathBuf, reason: String },
     #[error("{0} is not a run of dreamfuse: it has no config.toml")]

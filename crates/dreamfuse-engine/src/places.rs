@@ -4,30 +4,46 @@
 use crate::EngineError;
 use crate::config::RunConfig;
 use crate::device::{devices, is_cpu};
+use crate::reference::Reference;
 use crate::share::{Part, Place, Share, Step};
 use burn::tensor::{Device, Tensor};
 use dreamfuse_distill::{Guidance, ViewPrompts};
 use dreamfuse_kernels::cpu::Workers;
-use dreamfuse_prior::Prior;
+use dreamfuse_prior::{Prior, References};
 use dreamfuse_scene::ViewSettings;
 
-/// Devices with the texts as the prior has them there.
+/// A device with the texts and images as the prior has them there.
+struct Located {
+    device: Device,
+    prompts: ViewPrompts,
+    references: Option<References>,
+}
+
+/// The devices of a run.
 pub(crate) struct Places {
-    devices: Vec<(Device, ViewPrompts)>,
+    devices: Vec<Located>,
     is_cpu: bool,
     /// A group of threads for each of several devices; on CPUs there are no more groups than threads.
     threads: Option<Workers>,
 }
 
 impl Places {
-    /// Those of a configuration. The texts are encoded on each.
-    pub(crate) fn new(config: &RunConfig, prior: &dyn Prior) -> Result<Self, EngineError> {
+    /// Those of a configuration. Texts and images are read on each.
+    pub(crate) fn new(
+        config: &RunConfig,
+        prior: &dyn Prior,
+        reference: Option<&Reference>,
+    ) -> Result<Self, EngineError> {
         let devices = devices(&config.device, config.precision)?;
         let count = devices.len();
         let threads = (count > 1).then(|| Workers::new(count));
         let with_texts = |(index, device)| {
             let prior = prior.replica(index).unwrap_or(prior);
-            Ok((device, texts(config, prior)?))
+            Ok(Located {
+                device,
+                prompts: texts(config, prior)?,
+                references: reference.map(|images| images.read(prior)).transpose()?,
+            })
         };
         let devices: Result<Vec<_>, EngineError> =
             devices.into_iter().enumerate().map(with_texts).collect();
@@ -40,12 +56,12 @@ impl Places {
 
     /// The device that holds the scene.
     pub(crate) fn first(&self) -> &Device {
-        &self.devices[0].0
+        &self.devices[0].device
     }
 
     /// The texts on that device.
     pub(crate) fn prompts(&self) -> &ViewPrompts {
-        &self.devices[0].1
+        &self.devices[0].prompts
     }
 
     /// What the views of a step ask for. `values` are the scene's parameters.
@@ -95,11 +111,16 @@ impl Places {
         prior: &'a dyn Prior,
         values: &[Tensor<1>; 2],
     ) -> Place<'a> {
-        let (device, prompts) = &self.devices[index];
+        let Located {
+            device,
+            prompts,
+            references,
+        } = &self.devices[index];
         let copied = |values: &Tensor<1>| values.clone().to_device(device).autodiff();
         Place {
             prior: prior.replica(index).unwrap_or(prior),
             prompts,
+            references: references.as_ref(),
             values: values.each_ref().map(copied),
         }
     }

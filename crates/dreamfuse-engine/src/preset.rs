@@ -6,7 +6,7 @@ use std::path::Path;
 use toml::{Table, Value};
 
 /// Names and their files.
-const PRESETS: [(&str, &str); 3] = [
+const PRESETS: [(&str, &str); 4] = [
     ("crisp", include_str!("../presets/crisp.toml")),
     (
         "dreamfusion-sd",
@@ -16,6 +16,7 @@ const PRESETS: [(&str, &str); 3] = [
         "dreamfusion-if",
         include_str!("../presets/dreamfusion-if.toml"),
     ),
+    ("zero123", include_str!("../presets/zero123.toml")),
 ];
 
 impl RunConfig {
@@ -189,6 +190,19 @@ mod tests {
             error.contains("mine.toml") && error.contains("stepz"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn zero123_asks_for_what_threestudio_asks() {
+        let preset = RunConfig::layered(Some("zero123"), None, &["prompt=a".into()]).unwrap();
+        preset.check().unwrap();
+        assert_eq!((preset.steps, preset.reference.guidance_scale), (600, 3.0));
+        assert_eq!(preset.cameras.fov, [20.0; 2]);
+        // A third of its 600 steps anneals; its weight of the image stands to its distillation's as here.
+        let sums = 4.0 * 32.0 * 32.0;
+        assert!((preset.time.anneal - 200.0 / 600.0).abs() < 1e-3);
+        assert!((preset.losses.picture.start - 500.0 / (0.1 * sums)).abs() < 0.01);
+        assert!((preset.losses.mask.start - 50.0 / (0.1 * sums)).abs() < 0.001);
     }
 
     #[test]

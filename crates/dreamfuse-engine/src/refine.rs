@@ -13,7 +13,7 @@ use burn::tensor::{Tensor, TensorData};
 use dreamfuse_core::{Camera, Image, Purpose, Told, Vec3, view_stream};
 use dreamfuse_mesh::{Lack, Model, Painter, self_intersections, with_positions};
 use dreamfuse_prior::sampler::spaced;
-use dreamfuse_prior::{Path, Prior, Views, decoded};
+use dreamfuse_prior::{Guided, Prior, decoded};
 use dreamfuse_scene::ViewSettings;
 use rand::RngExt;
 use rand_distr::StandardNormal;
@@ -281,14 +281,10 @@ impl Stage<'_> {
         let cameras: Vec<Camera> = views.iter().map(|view| view.camera).collect();
         let texts = self.run.prompts().for_cameras(&cameras);
         let known: Vec<Told> = views.iter().map(told).collect();
-        let path = Path {
+        let path = Guided {
             prior: self.prior,
             texts: [&texts.positive, &texts.negative],
-            views: if self.run.config.camera_aware {
-                Views::of(&known, self.run.views_together(self.prior))
-            } else {
-                Views::Unknown
-            },
+            known: self.run.views(self.prior, &known).into(),
             guidance_scale: self.run.config.refine.guidance_scale,
         };
         decoded(self.prior, path.denoise(noisy, timesteps))

@@ -16,6 +16,10 @@ pub struct LossWeights {
     pub binary: Scheduled,
     /// Weight of normals that look away from the camera (DreamFusion, appendix A.2).
     pub orientation: Scheduled,
+    /// Weight of the squared difference from `reference.picture`, at its camera.
+    pub picture: Scheduled,
+    /// Weight of the squared difference of the opacity from the picture's outline.
+    pub mask: Scheduled,
 }
 
 impl Default for LossWeights {
@@ -30,6 +34,8 @@ impl Default for LossWeights {
                 end: 0.01,
             },
             orientation: Scheduled::constant(0.001),
+            picture: Scheduled::constant(1.0),
+            mask: Scheduled::constant(0.3),
         }
     }
 }
@@ -76,6 +82,8 @@ mod tests {
             opacity: 0.0.into(),
             binary: 0.0.into(),
             orientation: 0.0.into(),
+            picture: 0.0.into(),
+            mask: 0.0.into(),
         };
         let moving = Scheduled {
             start: 1.0,

@@ -7,12 +7,14 @@ use crate::draw::Draw;
 use crate::event::Report;
 use crate::optimizer::Optimizer;
 use crate::places::Places;
+use crate::reference::Reference;
 use crate::share::Step;
 use crate::snapshot::Snapshot;
 use crate::standby::Standby;
 use burn::tensor::Tensor;
+use dreamfuse_core::Told;
 use dreamfuse_distill::{Guidance, ViewPrompts};
-use dreamfuse_prior::Prior;
+use dreamfuse_prior::{Prior, Views};
 use dreamfuse_scene::{OccupancyGrid, SceneField};
 use std::sync::Arc;
 
@@ -30,6 +32,7 @@ pub struct Run {
     /// Shared with [`Standby`] and snapshots, and copied when it changes.
     pub(crate) occupancy: Arc<OccupancyGrid>,
     places: Places,
+    reference: Option<Reference>,
     pub(crate) guidance: Box<dyn Guidance>,
     /// The prior's fingerprint, if it has one.
     pub(crate) prior: Option<[u8; 32]>,
@@ -43,7 +46,7 @@ impl Run {
     ///
     /// # Errors
     /// When the configuration cannot be or the prompt is too long for the prior.
-    pub fn new(config: RunConfig, prior: &dyn Prior) -> Result<Self, EngineError> {
+    pub fn new(mut config: RunConfig, prior: &dyn Prior) -> Result<Self, EngineError> {
         config.check()?;
         let (wanted, most) = (config.render_size.unwrap_or(0), prior.spec().resolution);
         if wanted > most {
@@ -58,7 +61,8 @@ impl Run {
                 "views = {views} is no multiple of the {together} that the prior sees together"
             )));
         }
-        let places = Places::new(&config, prior)?;
+        let reference = Reference::of(&mut config, prior)?;
+        let places = Places::new(&config, prior, reference.as_ref())?;
         let field = SceneField::random(&config.scene, config.seed, places.first());
         let occupancy = Arc::new(OccupancyGrid::full(&config.scene));
         let mut run = Self {
@@ -68,6 +72,7 @@ impl Run {
             field,
             occupancy,
             places,
+            reference,
             guidance: config.guidance.build(),
             prior: prior.fingerprint(),
             is_prior_given: false,
@@ -130,6 +135,7 @@ impl Run {
             occupancy: &self.occupancy,
             size: self.image_size(prior),
             count: views.len(),
+            reference: self.reference.as_ref(),
         };
         let part = self.places.part(
             &step,
@@ -214,6 +220,15 @@ impl Run {
             prior.spec().views_per_group
         } else {
             1
+        }
+    }
+
+    /// What the prior is told of views, if it hears of cameras at all.
+    pub(crate) fn views<'a>(&self, prior: &dyn Prior, told: &'a [Told]) -> Views<'a> {
+        if self.config.camera_aware {
+            Views::of(told, self.views_together(prior))
+        } else {
+            Views::Unknown
         }
     }
 

@@ -3,18 +3,20 @@
 
 use crate::draw::Draw;
 use crate::event::Losses;
+use crate::reference::Reference;
 use crate::regularizers::Terms;
 use burn::tensor::{Device, Gradients, Tensor};
 use dreamfuse_core::{Camera, Purpose, Told};
 use dreamfuse_distill::{Guidance, GuidanceRequest, ViewPrompts, image_gradient};
 use dreamfuse_kernels::adam::squares;
-use dreamfuse_prior::{Prior, Views};
+use dreamfuse_prior::{Known, Prior, References, Shown, Views};
 use dreamfuse_scene::{OccupancyGrid, Rendered, Renderer, SceneField, ViewSettings};
 
 /// A device with what a share needs there.
 pub(crate) struct Place<'a> {
     pub prior: &'a dyn Prior,
     pub prompts: &'a ViewPrompts,
+    pub references: Option<&'a References>,
     /// The scene's parameters, on the device, with autodiff.
     pub values: [Tensor<1>; 2],
 }
@@ -27,6 +29,7 @@ pub(crate) struct Step<'a> {
     pub size: usize,
     /// Views of all shares.
     pub count: usize,
+    pub reference: Option<&'a Reference>,
 }
 
 /// Some of a step's views.
@@ -55,7 +58,7 @@ pub(crate) struct Part {
     /// Of the table and of the network.
     pub gradients: [Tensor<1>; 2],
     opacity: Tensor<1>,
-    terms: [Tensor<1>; 3],
+    terms: [Tensor<1>; 5],
     pub samples: usize,
 }
 
@@ -83,13 +86,28 @@ impl Step<'_> {
         let terms = Terms::of(&config.losses, self.draw.ramp(), &rendered);
         let weight = share.views.len() as f32 / self.count as f32;
         // The gradient enters as a constant: the derivative of the sum is its product with ∂x/∂θ.
-        let loss = (rendered.color.clone() * gradient).sum().reshape([1]) + terms.sum();
-        let gradients = gradients(&field, &(loss * weight).backward());
+        let mut loss = (rendered.color.clone() * gradient).sum().reshape([1]) + terms.sum();
+        loss = loss * weight;
         let weighted = |mean: Tensor<1>| mean.without_autodiff().reshape([1]) * weight;
+        let [opacity, binary, orientation] = terms.values().map(weighted);
+        // The picture is no view of any share, so one of them sees to it.
+        let target = self
+            .reference
+            .and_then(|reference| reference.target.as_ref());
+        let target = target.filter(|_| share.first == 0);
+        let [picture, mask] = match target {
+            None => [(); 2].map(|()| opacity.zeros_like()),
+            Some(target) => {
+                let number = [self.count, self.size];
+                let terms = target.losses(&renderer, &config.losses, &self.draw, number);
+                loss = loss + terms[0].clone() + terms[1].clone();
+                terms.map(|term| term.without_autodiff().reshape([1]))
+            }
+        };
         Part {
-            gradients,
+            gradients: gradients(&field, &loss.backward()),
             opacity: weighted(rendered.opacity.mean()),
-            terms: terms.values().map(weighted),
+            terms: [opacity, binary, orientation, picture, mask],
             samples: rendered.samples,
         }
     }
@@ -107,6 +125,10 @@ impl Step<'_> {
         let cameras: Vec<Camera> = share.views.iter().map(|view| view.camera).collect();
         let told: Vec<Told> = share.views.iter().map(told).collect();
         let ramp = self.draw.ramp();
+        let shown = self.reference.zip(place.references);
+        let sets = shown
+            .map(|(reference, _)| reference.sets(&self.draw, [share.first, share.views.len()]));
+        let shown = shown.zip(sets.as_deref());
         let request = GuidanceRequest {
             timesteps: share.timesteps,
             noise: self.draw.noise(
@@ -119,12 +141,24 @@ impl Step<'_> {
             } else {
                 place.prompts.for_cameras(&cameras)
             },
-            views: if config.camera_aware {
-                Views::of(&told, self.draw.together)
-            } else {
-                Views::Unknown
+            known: Known {
+                views: if config.camera_aware {
+                    Views::of(&told, self.draw.together)
+                } else {
+                    Views::Unknown
+                },
+                shown: shown.map(|((reference, references), sets)| Shown {
+                    references,
+                    sets,
+                    scale: reference.guidance_scale(),
+                }),
             },
-            guidance_scale: config.guidance_scale.at(ramp),
+            // Without words there is nothing to guide towards but the picture.
+            guidance_scale: if config.prompt.is_empty() {
+                0.0
+            } else {
+                config.guidance_scale.at(ramp)
+            },
             clip: config.guidance.clip.at(ramp),
         };
         image_gradient(guidance, place.prior, images, &request)
@@ -149,9 +183,16 @@ impl Part {
         let mut all = vec![table + mlp, self.opacity.clone()];
         all.extend(self.terms.iter().cloned());
         let all = Tensor::cat(all, 0).into_data().try_to_vec::<f32>();
-        let all: Result<[f32; 5], _> = all.expect("sums are f32").try_into();
-        let [squares, mean_opacity, opacity, binary, orientation] =
-            all.expect("five values were put together");
+        let all: Result<[f32; 7], _> = all.expect("sums are f32").try_into();
+        let [
+            squares,
+            mean_opacity,
+            opacity,
+            binary,
+            orientation,
+            picture,
+            mask,
+        ] = all.expect("seven values were put together");
         Figures {
             squares,
             opacity: mean_opacity,
@@ -159,6 +200,8 @@ impl Part {
                 opacity,
                 binary,
                 orientation,
+                picture,
+                mask,
             },
         }
     }
@@ -177,7 +220,7 @@ fn sums<const N: usize>(
 }
 
 /// Gradients of table and network; zeros where no ray met the scene.
-fn gradients(field: &SceneField, grads: &Gradients) -> [Tensor<1>; 2] {
+pub(crate) fn gradients(field: &SceneField, grads: &Gradients) -> [Tensor<1>; 2] {
     let [table, mlp] = field.parameters();
     [
         field
@@ -196,5 +239,6 @@ pub(crate) fn told(view: &ViewSettings) -> Told {
         light: Some(view.light),
         background: Some(view.background),
         canonical: Some(true),
+        is_turned: false,
     }
 }

@@ -145,6 +145,7 @@ fn pairs(base: &RunConfig) -> Vec<(String, RunConfig)> {
         opacity: 0.005.into(),
         binary: 0.05.into(),
         orientation: 0.01.into(),
+        ..base.losses.clone()
     };
     let strong = RunConfig {
         guidance_scale: 30.0.into(),

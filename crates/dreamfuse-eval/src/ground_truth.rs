@@ -64,6 +64,7 @@ impl Prior for GroundTruthPrior {
     fn spec(&self) -> PriorSpec {
         PriorSpec {
             takes_camera: true,
+            takes_references: false,
             ..PriorSpec::of_images(self.size)
         }
     }

@@ -2,6 +2,7 @@
 //! truth, at guidance scale 1. Seconds instead of the hour that a benchmark takes, and close to it:
 //! an estimate is what distillation moves towards.
 
+use crate::things::presence;
 use crate::toybench::EvalError;
 use burn::tensor::{Tensor, TensorData};
 use dreamfuse_core::{Camera, Image, Purpose, Told, ViewWord, stream};
@@ -18,10 +19,6 @@ pub const LEVELS: [f64; 3] = [0.5, 0.8, 0.95];
 const ELEVATION: f32 = 0.35;
 /// Azimuths: two groups of four, a quarter of a turn apart as priors of several views want them.
 const VIEWS: usize = 8;
-
-/// How far a pixel is from the background, in its most different channel, before it is there at all,
-/// and when it is fully there: faint noise on an empty background is no shape.
-const PRESENT: [f32; 2] = [0.05, 0.2];
 
 /// How near estimates come to the truth at one noise level, means over images.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -126,6 +123,7 @@ fn told(camera: &Camera) -> Told {
         light: Some(look.light),
         background: Some(look.background),
         canonical: Some(true),
+        is_turned: false,
     }
 }
 
@@ -179,13 +177,6 @@ fn closeness(image: &Image, truth: &View) -> Closeness {
         psnr_own_color: psnr(bias),
         iou: both / either.max(1e-9),
     }
-}
-
-/// How far a pixel differs from the background, 0 to 1.
-fn presence(pixel: &[f32; 3], background: [f32; 3]) -> f32 {
-    let difference = (0..3).map(|c| (pixel[c] - background[c]).abs());
-    let [none, full] = PRESENT;
-    ((difference.fold(0.0, f32::max) - none) / (full - none)).clamp(0.0, 1.0)
 }
 
 /// PSNR of a mean squared error of values in `[0, 1]`.

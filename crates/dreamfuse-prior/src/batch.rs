@@ -1,6 +1,6 @@
 //! One evaluation of a prior.
 
-use crate::Conditioning;
+use crate::{Conditioning, Shown};
 use burn::tensor::Tensor;
 use dreamfuse_core::Told;
 use std::ops::Range;
@@ -58,13 +58,40 @@ impl<'a> Views<'a> {
     }
 }
 
+/// What the images of a batch come with, beside their texts.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    pub views: Views<'a>,
+    /// Reference images.
+    pub shown: Option<Shown<'a>>,
+}
+
+impl<'a> From<Views<'a>> for Known<'a> {
+    fn from(views: Views<'a>) -> Self {
+        Self { views, shown: None }
+    }
+}
+
+impl Known<'_> {
+    /// That of the images `range`.
+    ///
+    /// # Panics
+    /// When there are not so many.
+    pub fn slice(self, range: Range<usize>) -> Self {
+        Self {
+            views: self.views.slice(range.clone()),
+            shown: self.shown.map(|shown| shown.slice(range)),
+        }
+    }
+}
+
 /// Noisy samples with their noise levels and what they are conditioned on.
 #[derive(Clone, Debug)]
 pub struct Batch<'a> {
     samples: Tensor<4>,
     timesteps: &'a [usize],
     conditioning: &'a Conditioning,
-    views: Views<'a>,
+    known: Known<'a>,
 }
 
 impl<'a> Batch<'a> {
@@ -72,18 +99,20 @@ impl<'a> Batch<'a> {
     /// - `samples`: `[batch, channels, height, width]`
     /// - `timesteps`: one an image
     /// - `conditioning`: a row an image
-    /// - `views`: unknown, or an entry an image
+    /// - `known`: views, unknown or an entry an image; of reference images a set, or none, an image
     ///
     /// # Panics
-    /// When there are not as many of each; when the batch is no whole number of groups; when the
+    /// When there are not as many of each, or no such set; when the batch is no whole number of groups; when the
     /// images of a group have different timesteps: they attend to each other, and the one with the
     /// least noise would tell the others the answer.
     pub fn new(
         samples: Tensor<4>,
         timesteps: &'a [usize],
         conditioning: &'a Conditioning,
-        views: Views<'a>,
+        known: impl Into<Known<'a>>,
     ) -> Self {
+        let known = known.into();
+        let views = known.views;
         let [count, ..] = samples.dims();
         assert_eq!(timesteps.len(), count, "expected a timestep for each image");
         let rows = conditioning.rows();
@@ -104,11 +133,19 @@ impl<'a> Batch<'a> {
             groups.all(|group| group.iter().all(|timestep| *timestep == group[0])),
             "the views of a group have one noise level"
         );
+        if let Some(shown) = known.shown {
+            let sets = shown.references.sets();
+            assert_eq!(shown.sets.len(), count, "expected a set for each image");
+            assert!(
+                shown.sets.iter().flatten().all(|set| *set < sets),
+                "expected sets below {sets}"
+            );
+        }
         Self {
             samples,
             timesteps,
             conditioning,
-            views,
+            known,
         }
     }
 
@@ -133,8 +170,13 @@ impl<'a> Batch<'a> {
     }
 
     /// What is known of the images.
+    pub fn known(&self) -> Known<'a> {
+        self.known
+    }
+
+    /// What is told of the images.
     pub fn views(&self) -> Views<'a> {
-        self.views
+        self.known.views
     }
 }
 

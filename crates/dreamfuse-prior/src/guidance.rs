@@ -1,44 +1,88 @@
 //! Classifier-free guidance.
 
-use crate::{Batch, Conditioning, Prior, Views};
+use crate::{Batch, Conditioning, Known, Prior, Shown, Views};
 use burn::tensor::Tensor;
 use dreamfuse_core::Told;
 
-/// ε̂ under each of several texts, all with a row for each sample: one evaluation.
+/// ε̂ of a batch under each of several texts.
+pub struct Predictions {
+    /// In the order of the texts.
+    pub each: Vec<Tensor<4>>,
+    /// Where guidance starts from: ε̂ under the negative text, and what the images that are shown add to it.
+    pub base: Tensor<4>,
+}
+
+/// ε̂ under each of several texts, all with a row for each sample: one evaluation. The second text, or the only one, is the
+/// negative one.
+///
+/// Without images that are shown, guidance starts from `ε_∅`, the prediction under the negative text. With them it starts
+/// from `ε_∅∅ + s_I (ε_I∅ − ε_∅∅)` (Brooks et al. 2023, equation 3), where `s_I` is [`Shown::scale`].
 pub fn predict_each(
     prior: &dyn Prior,
     samples: Tensor<4>,
     timesteps: &[usize],
     texts: &[Conditioning],
-    views: Views,
-) -> Vec<Tensor<4>> {
+    Known { views, shown }: Known,
+) -> Predictions {
+    let mut texts = texts.to_vec();
+    let negative = usize::from(texts.len() > 1);
+    let unshown = shown.filter(|shown| shown.scale != 1.0);
+    if unshown.is_some() {
+        texts.push(texts[negative].clone());
+    }
     let count = texts.len();
     let told: Option<Vec<Told>> = views.told().map(|told| told.repeat(count));
     let views = match &told {
         None => Views::Unknown,
         Some(told) => Views::of(told, views.per_group()),
     };
-    let (timesteps, conditioning) = (timesteps.repeat(count), Conditioning::cat(texts));
+    let sets = shown.map(|shown| {
+        let mut sets = shown.sets.repeat(count);
+        if unshown.is_some() {
+            let kept = sets.len() - shown.sets.len();
+            sets[kept..].fill(None);
+        }
+        sets
+    });
+    let shown = shown.zip(sets.as_deref());
+    let shown = shown.map(|(shown, sets)| Shown { sets, ..shown });
+    let (timesteps, conditioning) = (timesteps.repeat(count), Conditioning::cat(&texts));
     let samples = samples.repeat_dim(0, count);
-    prior
-        .predict(&Batch::new(samples, &timesteps, &conditioning, views))
-        .chunk(count, 0)
+    let known = Known { views, shown };
+    let batch = Batch::new(samples, &timesteps, &conditioning, known);
+    let mut each = prior.predict(&batch).chunk(count, 0);
+    let nothing = unshown.and_then(|shown| each.pop().map(|nothing| (nothing, shown.scale)));
+    let base = match nothing {
+        None => each[negative].clone(),
+        Some((nothing, scale)) => nothing.clone() + (each[negative].clone() - nothing) * scale,
+    };
+    Predictions { each, base }
 }
 
-/// Classifier-free guidance (Ho & Salimans 2021) in diffusers' convention: `ε_uncond + scale
-/// (ε_cond − ε_uncond)`. Each text has a row for each sample; what is known of the views stays in
-/// both branches.
-pub fn guided_noise(
-    prior: &dyn Prior,
-    samples: Tensor<4>,
-    timesteps: &[usize],
-    [text, empty]: [&Conditioning; 2],
-    views: Views,
-    scale: f64,
-) -> Tensor<4> {
-    let texts = [text.clone(), empty.clone()];
-    let mut both = predict_each(prior, samples, timesteps, &texts, views).into_iter();
-    let mut next = || both.next().expect("a prediction for each text");
-    let (conditional, unconditional) = (next(), next());
-    unconditional.clone() + (conditional - unconditional) * scale
+/// How samples are guided.
+#[derive(Clone, Copy)]
+pub struct Guided<'a> {
+    pub prior: &'a dyn Prior,
+    /// What the samples should show, and what stands against it: a row a sample each.
+    pub texts: [&'a Conditioning; 2],
+    pub known: Known<'a>,
+    /// In diffusers' convention.
+    pub guidance_scale: f64,
+}
+
+impl Guided<'_> {
+    /// Classifier-free guidance (Ho & Salimans 2021) in diffusers' convention: `ε_uncond + scale
+    /// (ε_cond − ε_uncond)`. What is known of the views stays in both branches.
+    pub fn noise(&self, samples: Tensor<4>, timesteps: &[usize]) -> Tensor<4> {
+        let texts = self.texts.map(Clone::clone);
+        if self.guidance_scale == 0.0 {
+            return predict_each(self.prior, samples, timesteps, &texts[1..], self.known).base;
+        }
+        let Predictions { each, base } =
+            predict_each(self.prior, samples, timesteps, &texts, self.known);
+        let [conditional, unconditional] = &each[..] else {
+            unreachable!("a prediction for each of two texts");
+        };
+        base + (conditional.clone() - unconditional.clone()) * self.guidance_scale
+    }
 }

@@ -1,6 +1,6 @@
 //! The frozen prior as distillation sees it.
 
-use crate::{Batch, Conditioning, Encoded, NoiseSchedule};
+use crate::{Batch, Conditioning, Encoded, NoiseSchedule, ReferenceImages, References};
 use burn::tensor::{Device, Tensor};
 
 /// What a prior is, whatever its weights are.
@@ -12,8 +12,11 @@ pub struct PriorSpec {
     pub sample_shape: [usize; 3],
     /// Images that it denoises together when it knows their cameras (4 for MVDream).
     pub views_per_group: usize,
-    /// Whether it is conditioned on the camera beside the text.
+    /// Whether it is conditioned on the camera beside the text; not where it only hears how a camera is turned from that of a
+    /// reference.
     pub takes_camera: bool,
+    /// Whether it can be shown images of the object.
+    pub takes_references: bool,
 }
 
 impl PriorSpec {
@@ -24,6 +27,7 @@ impl PriorSpec {
             sample_shape: [3, resolution, resolution],
             views_per_group: 1,
             takes_camera: false,
+            takes_references: false,
         }
     }
 }
@@ -50,6 +54,14 @@ pub trait Prior: Send + Sync {
     /// # Errors
     /// When a text is too long; the message says by how much.
     fn condition(&self, prompts: &[String]) -> Result<Conditioning, String>;
+
+    /// What it makes of reference images alone.
+    ///
+    /// # Errors
+    /// When it takes none; the message says so.
+    fn read_references(&self, _images: &ReferenceImages) -> Result<References, String> {
+        Err("this prior takes no images".into())
+    }
 
     /// Samples of display-referred images `[batch, 3, size, size]` in `[0, 1]`, with the way back for
     /// gradients. Images of another size than the prior's are resized.

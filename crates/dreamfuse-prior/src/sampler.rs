@@ -1,6 +1,6 @@
 //! Drawing images from a prior.
 
-use crate::{Conditioning, Prior, Views, guided_noise};
+use crate::{Guided, Prior, Views};
 use burn::tensor::{Device, Tensor, TensorData};
 use dreamfuse_core::{Camera, Image, Purpose, Told, stream};
 use rand::RngExt;
@@ -46,13 +46,13 @@ pub fn sample(prior: &dyn Prior, options: &SampleOptions) -> Result<Vec<Image>, 
     let shape = [count, channels, height, width];
     let x = normal(shape, options.seed, 0, &device);
     let timesteps = spaced(prior.schedule().steps(), options.steps);
-    let path = Path {
+    let guided = Guided {
         prior,
         texts: [&text, &empty],
-        views,
+        known: views.into(),
         guidance_scale: options.guidance_scale,
     };
-    let x = path.follow(x, &timesteps, |i, x, clean, alphas| {
+    let x = guided.follow(x, &timesteps, |i, x, clean, alphas| {
         let z = normal(shape, options.seed, i as u64 + 1, &device);
         step(options.sampler, x, clean, alphas, z)
     });
@@ -70,20 +70,17 @@ pub fn decoded(prior: &dyn Prior, samples: Tensor<4>) -> Vec<Image> {
         .collect()
 }
 
-/// A prior's way from noise to samples, with classifier-free guidance.
-pub struct Path<'a> {
-    pub prior: &'a dyn Prior,
-    /// What the samples should show, and what stands against it: a row a sample each.
-    pub texts: [&'a Conditioning; 2],
-    pub views: Views<'a>,
-    /// In diffusers' convention.
-    pub guidance_scale: f64,
-}
-
-impl Path<'_> {
+impl Guided<'_> {
     /// Clean samples from x_t at the first of `timesteps`, by DDIM (Song et al. 2021, η = 0).
     pub fn denoise(&self, x: Tensor<4>, timesteps: &[usize]) -> Tensor<4> {
         self.follow(x, timesteps, |_, x, clean, alphas| ddim(x, clean, alphas))
+    }
+
+    /// The clean samples that are seen in noisy ones, kept where clean samples are.
+    pub(crate) fn clean(&self, x: Tensor<4>, times: &[usize]) -> Tensor<4> {
+        let noise = self.noise(x.clone(), times);
+        let clean = self.prior.schedule().clean_of(x, noise, times);
+        self.prior.clamp_clean(clean)
     }
 
     /// `next` goes from x_t and x̂_0 at a noise level ᾱ to the next one, and knows the number of the step.
@@ -97,16 +94,7 @@ impl Path<'_> {
         let alpha = |t: &usize| schedule.alpha_cumprod(*t);
         for (i, t) in timesteps.iter().enumerate() {
             let times = vec![*t; x.dims()[0]];
-            let noise = guided_noise(
-                self.prior,
-                x.clone(),
-                &times,
-                self.texts,
-                self.views,
-                self.guidance_scale,
-            );
-            let clean = schedule.clean_of(x.clone(), noise, &times);
-            let clean = self.prior.clamp_clean(clean);
+            let clean = self.clean(x.clone(), &times);
             x = next(
                 i,
                 x,
@@ -146,7 +134,8 @@ fn step(
     }
 }
 
-fn ddim(x: Tensor<4>, clean: Tensor<4>, [alpha, next]: [f64; 2]) -> Tensor<4> {
+/// DDIM's step from noise level ᾱ to ᾱ' (Song et al. 2021, η = 0).
+pub(crate) fn ddim(x: Tensor<4>, clean: Tensor<4>, [alpha, next]: [f64; 2]) -> Tensor<4> {
     let noise = (x - clean.clone() * alpha.sqrt()) / (1.0 - alpha).sqrt();
     clean * next.sqrt() + noise * (1.0 - next).sqrt()
 }
@@ -164,7 +153,7 @@ pub fn normal(shape: [usize; 4], seed: u64, index: u64, device: &Device) -> Tens
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Batch, NoiseSchedule, PriorSpec, ScheduleConfig};
+    use crate::{Batch, Conditioning, NoiseSchedule, PriorSpec, ScheduleConfig};
 
     #[test]
     fn timesteps_go_from_the_last_to_near_the_first() {
@@ -227,10 +216,10 @@ mod tests {
     fn a_part_of_the_path_leads_to_the_same_image() {
         let prior = Grey(NoiseSchedule::new(ScheduleConfig::cosine_v()), 0.5);
         let text = Conditioning::none();
-        let path = Path {
+        let path = Guided {
             prior: &prior,
             texts: [&text, &text],
-            views: Views::Unknown,
+            known: Views::Unknown.into(),
             guidance_scale: 1.0,
         };
         let timesteps = spaced(1000, 20);

@@ -1,6 +1,6 @@
 //! Captions: what a sentence of the world can say and how it is written.
 
-use crate::kinds::KINDS;
+use crate::kinds::{KINDS, Kind};
 use crate::material::{COLORS, Color, MATERIALS, Material};
 use std::fmt;
 
@@ -102,6 +102,20 @@ impl Extra {
         (Self::Holding, &["holding", "playing"]),
         (Self::Showing, &["showing"]),
     ];
+}
+
+impl Sentence {
+    /// The kinds of all its things.
+    pub fn kinds(&self) -> Vec<&'static Kind> {
+        let objects = self.relation.iter().map(|(_, object)| object);
+        let phrases = std::iter::once(&self.subject).chain(objects);
+        let with_extras =
+            phrases.flat_map(|phrase| [Some(phrase), phrase.extra.as_ref().map(|extra| &*extra.1)]);
+        with_extras
+            .flatten()
+            .map(|phrase| &KINDS[phrase.kind])
+            .collect()
+    }
 }
 
 impl Phrase {

@@ -16,6 +16,7 @@ pub mod parse;
 pub mod render;
 pub mod scene;
 pub mod solid;
+pub mod toy;
 pub mod wording;
 pub mod words;
 

@@ -1,5 +1,6 @@
 //! What a training run is made of: `configs/*.toml`.
 
+use crate::rows::RowsConfig;
 use dreamfuse_core::{Camera, CameraRange, LightRange, Told};
 use dreamfuse_diffusion::NetworkConfig;
 use dreamfuse_diffusion::clip_text::{Activation, ClipTextConfig};
@@ -76,6 +77,9 @@ pub struct TrainConfig {
     pub coverage_weight: f64,
     pub text_width: usize,
     pub text_layers: usize,
+    /// Images that come with references. Without it the network takes none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<RowsConfig>,
     /// A world of these sentences alone, for trials; the grammar's by default.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sentences: Vec<String>,
@@ -133,6 +137,9 @@ impl TrainConfig {
         }
         self.cameras.check()?;
         self.lights.check()?;
+        if let Some(rows) = &self.rows {
+            rows.check()?;
+        }
         self.check_network()
     }
 
@@ -180,6 +187,9 @@ impl TrainConfig {
             NetworkConfig::UNet(_) if self.auxiliary > 0.0 => {
                 Err("auxiliary is for [uvit] alone".into())
             }
+            NetworkConfig::UNet(_) if self.rows.is_some() => {
+                Err("[rows] is for [uvit] alone".into())
+            }
             NetworkConfig::UNet(config) => config.check(),
             NetworkConfig::UVit(_) if !(self.channels.is_empty() && self.told) => {
                 Err("[uvit] takes told = true, and no channels of a U-Net".into())
@@ -216,6 +226,7 @@ impl TrainConfig {
             }) => NetworkConfig::UVit(UVitConfig {
                 blocks,
                 heads,
+                references: self.rows.is_some(),
                 ..UVitConfig::new(self.size, channels, hidden_size, self.text_width)
             }),
         }

@@ -2,13 +2,14 @@
 
 use crate::buffers::{BUFFERS, GROUPS};
 use crate::config::TrainConfig;
-use crate::data::Batch;
+use crate::data::{Batch, ReferenceBatch};
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use dreamfuse_diffusion::clip_text::ClipTextModel;
+use dreamfuse_diffusion::uvit::UVit;
 use dreamfuse_diffusion::{Network, Precision};
-use dreamfuse_prior::{Conditioning, NoiseSchedule, Views};
+use dreamfuse_prior::{Conditioning, Known, NoiseSchedule, References, Shown, Views};
 
 /// The trained networks.
 #[derive(Module, Debug)]
@@ -36,20 +37,19 @@ impl Denoiser {
         device: &Device,
     ) -> [Tensor<1>; 2] {
         let count = batch.len();
-        let size = (batch.clean.len() / (3 * count)).isqrt();
-        let image = |values: &[f32]| {
-            let channels = values.len() / (count * size * size);
-            let data = TensorData::new(values.to_vec(), [count, channels, size, size]);
-            Tensor::<4>::from_data(data, device)
-        };
+        let image = |values: &[f32]| images(values, count, config.size, device);
         let (clean, noise) = (image(&batch.clean), image(&batch.noise));
-        let tokens = batch.ids.len() / count;
-        let ids = TensorData::new(batch.ids.clone(), [count, tokens]);
-        let ids = Tensor::<2, Int>::from_data(ids, device);
         let noisy = schedule.add_noise(clean.clone(), noise.clone(), &batch.timesteps);
         let target = schedule.target(clean, noise, &batch.timesteps);
-        let text = self.network.read(&self.text_encoder.forward(ids));
-        let (output, features) = self.output(noisy, batch, &text);
+        let text = self.text(&batch.ids, count, device);
+        let references = batch.references.as_ref();
+        let references = references.map(|shown| (self.references(shown, schedule, device), shown));
+        let shown = references.as_ref().map(|(references, batch)| Shown {
+            references,
+            sets: &batch.sets,
+            scale: 1.0,
+        });
+        let (output, features) = self.output(noisy, batch, &text, shown);
         let squared = (output - target).powi_scalar(2);
         let error = squared.clone().mean();
         let mut loss = error.clone();
@@ -66,25 +66,70 @@ impl Denoiser {
         [error, loss]
     }
 
+    /// The network's texts of `count` rows of tokens.
+    fn text(&self, ids: &[i64], count: usize, device: &Device) -> Conditioning {
+        let ids = TensorData::new(ids.to_vec(), [count, ids.len() / count]);
+        let ids = Tensor::<2, Int>::from_data(ids, device);
+        self.network.read(&self.text_encoder.forward(ids))
+    }
+
+    /// The references as the network reads them, under the empty text.
+    fn references(
+        &self,
+        batch: &ReferenceBatch,
+        schedule: &NoiseSchedule,
+        device: &Device,
+    ) -> References {
+        let count = batch.timesteps.len();
+        let size = (batch.clean.len() / (3 * count)).isqrt();
+        let image = |values: &[f32]| images(values, count, size, device);
+        let noisy = schedule.add_noise(image(&batch.clean), image(&batch.noise), &batch.timesteps);
+        let empty = self.text(&batch.empty, 1, device).select(&vec![0; count]);
+        let (network, told) = (self.uvit(), batch.told.clone());
+        let read = network.read_references(noisy, &batch.timesteps, &empty, &told, batch.per_set);
+        References::new(read, told)
+    }
+
+    /// # Panics
+    /// When it is a U-Net, which the configuration allows no references.
+    fn uvit(&self) -> &UVit {
+        match &self.network {
+            Network::UVit(network) => network,
+            Network::UNet(_) => panic!("a U-Net takes no references"),
+        }
+    }
+
     /// The network's output, and the features that the buffers are predicted from, if it has them.
     fn output(
         &self,
         noisy: Tensor<4>,
         batch: &Batch,
         text: &Conditioning,
+        shown: Option<Shown>,
     ) -> (Tensor<4>, Option<Tensor<4>>) {
         match &self.network {
             Network::UVit(network) => {
+                let (timesteps, told) = (&batch.timesteps, &batch.told);
                 let (output, features) =
-                    network.forward_with_features(noisy, &batch.timesteps, text, &batch.told);
+                    network.forward_with_features(noisy, timesteps, text, told, shown);
                 (output, Some(features))
             }
             network => {
-                let views = Views::Each(&batch.told);
-                (network.forward(noisy, &batch.timesteps, text, views), None)
+                let known = Known {
+                    views: Views::Each(&batch.told),
+                    shown,
+                };
+                (network.forward(noisy, &batch.timesteps, text, known), None)
             }
         }
     }
+}
+
+/// `[count, channels, size, size]`.
+fn images(values: &[f32], count: usize, size: usize, device: &Device) -> Tensor<4> {
+    let channels = values.len() / (count * size * size);
+    let data = TensorData::new(values.to_vec(), [count, channels, size, size]);
+    Tensor::from_data(data, device)
 }
 
 /// The sum over groups of buffers of their mean squared error; all but the opacity count where it is.
@@ -122,13 +167,25 @@ fn auxiliary_loss(layer: &Linear, features: Tensor<4>, buffers: Tensor<4>) -> Te
 mod tests {
     use crate::config::UVitShape;
     use crate::optimizer::{parameters, with_parameters};
-    use crate::{TrainConfig, Trainer};
+    use crate::{RowsConfig, TrainConfig, Trainer};
     use burn::tensor::Device;
     use dreamfuse_diffusion::Precision;
     use std::ops::ControlFlow;
 
-    /// A U-Net and a UVit.
-    fn configs() -> [TrainConfig; 2] {
+    const ROWS: RowsConfig = RowsConfig {
+        share: 1.0,
+        toys: 0.5,
+        canonical: 0.2,
+        several: 0.5,
+        drop: 0.2,
+        drop_text: 0.3,
+        noise: 0.3,
+        turned: 0.3,
+        alone: false,
+    };
+
+    /// A U-Net, a UVit, and one that takes references.
+    fn configs() -> [TrainConfig; 3] {
         let unet: TrainConfig = toml::from_str(include_str!("../configs/prior-32.toml")).unwrap();
         let unet = TrainConfig {
             size: 8,
@@ -153,7 +210,11 @@ mod tests {
             coverage_weight: 1.0,
             ..unet.clone()
         };
-        [unet, uvit]
+        let shown = TrainConfig {
+            rows: Some(ROWS),
+            ..uvit.clone()
+        };
+        [unet, uvit, shown]
     }
 
     /// After some steps, because the layers that start at zero hide those behind them.

@@ -8,9 +8,11 @@ mod denoiser;
 mod folder;
 mod held_out;
 mod optimizer;
+mod rows;
 mod state;
 mod trainer;
 
 pub use config::{TrainConfig, UVitShape};
-pub use held_out::HeldOut;
+pub use held_out::{HeldOut, HeldOutReferences};
+pub use rows::RowsConfig;
 pub use trainer::{Progress, TrainError, Trainer};

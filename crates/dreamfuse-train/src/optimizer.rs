@@ -20,6 +20,8 @@ pub(crate) struct Step {
     pub rate: f32,
     pub clip_norm: f64,
     pub ema_decay: f64,
+    /// Moves those parameters alone whose name it accepts.
+    pub is_trained: fn(&str) -> bool,
 }
 
 fn elements<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
@@ -40,6 +42,31 @@ pub(crate) fn parameters(module: &impl Module) -> Vec<Vec<f32>> {
     let mut collect = Collect(Vec::new());
     module.visit(&mut collect);
     collect.0
+}
+
+/// The names of the parameters, in the order of [`parameters`].
+pub(crate) fn names(module: &impl Module) -> Vec<String> {
+    struct Collect {
+        path: Vec<String>,
+        names: Vec<String>,
+    }
+    impl ModuleVisitor for Collect {
+        fn visit_float<const D: usize>(&mut self, _: &Param<Tensor<D>>) {
+            self.names.push(self.path.join("."));
+        }
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.path.push(name.to_owned());
+        }
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.path.pop();
+        }
+    }
+    let mut collect = Collect {
+        path: Vec::new(),
+        names: Vec::new(),
+    };
+    module.visit(&mut collect);
+    collect.names
 }
 
 /// The module with its parameters replaced by lists in the order of [`parameters`].
@@ -112,9 +139,15 @@ pub(crate) fn step<M: Module>(
     slots: &mut [Slot],
     device: &Device,
 ) -> (M, f64) {
+    let is_trained: Vec<bool> = names(&module)
+        .iter()
+        .map(|name| (step.is_trained)(name))
+        .collect();
     let norm = grads
         .par_iter()
-        .map(|g| g.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>())
+        .zip(&is_trained)
+        .filter(|(_, is_trained)| **is_trained)
+        .map(|(g, _)| g.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>())
         .collect::<Vec<_>>();
     let norm = norm.into_iter().sum::<f64>().sqrt();
     if !norm.is_finite() {
@@ -125,8 +158,9 @@ pub(crate) fn step<M: Module>(
         .ema_decay
         .min((1.0 + step.number as f64) / (10.0 + step.number as f64)) as f32;
     let mut lists = parameters(&module);
-    let all = lists.par_iter_mut().zip(grads).zip(slots);
-    all.for_each(|((values, grad), slot)| {
+    let all = lists.par_iter_mut().zip(grads).zip(slots).zip(is_trained);
+    let trained = all.filter(|(_, is_trained)| *is_trained);
+    trained.for_each(|(((values, grad), slot), _)| {
         let Slot { moments, average } = slot;
         adam.step(step.number, step.rate, scale, values, grad, moments);
         for (average, value) in average.iter_mut().zip(values.iter()) {

@@ -1,9 +1,9 @@
 //! The training loop.
 
 use crate::config::TrainConfig;
-use crate::data::{Batch, draw};
+use crate::data::{Batch, Source};
 use crate::denoiser::Denoiser;
-use crate::held_out::{self, HeldOut};
+use crate::held_out::{self, HeldOut, HeldOutReferences};
 use crate::optimizer::{self, Slot, Step, parameters, with_parameters};
 use crate::{folder, state};
 use burn::module::Module;
@@ -14,6 +14,7 @@ use dreamfuse_diffusion::clip_text::ClipTextModel;
 use dreamfuse_diffusion::pipeline::UNET_WEIGHTS;
 use dreamfuse_diffusion::tokenizer::TokenizerFiles;
 use dreamfuse_diffusion::unet::UNet;
+use dreamfuse_diffusion::uvit::UVit;
 use dreamfuse_diffusion::{
     CheckpointError, Network, NetworkConfig, Pipeline, Precision, Tokenizer, Weights,
 };
@@ -86,6 +87,11 @@ fn network(config: &TrainConfig, device: &Device) -> Network {
         }
         Network::UVit(network) => Network::UVit(network.with_told_gains(&TOLD_GAINS, device)),
     }
+}
+
+/// Whether a parameter is of the layers for references.
+fn is_for_references(name: &str) -> bool {
+    name.contains("norm_x") || name.contains("attn_x")
 }
 
 static INITIALIZING: Mutex<()> = Mutex::new(());
@@ -181,7 +187,9 @@ impl Trainer {
             NetworkConfig::UNet(config) => {
                 Network::UNet(UNet::grow(&config, weights, &self.device)?)
             }
-            config @ NetworkConfig::UVit(_) => Network::load(&config, weights, &self.device)?,
+            NetworkConfig::UVit(config) => {
+                Network::UVit(UVit::grow(&config, weights, &self.device)?)
+            }
         };
         let foreign = || TrainError::State("its text encoder is not CLIP's".into());
         let (tokenizer, text_encoder) = pipeline.text.into_clip().ok_or_else(foreign)?;
@@ -289,13 +297,13 @@ impl Trainer {
     }
 
     pub(crate) fn draw(&self, step: u64) -> Batch {
-        draw(
-            &self.config,
-            &self.captions,
-            &self.tokenizer,
-            self.schedule.steps(),
-            step,
-        )
+        let source = Source {
+            config: &self.config,
+            captions: &self.captions,
+            tokenizer: &self.tokenizer,
+            timesteps: self.schedule.steps(),
+        };
+        source.draw(step)
     }
 
     pub(crate) fn model(&self) -> &Denoiser {
@@ -369,6 +377,24 @@ impl Trainer {
         })
     }
 
+    /// The same of held-out toys with references; nothing where the configuration has none.
+    pub fn held_out_references(&self) -> Vec<HeldOutReferences> {
+        let Some(rows) = &self.config.rows else {
+            return Vec::new();
+        };
+        let model = self.averaged();
+        let batch = held_out::reference_batch(&self.config, rows, &self.tokenizer);
+        self.workers.map(held_out::LEVELS.len(), |index| {
+            held_out::measure_references(
+                &model,
+                &self.config,
+                &batch,
+                held_out::LEVELS[index],
+                &self.schedule,
+            )
+        })
+    }
+
     fn update(&mut self, grads: Vec<Vec<f32>>, total: u64) -> (f64, f32) {
         let model = self
             .model
@@ -387,6 +413,10 @@ impl Trainer {
             rate,
             clip_norm: self.config.clip_norm,
             ema_decay: self.config.ema_decay,
+            is_trained: match &self.config.rows {
+                Some(rows) if rows.alone => is_for_references,
+                _ => |_| true,
+            },
         };
         let (model, norm) =
             optimizer::step(model, &grads, &adam, &step, &mut self.slots, &self.device);

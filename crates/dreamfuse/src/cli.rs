@@ -178,9 +178,19 @@ pub struct SettingArgs {
     #[arg(long, value_name = "N")]
     pub views: Option<usize>,
     /// Settings to start from: crisp, stronger guidance for the built-in prior; threestudio's runs, dreamfusion-sd for Stable
-    /// Diffusion and dreamfusion-if for DeepFloyd IF.
+    /// Diffusion, dreamfusion-if for DeepFloyd IF and zero123 for Zero123.
     #[arg(long, value_name = "NAME")]
     pub preset: Option<String>,
+    /// A PNG or JPEG of the object, on a plain or transparent background, for a prior that takes images.
+    #[arg(long, value_name = "FILE")]
+    pub picture: Option<PathBuf>,
+    /// Where the picture is seen from, in degrees from the front towards the right; with --elevation. By default the
+    /// prior is asked what fits best.
+    #[arg(long, value_name = "DEGREES", allow_negative_numbers = true)]
+    pub azimuth: Option<f32>,
+    /// The same above the ground; with --azimuth.
+    #[arg(long, value_name = "DEGREES", allow_negative_numbers = true)]
+    pub elevation: Option<f32>,
     /// A TOML file with any of the keys of a run's config.toml; --set and the other flags win over it.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -258,6 +268,8 @@ pub enum PriorCommand {
     Train(TrainArgs),
     /// Draw images from a prior.
     Sample(SampleArgs),
+    /// Draw views of an object that a picture shows.
+    Views(ViewsArgs),
     /// Show what noise leaves of an image, what the prior sees in it, and where score distillation pushes.
     Inspect(InspectArgs),
     /// Encode prompts ahead of runs, which then need no text encoder.
@@ -412,15 +424,85 @@ pub struct SampleArgs {
     pub out: PathBuf,
 }
 
+#[derive(Args)]
+pub struct ViewsArgs {
+    /// A PNG or JPEG of the object, on a plain or transparent background; may be given again, for other sides.
+    #[arg(long = "picture", required = true, value_name = "FILE")]
+    pub pictures: Vec<PathBuf>,
+    /// Where each picture is seen from, in degrees from the front towards the right. By default the prior is asked what
+    /// fits best.
+    #[arg(long, value_name = "DEGREES", allow_negative_numbers = true)]
+    pub azimuth: Vec<f32>,
+    /// The same above the ground.
+    #[arg(long, value_name = "DEGREES", allow_negative_numbers = true)]
+    pub elevation: Vec<f32>,
+    /// What the object is.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub prompt: String,
+    /// Views around the object.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub views: u32,
+    /// Show the pictures alone at every step, and no view drawn before.
+    #[arg(long)]
+    pub fixed: bool,
+    /// Steps of sampling a view.
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub steps: u32,
+    /// Strength of guidance by the text, in diffusers' convention.
+    #[arg(long, value_name = "S", default_value_t = 1.0)]
+    pub guidance_scale: f64,
+    /// Strength of guidance by the pictures.
+    #[arg(long, value_name = "S", default_value_t = 1.5)]
+    pub reference_scale: f64,
+    /// Same seed, same images; -1 draws one.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "0",
+        allow_hyphen_values = true
+    )]
+    pub seed: Seed,
+    #[command(flatten)]
+    pub source: PriorArgs,
+    /// The sheet, a PNG: the pictures, then the views.
+    #[arg(short, long, value_name = "FILE", default_value = "views.png", value_parser = png_path)]
+    pub out: PathBuf,
+}
+
 #[derive(Subcommand)]
 pub enum EvalCommand {
     /// Run ToyBench: prompts of the toybox world, whose results are compared with the world itself.
     Toybench(ToyBenchArgs),
     /// Try settings against each other on a few prompts of ToyBench.
     Ablation(AblationArgs),
+    /// Compare the views that a prior draws of what it is shown with the true ones.
+    Views(EvalViewsArgs),
+    /// Ask whether the views that a prior draws of one object could be of one object (3D consistency score).
+    Consistency(EvalViewsArgs),
     /// Score finished runs with CLIP, as DreamFusion does: which of all prompts do the images look like? Only in binaries
     /// that were built with --features clip.
     Clip(ClipArgs),
+}
+
+#[derive(Args)]
+pub struct EvalViewsArgs {
+    /// Toys that are shown, none of which training saw.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=1000))]
+    pub toys: u32,
+    /// Show instances of the eight kinds that training never showed instead, as many of each.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub kinds: Option<u32>,
+    /// Steps of sampling a view.
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub steps: u32,
+    /// Strength of guidance by the pictures.
+    #[arg(long, value_name = "S", default_value_t = 1.5)]
+    pub reference_scale: f64,
+    /// Print every object's figures as JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub source: PriorArgs,
 }
 
 #[derive(Args)]

@@ -22,6 +22,7 @@ mod plan;
 mod prior;
 mod progress;
 mod usage;
+mod views;
 mod words;
 
 use clap::Parser;
@@ -101,6 +102,7 @@ fn run_prior(command: cli::PriorCommand) -> anyhow::Result<ExitCode> {
     match command {
         PriorCommand::Train(args) => prior::train(&args),
         PriorCommand::Sample(args) => prior::sample(&args),
+        PriorCommand::Views(args) => views::draw(&args),
         PriorCommand::Inspect(args) => inspect::inspect(&args),
         PriorCommand::Embed(args) => embed::embed(&args),
         PriorCommand::Score(args) => prior::score(&args),
@@ -113,6 +115,8 @@ fn run_eval(command: cli::EvalCommand) -> anyhow::Result<ExitCode> {
     match command {
         EvalCommand::Toybench(args) => evaluate::toybench(&args),
         EvalCommand::Ablation(args) => evaluate::ablation(&args),
+        EvalCommand::Views(args) => views::evaluate(&args),
+        EvalCommand::Consistency(args) => views::evaluate_consistency(&args),
         #[cfg(feature = "clip")]
         EvalCommand::Clip(args) => clip::clip(&args),
         #[cfg(not(feature = "clip"))]

@@ -41,13 +41,33 @@ pub fn start(args: &RunArgs) -> anyhow::Result<ExitCode> {
     note!("prior: {}", prior.summary);
     words::warn_unknown(&config.prompt, &prior.words);
     words::warn_unknown(&config.negative_prompt, &prior.words);
+    let is_camera_given = config.reference.azimuth.is_some();
     let mut run = Run::new(config, &prior)?;
+    say_reference(&run.config, is_camera_given);
     interrupt::hold();
     let folder = match &args.out {
         Some(out) => RunFolder::create(out, &run.config)?,
         None => RunFolder::create_under(Path::new("outputs"), &run.config)?,
     };
     drive(&mut run, &prior, &folder)
+}
+
+/// Says where a picture is taken to be seen from, and what the built-in prior can make of one.
+fn say_reference(config: &RunConfig, is_camera_given: bool) {
+    let reference = &config.reference;
+    if reference.picture.is_none() {
+        return;
+    }
+    if let (false, Some(azimuth), Some(elevation)) =
+        (is_camera_given, reference.azimuth, reference.elevation)
+    {
+        note!(
+            "the picture fits --azimuth {azimuth} --elevation {elevation} best, in the prior's eyes"
+        );
+    }
+    if config.prior == PriorSource::Embedded {
+        note!("the built-in prior was trained on toys and simple scenes; it sees others as such");
+    }
 }
 
 /// Names the prior's files, which a name of the hub has been until here.
@@ -72,10 +92,8 @@ pub fn configure(args: &RunArgs) -> anyhow::Result<RunConfig> {
 pub fn settings(args: &SettingArgs) -> anyhow::Result<RunConfig> {
     let mut config = RunConfig::layered(args.preset.as_deref(), args.config.as_deref(), &args.set)?;
     let preset = args.preset.as_deref().unwrap_or_default();
-    if preset.starts_with("dreamfusion-")
-        && args.prior.is_none()
-        && config.prior == PriorSource::Embedded
-    {
+    let is_for_another = preset.starts_with("dreamfusion-") || preset == "zero123";
+    if is_for_another && args.prior.is_none() && config.prior == PriorSource::Embedded {
         bail!(
             "--preset {preset} is for a larger prior than the built-in one; hint: --prior with a folder, a file or \
              OWNER/NAME"
@@ -97,6 +115,12 @@ pub fn settings(args: &SettingArgs) -> anyhow::Result<RunConfig> {
     set(&mut config.render_size, args.render_size.map(Some));
     set(&mut config.views, args.views);
     set(&mut config.refine.steps, args.refine);
+    set(
+        &mut config.reference.picture,
+        args.picture.clone().map(Some),
+    );
+    set(&mut config.reference.azimuth, args.azimuth.map(Some));
+    set(&mut config.reference.elevation, args.elevation.map(Some));
     Ok(config)
 }
 
@@ -185,7 +209,7 @@ fn drive(
     prior: &dreamfuse_diffusion::Pipeline,
     folder: &RunFolder,
 ) -> anyhow::Result<ExitCode> {
-    note!("{:?} in {}", run.config.prompt, folder.root().display());
+    note!("{:?} in {}", run.config.title(), folder.root().display());
     let mut follow = Follow::run(run.step_count(), run.config.steps);
     interrupt::save_at_signal(run.standby());
     optimize(run, prior, folder, &mut |event: &Event| {

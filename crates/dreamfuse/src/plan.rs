@@ -44,6 +44,7 @@ impl Prior for StandIn {
             sample_shape: self.cost.sample_shape,
             views_per_group: self.cost.views_together,
             takes_camera: false,
+            takes_references: false,
         }
     }
     fn device(&self) -> Device {

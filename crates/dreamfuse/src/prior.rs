@@ -13,7 +13,7 @@ use dreamfuse_eval::{
 };
 use dreamfuse_prior::{Prior, SampleOptions, Sampler, sample as draw};
 use dreamfuse_toybox::words::by_topic;
-use dreamfuse_train::{HeldOut, Progress, TrainConfig, Trainer};
+use dreamfuse_train::{HeldOut, HeldOutReferences, Progress, TrainConfig, Trainer};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -154,6 +154,32 @@ fn keep_measures(args: &TrainArgs, trainer: &Trainer, now: Progress) -> anyhow::
             now.step, h.level
         )
     };
+    let of_references = |h: &HeldOutReferences| {
+        let losses = [
+            h.loss,
+            h.loss_without,
+            h.loss_other_reference,
+            h.loss_other_azimuth,
+        ];
+        format!(
+            "{},{},{}",
+            now.step,
+            h.level,
+            losses.map(|loss| format!("{loss:.5}")).join(",")
+        )
+    };
+    let with_references: Vec<String> = trainer
+        .held_out_references()
+        .iter()
+        .map(of_references)
+        .collect();
+    if !with_references.is_empty() {
+        append(
+            &args.out.join("held-out-references.csv"),
+            "step,t,loss,loss without,loss with another reference,loss with another azimuth",
+            &with_references,
+        )?;
+    }
     let held_out: Vec<String> = trainer.held_out().iter().map(line).collect();
     append(
         &args.out.join("held-out.csv"),

@@ -130,6 +130,20 @@ fn from_coarsest(level: &str, levels: usize) -> usize {
     })
 }
 
+/// A key of CLIP's image encoder below `cond_stage_model.model.visual.`, as transformers names it; its blocks have the
+/// names of OpenCLIP's.
+pub(crate) fn visual_key(key: &str) -> String {
+    let parts: Vec<&str> = key.split('.').collect();
+    match parts.as_slice() {
+        ["class_embedding"] => "embeddings.class_embedding".into(),
+        ["positional_embedding"] => "embeddings.position_embedding.weight".into(),
+        ["conv1", rest @ ..] => join("embeddings.patch_embedding", rest),
+        ["ln_pre", rest @ ..] => join("pre_layrnorm", rest),
+        ["ln_post", rest @ ..] => join("post_layernorm", rest),
+        _ => open_clip_key(key),
+    }
+}
+
 /// A key of OpenCLIP's text encoder, as transformers names it. The joined queries, keys and values of attention are
 /// `self_attn.in_proj_weight` and `…_bias`.
 pub(crate) fn open_clip_key(key: &str) -> String {

@@ -1,6 +1,7 @@
 //! What a model's work costs, from its small files and the headers of its large ones.
 
 use super::files::Files;
+use super::picture_prompt::IMAGE_ENCODER_STEM;
 use super::plan::{Plan, TextPlan};
 use super::{Additions, PREPARED_NUMBERS, SECOND_TEXT_STEM, TEXT_STEM, UNET_STEM, VAE_STEM};
 use crate::checkpoint::{CheckpointError, Weights};
@@ -214,6 +215,9 @@ fn uvit(config: &UVitConfig) -> Tally {
         tally.attention(config.hidden_size, 4, tokens, tokens);
         tally.attention(config.hidden_size, 2, tokens, context);
         tally.work.products += 4.0 * config.text_size as f64 * width * context;
+        if config.references {
+            tally.attention(config.hidden_size, 4, tokens, tokens);
+        }
         tally.work.products += 6.0 * config.feed_forward_size as f64 * width * tokens;
     }
     tally.convolution([channels, 4 * head], 1, half);
@@ -277,6 +281,7 @@ impl Cost {
         let in_memory: &[&str] = match plan.text {
             TextPlan::Clip { .. } => &[TEXT_STEM],
             TextPlan::ClipPair { .. } => &[TEXT_STEM, SECOND_TEXT_STEM],
+            TextPlan::Picture(_) => &[IMAGE_ENCODER_STEM],
             TextPlan::T5 { .. } | TextPlan::Pack(_) => &[],
         };
         let mut text = 0.0;

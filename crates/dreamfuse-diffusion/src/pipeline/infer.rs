@@ -1,6 +1,6 @@
 //! What a single file's tensors say of the shapes of its parts. What shapes cannot say is as in Stable Diffusion 1 and 2.
 
-use super::single_file::{CLIP, OPEN_CLIP, UNET, VAE, XL_CLIP, XL_OPEN_CLIP};
+use super::single_file::{CLIP, OPEN_CLIP, PROJECTION, UNET, VAE, VISUAL, XL_CLIP, XL_OPEN_CLIP};
 use crate::checkpoint::Weights;
 use serde_json::{Value, json};
 
@@ -96,6 +96,7 @@ pub(super) fn unet(weights: &Weights, predicts_v: bool) -> Option<Value> {
     let size = match (cameras, pooled, predicts_v) {
         _ if noted_size(weights).is_some() => noted_size(weights)?,
         (Some(_), ..) => 32,
+        _ if takes_picture(weights) => 32,
         (None, Some(_), _) => 128,
         (None, None, true) => 96,
         (None, None, false) => 64,
@@ -154,8 +155,35 @@ pub(super) fn vae(weights: &Weights) -> Option<Value> {
     }))
 }
 
+/// Whether it is Zero123, which takes a picture in the place of a text.
+pub(super) fn takes_picture(weights: &Weights) -> bool {
+    weights.shape(&format!("{PROJECTION}weight")).is_some()
+}
+
 pub(super) fn has_open_clip(weights: &Weights) -> bool {
-    weights.keys().any(|key| key.starts_with(OPEN_CLIP))
+    !takes_picture(weights) && weights.keys().any(|key| key.starts_with(OPEN_CLIP))
+}
+
+/// Of Zero123.
+pub(super) fn image_encoder(weights: &Weights) -> Option<Value> {
+    if !takes_picture(weights) {
+        return None;
+    }
+    let shape = |key: &str| weights.shape(&format!("{VISUAL}{key}"));
+    let &[width, _, patch, _] = shape("conv1.weight")? else {
+        return None;
+    };
+    let patches = shape("positional_embedding")?.first()?.saturating_sub(1);
+    Some(json!({
+        "hidden_size": width,
+        "intermediate_size": shape("transformer.resblocks.0.mlp.c_fc.weight")?.first()?,
+        "num_hidden_layers": count(weights, &format!("{VISUAL}transformer.resblocks.")),
+        "num_attention_heads": (width / HEAD).max(1),
+        "image_size": patch * patches.isqrt(),
+        "patch_size": patch,
+        "projection_dim": shape("proj")?.get(1)?,
+        "hidden_act": "quick_gelu",
+    }))
 }
 
 /// A model of Stable Diffusion's kind, by its tensors.
@@ -245,7 +273,9 @@ pub(super) fn is_xl(weights: &Weights) -> bool {
 
 /// Of the first text encoder.
 pub(super) fn text(weights: &Weights) -> Option<Value> {
-    if is_xl(weights) {
+    if takes_picture(weights) {
+        None
+    } else if is_xl(weights) {
         clip(weights, XL_CLIP)
     } else if has_open_clip(weights) {
         let stored = count(weights, &format!("{OPEN_CLIP}transformer.resblocks."));

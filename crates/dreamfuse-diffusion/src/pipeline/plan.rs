@@ -1,6 +1,7 @@
 //! What a model's small files say, before anything large is read.
 
 use super::files::Files;
+use super::picture_prompt::{IMAGE_ENCODER, LastNumber, PicturePlan};
 use super::tokenizers::{
     CLIP, ClipFiles, SECOND_CLIP, SENTENCE_PIECE, clip_tokenizer, second_clip_tokenizer,
     t5_tokenizer,
@@ -59,10 +60,16 @@ pub enum TextPlan {
         tokenizer: T5Tokenizer,
     },
     Pack(TextPack),
+    /// A picture in the place of a text.
+    Picture(PicturePlan),
 }
 
 impl TextPlan {
-    fn read(files: &dyn Files) -> Result<Self, CheckpointError> {
+    fn read(files: &dyn Files, network: &NetworkConfig) -> Result<Self, CheckpointError> {
+        if files.has(IMAGE_ENCODER) && !files.has(TEXT) {
+            let (width, _) = network.text_width();
+            return Ok(Self::Picture(PicturePlan::read(files, width)?));
+        }
         let (path, text) = (files.root().join(TEXT), files.read(TEXT)?);
         let keys: Map<String, Value> = parse_json(&path, &text)?;
         match keys.get("model_type").and_then(Value::as_str) {
@@ -104,6 +111,8 @@ impl TextPlan {
             Self::Pack(pack) => pack
                 .encode(&[text.to_owned()], &burn::tensor::Device::flex())
                 .map(drop),
+            // It is not heard.
+            Self::Picture(_) => Ok(()),
         }
     }
 
@@ -125,6 +134,7 @@ impl TextPlan {
             } => format!("{} and {}", clip(first, one), clip(second, two)),
             Self::T5 { config, .. } => format!("T5 text, {} layers", config.num_layers),
             Self::Pack(_) => "texts of a pack".into(),
+            Self::Picture(plan) => plan.summary(),
         }
     }
 
@@ -135,13 +145,14 @@ impl TextPlan {
             Self::ClipPair { configs, .. } => configs.iter().map(|config| config.hidden_size).sum(),
             Self::T5 { config, .. } => config.d_model,
             Self::Pack(pack) => pack.width(),
+            Self::Picture(plan) => plan.width,
         }
     }
 
     /// Width of its pooled texts, if it has them.
     fn pooled_width(&self) -> Option<usize> {
         match self {
-            Self::Clip { .. } | Self::T5 { .. } => None,
+            Self::Clip { .. } | Self::T5 { .. } | Self::Picture(_) => None,
             Self::ClipPair {
                 configs: [_, second],
                 ..
@@ -153,7 +164,7 @@ impl TextPlan {
     /// Says which file keeps encoder and tokenizer from working together, and why, if any does.
     fn misfit(&self) -> Option<(&'static str, String)> {
         match self {
-            Self::Pack(_) => None,
+            Self::Pack(_) | Self::Picture(_) => None,
             Self::T5 { config, tokenizer } => {
                 too_many_words(tokenizer.largest_id(), config.vocab_size)
                     .map(|reason| (SENTENCE_PIECE, reason))
@@ -254,10 +265,14 @@ impl Plan {
         let keys: Map<String, Value> =
             parse_json(&files.root().join(SCHEDULER), &files.read(SCHEDULER)?)?;
         unsupported_if(files, SCHEDULER, defaults::check_scheduler(&keys))?;
+        let text = match texts {
+            Some(pack) => TextPlan::Pack(pack),
+            None => TextPlan::read(files, &network)?,
+        };
         let plan = Self {
             network,
             vae,
-            text: texts.map_or_else(|| TextPlan::read(files), |pack| Ok(TextPlan::Pack(pack)))?,
+            text,
             schedule: checked(files, SCHEDULER, &defaults::scheduler())?,
             words: words.unwrap_or_default(),
         };
@@ -286,6 +301,10 @@ impl Plan {
             TextPlan::ClipPair { configs, .. } => act(&configs[0]),
             TextPlan::T5 { .. } => "t5",
             TextPlan::Pack(_) => "pack",
+            TextPlan::Picture(plan) => match plan.last {
+                LastNumber::Distance => "picture",
+                LastNumber::Elevation => "picture and elevation",
+            },
         };
         format!("{network} {predicts} {text}")
     }
@@ -332,21 +351,29 @@ impl Plan {
             ),
         };
         let channels = network.channels();
+        // Zero123's noisy latents come with those of the picture.
+        let taken = match text {
+            TextPlan::Picture(_) => 2 * wanted,
+            _ => wanted,
+        };
+        if vae.is_none() && taken > wanted {
+            return Some((UNET, format!("a prior of pictures needs {VAE}")));
+        }
         let predicted = if schedule.learns_variance() {
             2 * wanted
         } else {
             wanted
         };
         let (pooled, pooled_taken) = (text.pooled_width(), network.pooled_width());
-        let (width, (taken, key)) = (text.width(), network.text_width());
+        let (width, (heard, key)) = (text.width(), network.text_width());
         let (start, end) = (schedule.beta_start, schedule.beta_end);
         Some(match () {
-            () if channels != [wanted, predicted] => {
+            () if channels != [taken, predicted] => {
                 (UNET, format!("{channels:?} channels in and out are {what}"))
             }
-            () if width != taken => (
+            () if width != heard => (
                 UNET,
-                format!("{key} is {taken}, and the text is {width} wide"),
+                format!("{key} is {heard}, and the text is {width} wide"),
             ),
             () if pooled != pooled_taken => {
                 let numbers = |width: Option<usize>| {

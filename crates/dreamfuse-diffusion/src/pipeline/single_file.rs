@@ -2,8 +2,9 @@
 
 use super::files::{Files, Folder};
 use super::infer;
+use super::picture_prompt::{CC_PROJECTION, IMAGE_ENCODER, IMAGE_ENCODER_STEM, PROJECTION_STEM};
 use super::{SECOND_TEXT_STEM, TEXT_STEM, UNET_STEM, VAE_STEM};
-use crate::checkpoint::ldm::{open_clip_key, unet_key, vae_key};
+use crate::checkpoint::ldm::{open_clip_key, unet_key, vae_key, visual_key};
 use crate::checkpoint::{CheckpointError, Weights};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,10 @@ pub(super) const VAE: &str = "first_stage_model.";
 pub(super) const CLIP: &str = "cond_stage_model.transformer.";
 /// The text encoder of Stable Diffusion 2, with OpenCLIP's.
 pub(super) const OPEN_CLIP: &str = "cond_stage_model.model.";
+
+/// The image encoder of Zero123, beside a text encoder that it does not use, and the projection of what it makes.
+pub(super) const VISUAL: &str = "cond_stage_model.model.visual.";
+pub(super) const PROJECTION: &str = "cc_projection.";
 
 /// The text encoders of Stable Diffusion XL, with transformers' names and with OpenCLIP's.
 pub(super) const XL_CLIP: &str = "conditioner.embedders.0.transformer.";
@@ -115,6 +120,9 @@ impl SingleFile {
             "vae/config.json" => infer::vae(&self.weights),
             "text_encoder/config.json" => infer::text(&self.weights),
             "text_encoder_2/config.json" => infer::second_text(&self.weights),
+            IMAGE_ENCODER => infer::image_encoder(&self.weights),
+            // A folder, in the layout of diffusers.
+            CC_PROJECTION => infer::takes_picture(&self.weights).then_some(Value::Null),
             SCHEDULER => infer::scheduler(&self.weights),
             _ => None,
         }
@@ -159,6 +167,9 @@ impl Files for SingleFile {
                 let levels = infer::vae_levels(&self.weights);
                 under(VAE).with_keys(|key| vae_key(key, levels))
             }
+            IMAGE_ENCODER_STEM => with_parts(under(VISUAL).with_keys(visual_key))
+                .with_transposed("proj", "visual_projection.weight"),
+            PROJECTION_STEM => under(PROJECTION).with_keys(|key| format!("projection.{key}")),
             TEXT_STEM if infer::has_open_clip(&self.weights) => {
                 let used = under(OPEN_CLIP).without(&["text_projection"]);
                 let layers = self.text_layers();
@@ -231,12 +242,16 @@ fn with_text_model(key: &str) -> String {
 
 /// OpenCLIP's text encoder with transformers' names.
 fn open_clip(weights: Weights) -> Weights {
+    let used = weights.without(&["logit_scale", "attn_mask"]);
+    with_parts(used.with_keys(open_clip_key))
+}
+
+/// With queries, keys and values by themselves.
+fn with_parts(weights: Weights) -> Weights {
     let parts = [
         ".self_attn.q_proj.",
         ".self_attn.k_proj.",
         ".self_attn.v_proj.",
     ];
-    let used = weights.without(&["logit_scale", "attn_mask"]);
-    used.with_keys(open_clip_key)
-        .with_thirds(".self_attn.in_proj_", parts)
+    weights.with_thirds(".self_attn.in_proj_", parts)
 }

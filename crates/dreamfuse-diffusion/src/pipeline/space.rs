@@ -40,6 +40,14 @@ impl Space {
         })
     }
 
+    /// Images of any size, resized to `size`.
+    pub(super) fn fitted(images: Tensor<4>, size: usize) -> Tensor<4> {
+        match fit(&images, size) {
+            Some(resize) => resize.forward(images),
+            None => images,
+        }
+    }
+
     /// Display-referred images of samples.
     pub(super) fn decode(&self, samples: Tensor<4>) -> Tensor<4> {
         let images = match self {

@@ -30,6 +30,9 @@ pub struct UVitConfig {
     pub told_tokens: usize,
     /// Values of what is told.
     pub told_size: usize,
+    /// Whether it takes reference images.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub references: bool,
 }
 
 impl UVitConfig {
@@ -53,6 +56,7 @@ impl UVitConfig {
             context_heads: 4,
             told_tokens: 4,
             told_size: Told::CONDITIONING,
+            references: false,
         }
     }
 

@@ -101,7 +101,7 @@ pub fn assert_halves_are_as_near_as_pytorchs(name: &str) {
             .pooled_width()
             .map(|_| reference.floats("pooled"));
         let text = network.read(&reference.floats("text_embeddings"), pooled.as_ref(), 16);
-        let views = Views::Unknown;
+        let views = Views::Unknown.into();
         let ours = network.forward(reference.floats("sample"), &[37, 801], &text, views);
         // Without the variances that some networks predict besides.
         let [_, channels, ..] = ours.dims();

@@ -1,0 +1,350 @@
+//! Images that a run is shown: a user's picture, or views that the prior has drawn for it.
+
+use crate::EngineError;
+use crate::config::RunConfig;
+use crate::draw::Draw;
+use crate::regularizers::LossWeights;
+use burn::tensor::{Device, Tensor, TensorData};
+use dreamfuse_core::{Camera, Cutout, Image, Purpose, Told};
+use dreamfuse_prior::{
+    Prior, ReferenceImages, References, SampleOptions, Sampler, ViewOptions, cameras_by_error,
+    sample, sample_views,
+};
+use dreamfuse_scene::{Renderer, ViewSettings};
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Images that the prior is shown beside the text, if it takes any.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReferenceConfig {
+    /// A PNG or JPEG of the object: with an alpha channel, or on a plain background.
+    pub picture: Option<PathBuf>,
+    /// Where the picture is seen from, in degrees from the front towards +X. By default the prior is asked
+    /// what fits best.
+    pub azimuth: Option<f32>,
+    /// The same above the ground.
+    pub elevation: Option<f32>,
+    /// Guidance by the images, s_I of InstructPix2Pix (Brooks et al. 2023, equation 3); 1 costs no evaluation
+    /// besides.
+    pub guidance_scale: f64,
+    /// Without a picture: views that the prior draws for the run before it starts, 0 for none.
+    pub draw: usize,
+    /// Part of the run after which drawn views are shown.
+    pub draw_from: f64,
+}
+
+impl Default for ReferenceConfig {
+    fn default() -> Self {
+        Self {
+            picture: None,
+            azimuth: None,
+            elevation: None,
+            guidance_scale: 1.5,
+            draw: 0,
+            draw_from: 0.3,
+        }
+    }
+}
+
+/// Most views that can be drawn for a run.
+const MOST_DRAWN: usize = 16;
+
+impl ReferenceConfig {
+    /// Says what cannot be, if anything.
+    ///
+    /// # Errors
+    /// The message names the key.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if self.picture.is_some() && self.draw > 0 {
+            return Err("reference.draw does not go with reference.picture".into());
+        }
+        if self.draw > MOST_DRAWN {
+            return Err(format!(
+                "reference.draw = {} is not between 0 and {MOST_DRAWN}",
+                self.draw
+            ));
+        }
+        for (key, value, range) in [
+            ("guidance_scale", self.guidance_scale, 0.0..=100.0),
+            ("draw_from", self.draw_from, 0.0..=1.0),
+            (
+                "azimuth",
+                self.azimuth.unwrap_or(0.0).into(),
+                -360.0..=360.0,
+            ),
+            (
+                "elevation",
+                self.elevation.unwrap_or(0.0).into(),
+                -90.0..=90.0,
+            ),
+        ] {
+            if !range.contains(&value) {
+                let (least, most) = (range.start(), range.end());
+                return Err(format!(
+                    "reference.{key} = {value} is not between {least} and {most}"
+                ));
+            }
+        }
+        if self.azimuth.is_some() != self.elevation.is_some() {
+            return Err(
+                "expected both reference.azimuth and reference.elevation, or neither".into(),
+            );
+        }
+        Ok(())
+    }
+
+    /// Where the picture is seen from, if it is said.
+    fn direction(&self) -> Option<[f32; 2]> {
+        let (azimuth, elevation) = self.azimuth.zip(self.elevation)?;
+        Some([azimuth, elevation].map(f32::to_radians))
+    }
+}
+
+/// Where a picture is taken to be seen from by a prior that hears turns alone, in degrees; threestudio's default.
+const UNKNOWN: [f32; 2] = [0.0, 5.0];
+
+/// The background that pictures are shown on.
+const BACKGROUND: [f32; 3] = [0.5; 3];
+
+/// What is shown, on no device yet.
+pub(crate) struct Reference {
+    images: Vec<(Image, Told)>,
+    /// What the scene has to look like from the first one's camera, with a user's picture.
+    pub target: Option<Target>,
+    guidance_scale: f64,
+    /// Part of the run from which on they are shown.
+    from: f64,
+}
+
+/// A picture and its camera.
+pub(crate) struct Target {
+    view: ViewSettings,
+    cutout: Cutout,
+}
+
+impl Reference {
+    /// That of a run, if it has one. Says the camera that was estimated, if it was.
+    pub(crate) fn of(run: &mut RunConfig, prior: &dyn Prior) -> Result<Option<Self>, EngineError> {
+        let (config, prompt, seed) = (&mut run.reference, &run.prompt, run.seed);
+        if config.picture.is_none() && config.draw == 0 {
+            return Ok(None);
+        }
+        if !prior.spec().takes_references {
+            let key = if config.draw > 0 {
+                "reference.draw"
+            } else {
+                "a picture"
+            };
+            return Err(EngineError::Config(format!(
+                "{key} needs a prior that takes images, and this one takes none"
+            )));
+        }
+        let of_prompt = |reason| EngineError::of_prompt(reason, false);
+        let (images, target) = match &config.picture {
+            None => {
+                let images = drawn(config.draw, prompt, seed, prior).map_err(of_prompt)?;
+                (images, None)
+            }
+            Some(path) => {
+                let cutout = Cutout::load(path).map_err(EngineError::Picture)?;
+                let size = prior.spec().resolution;
+                let image = cutout.resized(size).over(BACKGROUND);
+                let [azimuth, elevation] = match config.direction() {
+                    Some(direction) => direction,
+                    None if !prior.spec().takes_camera => UNKNOWN.map(f32::to_radians),
+                    None => {
+                        let direction = estimated(prior, &image, prompt).map_err(of_prompt)?;
+                        let [azimuth, elevation] =
+                            direction.map(|angle| angle.to_degrees().round());
+                        config.azimuth = Some(azimuth);
+                        config.elevation = Some(elevation);
+                        direction
+                    }
+                };
+                let middle = |[low, high]: [f32; 2]| 0.5 * (low + high);
+                let camera = Camera {
+                    distance: middle(run.cameras.distance),
+                    fov: middle(run.cameras.fov).to_radians(),
+                    ..Camera::orbit(azimuth, elevation)
+                };
+                let told = told(camera);
+                let view = ViewSettings {
+                    background: BACKGROUND,
+                    ..ViewSettings::albedo(camera)
+                };
+                (vec![(image, told)], Some(Target { view, cutout }))
+            }
+        };
+        Ok(Some(Self {
+            images,
+            target,
+            guidance_scale: config.guidance_scale,
+            from: if config.draw > 0 {
+                config.draw_from
+            } else {
+                0.0
+            },
+        }))
+    }
+
+    /// As a prior reads the images, one a set.
+    pub(crate) fn read(&self, prior: &dyn Prior) -> Result<References, EngineError> {
+        let size = self.images[0].0.width;
+        let mut planes = Vec::new();
+        self.images
+            .iter()
+            .for_each(|(image, _)| image.push_planes(&mut planes));
+        let told: Vec<Told> = self.images.iter().map(|(_, told)| *told).collect();
+        let count = told.len();
+        let images = TensorData::new(planes, [count, 3, size, size]);
+        let device = prior.device();
+        let [channels, height, width] = prior.spec().sample_shape;
+        prior
+            .read_references(&ReferenceImages {
+                images: Tensor::from_data(images, &device),
+                told: &told,
+                per_set: 1,
+                noise_level: 0.0,
+                noise: Tensor::zeros([count, channels, height, width], &device),
+            })
+            .map_err(EngineError::Config)
+    }
+
+    /// Which image each of `count` views from number `first` is shown: one at random, or none yet.
+    pub(crate) fn sets(&self, draw: &Draw, [first, count]: [usize; 2]) -> Vec<Option<usize>> {
+        let of_view = |view: usize| {
+            let mut choice = draw.random(Purpose::Reference, view);
+            choice.random_range(0..self.images.len())
+        };
+        let is_shown = draw.progress() >= self.from;
+        (first..first + count)
+            .map(|view| is_shown.then(|| of_view(view)))
+            .collect()
+    }
+
+    /// See [`ReferenceConfig::guidance_scale`].
+    pub(crate) fn guidance_scale(&self) -> f64 {
+        self.guidance_scale
+    }
+}
+
+impl Target {
+    /// How far the scene is from the picture: mean squared differences of colour and of opacity, each with its weight.
+    pub(crate) fn losses(
+        &self,
+        renderer: &Renderer,
+        weights: &LossWeights,
+        draw: &Draw,
+        [number, size]: [usize; 2],
+    ) -> [Tensor<1>; 2] {
+        let jitter = |_| draw.random(Purpose::Jitter, number);
+        let rendered = renderer.render(&[self.view], size, Some(&jitter));
+        let device = rendered.color.device();
+        let (color, opacity) = self.wanted(size, &device);
+        let ramp = draw.ramp();
+        let apart = |made: Tensor<4>, wanted: Tensor<4>| (made - wanted).powi_scalar(2).mean();
+        [
+            apart(rendered.color, color) * weights.picture.at(ramp),
+            apart(rendered.opacity, opacity) * weights.mask.at(ramp),
+        ]
+    }
+
+    fn wanted(&self, size: usize, device: &Device) -> (Tensor<4>, Tensor<4>) {
+        let cutout = self.cutout.resized(size);
+        let mut planes = Vec::new();
+        cutout.over(BACKGROUND).push_planes(&mut planes);
+        let color = TensorData::new(planes, [1, 3, size, size]);
+        let opacity = TensorData::new(cutout.opacity, [1, 1, size, size]);
+        (
+            Tensor::from_data(color, device),
+            Tensor::from_data(opacity, device),
+        )
+    }
+}
+
+/// What is told of a picture: nothing of its light.
+fn told(camera: Camera) -> Told {
+    Told {
+        camera: Some(camera),
+        background: Some(BACKGROUND),
+        ..Told::default()
+    }
+}
+
+/// Where a prior thinks that an image is seen from.
+fn estimated(prior: &dyn Prior, image: &Image, prompt: &str) -> Result<[f32; 2], String> {
+    let known = Told {
+        background: Some(BACKGROUND),
+        ..Told::default()
+    };
+    let cameras = cameras_by_error(prior, image, &known, prompt)?;
+    let (best, _) = cameras[0];
+    Ok([best.azimuth, best.elevation])
+}
+
+/// Candidates of which the one that surprises the prior least is kept.
+const CANDIDATES: usize = 8;
+
+/// Where candidates are seen from, in degrees.
+const CANDIDATE: [f32; 2] = [30.0, 20.0];
+
+/// Denoising steps of a drawn view.
+const STEPS: usize = 32;
+
+/// Guidance by the text when views are drawn.
+const DRAWN_GUIDANCE: f64 = 2.0;
+
+/// `count` views of one guess of what the prompt says: the best of several candidates, and others that fit it.
+fn drawn(
+    count: usize,
+    prompt: &str,
+    seed: u64,
+    prior: &dyn Prior,
+) -> Result<Vec<(Image, Told)>, String> {
+    let [azimuth, elevation] = CANDIDATE.map(f32::to_radians);
+    let camera = |index: usize| {
+        let turn = std::f32::consts::TAU * index as f32 / count as f32;
+        Camera::orbit(azimuth + turn, elevation)
+    };
+    let candidates = sample(
+        prior,
+        &SampleOptions {
+            prompts: &vec![prompt.to_owned(); CANDIDATES],
+            cameras: Some(&[camera(0); CANDIDATES]),
+            steps: STEPS,
+            sampler: Sampler::Ddim,
+            guidance_scale: DRAWN_GUIDANCE,
+            seed,
+        },
+    )?;
+    let told_of = |index: usize| Told::camera(camera(index));
+    let mut best: Option<(Image, f64)> = None;
+    for candidate in candidates {
+        let error = surprise(prior, &candidate, &told_of(0), prompt)?;
+        if best.as_ref().is_none_or(|(_, least)| error < *least) {
+            best = Some((candidate, error));
+        }
+    }
+    let (first, _) = best.expect("there are candidates");
+    let mut images = vec![(first, told_of(0))];
+    let wanted: Vec<Told> = (1..count).map(told_of).collect();
+    let options = ViewOptions {
+        prompt,
+        steps: STEPS,
+        guidance_scale: DRAWN_GUIDANCE,
+        reference_scale: 1.0,
+        is_fixed: false,
+        seed,
+    };
+    let others = sample_views(prior, &images, &wanted, &options)?;
+    images.extend(others.into_iter().zip(wanted));
+    Ok(images)
+}
+
+fn surprise(prior: &dyn Prior, image: &Image, told: &Told, prompt: &str) -> Result<f64, String> {
+    let errors =
+        dreamfuse_prior::denoising_errors(prior, image, std::slice::from_ref(told), prompt)?;
+    Ok(errors[0])
+}
