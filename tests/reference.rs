@@ -131,6 +131,11 @@ fn every_key_of_the_configuration_is_documented() {
         ("scene", "dreamfuse-scene/src/config.rs", "SceneConfig"),
         ("cameras", "dreamfuse-core/src/camera.rs", "CameraRange"),
         ("lights", "dreamfuse-core/src/shading.rs", "LightRange"),
+        (
+            "reference",
+            "dreamfuse-engine/src/reference.rs",
+            "ReferenceConfig",
+        ),
         ("refine", "dreamfuse-engine/src/refine.rs", "RefineConfig"),
     ];
     for (key, path, name) in sections {

@@ -163,6 +163,11 @@ impl RunConfig {
         }
     }
 
+    /// The scale of guidance by the text: without words there is nothing to guide towards.
+    pub(crate) fn text_scale(&self, scale: f64) -> f64 {
+        if self.prompt.is_empty() { 0.0 } else { scale }
+    }
+
     /// What a run is called: its prompt, or without one its picture's name.
     pub fn title(&self) -> String {
         let picture = self.reference.picture.as_ref();

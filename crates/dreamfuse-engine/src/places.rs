@@ -64,6 +64,11 @@ impl Places {
         &self.devices[0].prompts
     }
 
+    /// The references on that device.
+    pub(crate) fn references(&self) -> Option<&References> {
+        self.devices[0].references.as_ref()
+    }
+
     /// What the views of a step ask for. `values` are the scene's parameters.
     pub(crate) fn part(
         &self,

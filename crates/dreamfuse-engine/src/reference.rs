@@ -7,11 +7,11 @@ use crate::regularizers::LossWeights;
 use burn::tensor::{Device, Tensor, TensorData};
 use dreamfuse_core::{Camera, Cutout, Image, Purpose, Told};
 use dreamfuse_prior::{
-    Prior, ReferenceImages, References, SampleOptions, Sampler, ViewOptions, cameras_by_error,
-    sample, sample_views,
+    Prior, ReferenceImages, References, SampleOptions, Sampler, Shown, ViewOptions,
+    cameras_by_error, sample, sample_views,
 };
 use dreamfuse_scene::{Renderer, ViewSettings};
-use rand::RngExt;
+use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -155,12 +155,11 @@ impl Reference {
                     Some(direction) => direction,
                     None if !prior.spec().takes_camera => UNKNOWN.map(f32::to_radians),
                     None => {
-                        let direction = estimated(prior, &image, prompt).map_err(of_prompt)?;
-                        let [azimuth, elevation] =
-                            direction.map(|angle| angle.to_degrees().round());
-                        config.azimuth = Some(azimuth);
-                        config.elevation = Some(elevation);
-                        direction
+                        let degrees = estimated(prior, &image, prompt).map_err(of_prompt)?;
+                        config.azimuth = Some(degrees[0]);
+                        config.elevation = Some(degrees[1]);
+                        // As a run that goes on reads them.
+                        degrees.map(f32::to_radians)
                     }
                 };
                 let middle = |[low, high]: [f32; 2]| 0.5 * (low + high);
@@ -214,19 +213,29 @@ impl Reference {
 
     /// Which image each of `count` views from number `first` is shown: one at random, or none yet.
     pub(crate) fn sets(&self, draw: &Draw, [first, count]: [usize; 2]) -> Vec<Option<usize>> {
-        let of_view = |view: usize| {
-            let mut choice = draw.random(Purpose::Reference, view);
-            choice.random_range(0..self.images.len())
-        };
+        let of_view = |view: usize| self.choose(&mut draw.random(Purpose::Reference, view));
         let is_shown = draw.progress() >= self.from;
         (first..first + count)
             .map(|view| is_shown.then(|| of_view(view)))
             .collect()
     }
 
-    /// See [`ReferenceConfig::guidance_scale`].
-    pub(crate) fn guidance_scale(&self) -> f64 {
-        self.guidance_scale
+    /// One of the images.
+    pub(crate) fn choose(&self, rng: &mut impl Rng) -> usize {
+        rng.random_range(0..self.images.len())
+    }
+
+    /// Images of `sets` as they are shown, with the configuration's guidance.
+    pub(crate) fn shown<'a>(
+        &self,
+        references: &'a References,
+        sets: &'a [Option<usize>],
+    ) -> Shown<'a> {
+        Shown {
+            references,
+            sets,
+            scale: self.guidance_scale,
+        }
     }
 }
 
@@ -273,7 +282,7 @@ fn told(camera: Camera) -> Told {
     }
 }
 
-/// Where a prior thinks that an image is seen from.
+/// Where a prior thinks that an image is seen from: azimuth and elevation in whole degrees.
 fn estimated(prior: &dyn Prior, image: &Image, prompt: &str) -> Result<[f32; 2], String> {
     let known = Told {
         background: Some(BACKGROUND),
@@ -281,7 +290,7 @@ fn estimated(prior: &dyn Prior, image: &Image, prompt: &str) -> Result<[f32; 2],
     };
     let cameras = cameras_by_error(prior, image, &known, prompt)?;
     let (best, _) = cameras[0];
-    Ok([best.azimuth, best.elevation])
+    Ok([best.azimuth, best.elevation].map(|angle| angle.to_degrees().round()))
 }
 
 /// Candidates of which the one that surprises the prior least is kept.

@@ -6,6 +6,7 @@ mod saved;
 
 use crate::EngineError;
 use crate::export::{Exported, drawn_as};
+use crate::reference::Reference;
 use crate::run::Run;
 use crate::shape::{Hold, Shape};
 use crate::share::told;
@@ -13,7 +14,7 @@ use burn::tensor::{Tensor, TensorData};
 use dreamfuse_core::{Camera, Image, Purpose, Told, Vec3, view_stream};
 use dreamfuse_mesh::{Lack, Model, Painter, self_intersections, with_positions};
 use dreamfuse_prior::sampler::spaced;
-use dreamfuse_prior::{Guided, Prior, decoded};
+use dreamfuse_prior::{Guided, Known, Prior, decoded};
 use dreamfuse_scene::ViewSettings;
 use rand::RngExt;
 use rand_distr::StandardNormal;
@@ -196,6 +197,7 @@ struct Wanted {
 enum Use {
     Camera = 0,
     Noise = 1,
+    Reference = 2,
 }
 
 impl Stage<'_> {
@@ -280,14 +282,28 @@ impl Stage<'_> {
         let noisy = schedule.add_noise(clean, noise, &vec![timesteps[0]; count]);
         let cameras: Vec<Camera> = views.iter().map(|view| view.camera).collect();
         let texts = self.run.prompts().for_cameras(&cameras);
-        let known: Vec<Told> = views.iter().map(told).collect();
+        let told: Vec<Told> = views.iter().map(told).collect();
+        let config = &self.run.config;
+        let shown = self.run.shown();
+        let sets = shown.map(|(reference, _)| self.sets(reference, count));
+        let shown = shown.zip(sets.as_deref());
         let path = Guided {
             prior: self.prior,
             texts: [&texts.positive, &texts.negative],
-            known: self.run.views(self.prior, &known).into(),
-            guidance_scale: self.run.config.refine.guidance_scale,
+            known: Known {
+                views: self.run.views(self.prior, &told),
+                shown: shown
+                    .map(|((reference, references), sets)| reference.shown(references, sets)),
+            },
+            guidance_scale: config.text_scale(config.refine.guidance_scale),
         };
         decoded(self.prior, path.denoise(noisy, timesteps))
+    }
+
+    /// Which image of a run's references each view is shown.
+    fn sets(&self, reference: &Reference, count: usize) -> Vec<Option<usize>> {
+        let of_view = |view: usize| reference.choose(&mut self.random(Use::Reference, view));
+        (0..count).map(|view| Some(of_view(view))).collect()
     }
 
     fn noise(&self, shape: [usize; 4]) -> TensorData {

@@ -14,7 +14,7 @@ use crate::standby::Standby;
 use burn::tensor::Tensor;
 use dreamfuse_core::Told;
 use dreamfuse_distill::{Guidance, ViewPrompts};
-use dreamfuse_prior::{Prior, Views};
+use dreamfuse_prior::{Prior, References, Views};
 use dreamfuse_scene::{OccupancyGrid, SceneField};
 use std::sync::Arc;
 
@@ -221,6 +221,11 @@ impl Run {
         } else {
             1
         }
+    }
+
+    /// The images that the prior is shown, and how it has read them on the first device.
+    pub(crate) fn shown(&self) -> Option<(&Reference, &References)> {
+        self.reference.as_ref().zip(self.places.references())
     }
 
     /// What the prior is told of views, if it hears of cameras at all.

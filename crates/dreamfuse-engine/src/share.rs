@@ -9,7 +9,7 @@ use burn::tensor::{Device, Gradients, Tensor};
 use dreamfuse_core::{Camera, Purpose, Told};
 use dreamfuse_distill::{Guidance, GuidanceRequest, ViewPrompts, image_gradient};
 use dreamfuse_kernels::adam::squares;
-use dreamfuse_prior::{Known, Prior, References, Shown, Views};
+use dreamfuse_prior::{Known, Prior, References, Views};
 use dreamfuse_scene::{OccupancyGrid, Rendered, Renderer, SceneField, ViewSettings};
 
 /// A device with what a share needs there.
@@ -147,18 +147,10 @@ impl Step<'_> {
                 } else {
                     Views::Unknown
                 },
-                shown: shown.map(|((reference, references), sets)| Shown {
-                    references,
-                    sets,
-                    scale: reference.guidance_scale(),
-                }),
+                shown: shown
+                    .map(|((reference, references), sets)| reference.shown(references, sets)),
             },
-            // Without words there is nothing to guide towards but the picture.
-            guidance_scale: if config.prompt.is_empty() {
-                0.0
-            } else {
-                config.guidance_scale.at(ramp)
-            },
+            guidance_scale: config.text_scale(config.guidance_scale.at(ramp)),
             clip: config.guidance.clip.at(ramp),
         };
         image_gradient(guidance, place.prior, images, &request)

@@ -147,6 +147,10 @@ fn foreign_word(word: &str) -> Option<(&str, &'static str)> {
 
 /// Refuses a prompt in which the built-in prior knows no thing: a run would draw an arbitrary one.
 fn check_things(config: &RunConfig) -> anyhow::Result<()> {
+    // A picture needs no words.
+    if config.prompt.is_empty() {
+        return Ok(());
+    }
     // A LoRA may have taught it others.
     if config.prior != PriorSource::Embedded || !config.loras.is_empty() {
         return Ok(());
