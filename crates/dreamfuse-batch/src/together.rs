@@ -20,7 +20,7 @@ pub struct Together<'p> {
 struct Meeting {
     members: usize,
     /// Those that ever joined.
-    joined: usize,
+    joined: u64,
     asked: Vec<Question>,
     answers: Vec<(u64, Tensor<4>)>,
     /// Names the next question.
@@ -35,7 +35,7 @@ struct Meeting {
 struct Question {
     name: u64,
     /// Who asks, in the order of joining.
-    member: usize,
+    member: u64,
     samples: Tensor<4>,
     timesteps: Vec<usize>,
     conditioning: Conditioning,
@@ -84,23 +84,11 @@ impl<'p> Together<'p> {
         self.meeting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ask(&self, member: usize, batch: &Batch) -> Tensor<4> {
+    fn ask(&self, member: u64, batch: &Batch) -> Tensor<4> {
         let mut meeting = self.lock();
         let name = meeting.next;
         meeting.next += 1;
-        meeting.asked.push(Question {
-            name,
-            member,
-            samples: batch.samples().clone(),
-            timesteps: batch.timesteps().to_vec(),
-            conditioning: batch.conditioning().clone(),
-            told: batch.views().told().map(<[Told]>::to_vec),
-            per_group: batch.views().per_group(),
-            shown: batch
-                .known()
-                .shown
-                .map(|shown| (shown.references.clone(), shown.sets.to_vec())),
-        });
+        meeting.asked.push(Question::of([name, member], batch));
         loop {
             assert!(
                 !meeting.is_broken,
@@ -143,6 +131,20 @@ impl<'p> Together<'p> {
 }
 
 impl Question {
+    fn of([name, member]: [u64; 2], batch: &Batch) -> Self {
+        let shown = batch.known().shown;
+        Self {
+            name,
+            member,
+            samples: batch.samples().clone(),
+            timesteps: batch.timesteps().to_vec(),
+            conditioning: batch.conditioning().clone(),
+            told: batch.views().told().map(<[Told]>::to_vec),
+            per_group: batch.views().per_group(),
+            shown: shown.map(|shown| (shown.references.clone(), shown.sets.to_vec())),
+        }
+    }
+
     fn kind(&self) -> Kind {
         Kind {
             is_told: self.told.is_some(),
@@ -211,7 +213,7 @@ fn evaluate(prior: &dyn Prior, questions: Vec<Question>) -> Vec<(u64, Tensor<4>)
 /// The shared prior as one run sees it.
 pub struct Member<'t, 'p> {
     together: &'t Together<'p>,
-    number: usize,
+    number: u64,
 }
 
 impl Drop for Member<'_, '_> {

@@ -1,10 +1,10 @@
 //! An image of an object whose background is known: a user's picture, cut out.
 
 use crate::Image;
-use crate::files::read;
+use crate::color::to_byte;
+use crate::files::{FileError, read, write_atomically};
 use image::codecs::png::PngDecoder;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbaImage};
-use std::collections::VecDeque;
 use std::io::Cursor;
 use std::path::Path;
 
@@ -59,6 +59,34 @@ impl Cutout {
             picture.cut_out().map_err(bad)?
         };
         picture.framed().map_err(bad)
+    }
+
+    /// Of a square image on black, in which the object's part of each pixel is all that is left.
+    pub fn of_premultiplied(image: &Image, opacity: Vec<f32>) -> Self {
+        let colors = image.pixels.iter().zip(&opacity);
+        let whole = |(color, alpha): (&[f32; 3], &f32)| color.map(|value| value / alpha.max(1e-6));
+        let pixels = colors.map(whole).collect();
+        Self {
+            image: Image::square(image.width, pixels),
+            opacity,
+        }
+    }
+
+    /// Writes a PNG with an alpha channel.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn save_png(&self, path: &Path) -> Result<(), FileError> {
+        let side = self.image.width as u32;
+        let pixels = self.image.pixels.iter().zip(&self.opacity);
+        let bytes = pixels.flat_map(|([r, g, b], alpha)| [*r, *g, *b, *alpha].map(to_byte));
+        let image = RgbaImage::from_raw(side, side, bytes.collect());
+        let mut file = Cursor::new(Vec::new());
+        image
+            .expect("as many bytes as pixels")
+            .write_to(&mut file, ImageFormat::Png)
+            .expect("writing to memory");
+        write_atomically(path, &file.into_inner())
     }
 
     /// With pixels averaged to a side of `size`.
@@ -127,20 +155,11 @@ impl Picture {
 
     /// With what is like the border's colour, and joined to the border, as background.
     fn cut_out(self) -> Result<Self, String> {
-        let (width, height) = (self.width, self.height);
-        let border: Vec<usize> = (0..width * height)
-            .filter(|i| {
-                let (x, y) = (i % width, i / width);
-                x == 0 || y == 0 || x + 1 == width || y + 1 == height
-            })
-            .collect();
+        let border = self.border();
         let background = median(border.iter().map(|i| self.colors[*i]));
         let [near, far] = BACKGROUND;
-        let apart: Vec<f32> = self
-            .colors
-            .iter()
-            .map(|color| distance(*color, background))
-            .collect();
+        let colors = self.colors.iter();
+        let apart: Vec<f32> = colors.map(|color| distance(*color, background)).collect();
         let plain = border.iter().filter(|i| apart[**i] < far).count();
         if (plain as f32) < PLAIN_BORDER * border.len() as f32 {
             return Err(
@@ -148,18 +167,39 @@ impl Picture {
                     .into(),
             );
         }
-        let mut is_background = vec![false; width * height];
-        let mut next: VecDeque<usize> = VecDeque::new();
-        let reach = |i: usize, is_background: &mut Vec<bool>, next: &mut VecDeque<usize>| {
-            if !is_background[i] && apart[i] < far {
-                is_background[i] = true;
-                next.push_back(i);
+        let is_background = self.reached(border, |i| apart[i] < far);
+        let opacity = |(apart, is_background): (&f32, bool)| {
+            if is_background {
+                ((apart - near) / (far - near)).clamp(0.0, 1.0)
+            } else {
+                1.0
             }
         };
-        for i in border {
-            reach(i, &mut is_background, &mut next);
-        }
-        while let Some(i) = next.pop_front() {
+        Ok(Self {
+            opacity: apart.iter().zip(is_background).map(opacity).collect(),
+            ..self
+        })
+    }
+
+    fn border(&self) -> Vec<usize> {
+        let (width, height) = (self.width, self.height);
+        let is_border = |i: &usize| {
+            let (x, y) = (i % width, i / width);
+            x == 0 || y == 0 || x + 1 == width || y + 1 == height
+        };
+        (0..width * height).filter(is_border).collect()
+    }
+
+    /// Pixels of a kind that others of the kind join to those of `start`, and these.
+    fn reached(&self, start: Vec<usize>, is_kind: impl Fn(usize) -> bool) -> Vec<bool> {
+        let (width, height) = (self.width, self.height);
+        let mut is_reached = vec![false; width * height];
+        let mut next = start;
+        while let Some(i) = next.pop() {
+            if is_reached[i] || !is_kind(i) {
+                continue;
+            }
+            is_reached[i] = true;
             let (x, y) = (i % width, i / width);
             let around = [
                 (x > 0).then(|| i - 1),
@@ -167,24 +207,9 @@ impl Picture {
                 (y > 0).then(|| i - width),
                 (y + 1 < height).then(|| i + width),
             ];
-            for i in around.into_iter().flatten() {
-                reach(i, &mut is_background, &mut next);
-            }
+            next.extend(around.into_iter().flatten());
         }
-        let opacity = apart
-            .iter()
-            .zip(is_background)
-            .map(|(apart, is_background)| {
-                if is_background {
-                    ((apart - near) / (far - near)).clamp(0.0, 1.0)
-                } else {
-                    1.0
-                }
-            });
-        Ok(Self {
-            opacity: opacity.collect(),
-            ..self
-        })
+        is_reached
     }
 
     /// Square, and with the object at a size that a prior knows.
@@ -342,6 +367,24 @@ mod tests {
             .sum::<f32>()
             / aside.opacity.iter().sum::<f32>();
         assert!((mean / size as f32 - 0.5).abs() < 0.01);
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        let first = disc([64; 2], [32.0; 2], 20.0, [0; 4], DynamicImage::from).unwrap();
+        first.save_png(&path).unwrap();
+        let again = Cutout::load(&path).unwrap();
+        let apart = first
+            .opacity
+            .iter()
+            .zip(&again.opacity)
+            .map(|(a, b)| (a - b).abs());
+        assert!(apart.fold(0.0, f32::max) < 0.01);
+        let on_black = Cutout::of_premultiplied(&first.over([0.0; 3]), first.opacity.clone());
+        let [a, b] = [&first, &on_black].map(|cutout| cutout.over([0.3; 3]).pixels[64 * 13 + 32]);
+        assert!(distance(a, b) < 1e-3);
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod cost;
 mod files;
 mod in_hand;
 mod infer;
+mod parts;
 mod picture_prompt;
 mod plan;
 mod single_file;
@@ -12,13 +13,11 @@ mod tokenizers;
 
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::recognise::recognise;
-use crate::clip_text::ClipTextModel;
 use crate::fingerprint::Fingerprint;
-use crate::lora::{Lora, LoraSource, Part};
+use crate::lora::{LoraSource, Part};
 use crate::network::{FrozenNetwork, Network};
 use crate::precision::Precision;
-use crate::t5::T5Encoder;
-use crate::text::{ClipPair, EncodedText, TextEncoder};
+use crate::text::{EncodedText, TextEncoder};
 use crate::vae::Vae;
 use burn::tensor::{Device, Tensor};
 pub use cost::{Cost, Work};
@@ -29,6 +28,7 @@ use dreamfuse_prior::{
 };
 pub use files::{Files, Folder};
 pub use in_hand::what_a_name_is;
+use parts::Parts;
 pub use picture_prompt::{LastNumber, PicturePlan, PicturePrompt};
 pub use plan::{Plan, TextPlan};
 pub use single_file::SingleFile;
@@ -115,24 +115,8 @@ impl Pipeline {
         device: &Device,
     ) -> Result<Self, CheckpointError> {
         let plan = Plan::open(files, additions)?;
-        let loras = additions
-            .loras
-            .iter()
-            .map(Lora::open)
-            .collect::<Result<Vec<_>, _>>()?;
-        if !matches!(plan.text, TextPlan::ClipPair { .. } | TextPlan::Pack(_)) {
-            loras
-                .iter()
-                .try_for_each(|lora| lora.check_without(Part::SecondText))?;
-        }
-        let adapted = |part: Part, stem: &str| {
-            loras
-                .iter()
-                .try_fold(files.weights(stem)?, |weights, lora| {
-                    lora.merge_into(part, weights)
-                })
-        };
         let (summary, identity) = (plan.summary(), plan.identity());
+        let parts = Parts::open(files, additions, &plan.text, device)?;
         let space = match &plan.vae {
             None => Space::Pixels,
             Some(config) => Space::Latents(Box::new(Vae::load(
@@ -141,51 +125,11 @@ impl Pipeline {
                 device,
             )?)),
         };
-        let weights = || adapted(Part::Text, TEXT_STEM);
-        let text = match plan.text {
-            TextPlan::Clip { config, tokenizer } => {
-                let model = Box::new(ClipTextModel::load(&config, weights()?, device)?);
-                TextEncoder::Clip { tokenizer, model }
-            }
-            TextPlan::ClipPair {
-                configs: [first, second],
-                tokenizers,
-                empty_is_zero,
-            } => {
-                let second_weights = adapted(Part::SecondText, SECOND_TEXT_STEM)?;
-                let second = ClipTextModel::load_projecting(&second, second_weights, device)?;
-                let models = Box::new([ClipTextModel::load(&first, weights()?, device)?, second]);
-                TextEncoder::ClipPair(ClipPair {
-                    tokenizers,
-                    models,
-                    empty_is_zero,
-                })
-            }
-            TextPlan::T5 { config, tokenizer } => TextEncoder::T5 {
-                model: T5Encoder::open(&config, weights()?, device)?,
-                tokenizer,
-            },
-            TextPlan::Pack(pack) => TextEncoder::Pack(pack),
-            TextPlan::Picture(plan) => {
-                let picture = PicturePrompt::load(&plan, files, device)?;
-                TextEncoder::Picture(Box::new(picture))
-            }
-        };
+        let text = parts.text(plan.text)?;
         // It is cast before it goes to its device: there is not always room for its f32.
-        let host = Device::flex();
-        let network = Network::load(&plan.network, adapted(Part::UNet, UNET_STEM)?, &host)?;
-        let fingerprint = match &text {
-            TextEncoder::Clip { model, .. } => Fingerprint::new(&identity).with(&**model),
-            TextEncoder::ClipPair(pair) => pair
-                .models
-                .iter()
-                .fold(Fingerprint::new(&identity), Fingerprint::with),
-            TextEncoder::Picture(picture) => {
-                let (encoder, projection) = picture.modules();
-                Fingerprint::new(&identity).with(encoder).with(projection)
-            }
-            TextEncoder::T5 { .. } | TextEncoder::Pack(_) => Fingerprint::new(&identity),
-        };
+        let weights = parts.adapted(Part::UNet, UNET_STEM)?;
+        let network = Network::load(&plan.network, weights, &Device::flex())?;
+        let fingerprint = text.add_to(Fingerprint::new(&identity));
         let fingerprint = match &space {
             Space::Pixels => fingerprint,
             Space::Latents(vae) => fingerprint.with(&**vae),

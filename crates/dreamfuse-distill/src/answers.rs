@@ -30,13 +30,7 @@ impl Answers {
     ) -> Guided {
         let (texts, timesteps) = (&request.texts, request.timesteps);
         if request.guidance_scale == 0.0 && self.rescale == 0.0 {
-            let negative = [texts.negative.clone()];
-            let Predictions { each, base } =
-                predict_each(prior, noisy.clone(), timesteps, &negative, request.known);
-            return Guided {
-                guided: base,
-                unconditional: each[0].clone(),
-            };
+            return ask_without_text(prior, noisy, request);
         }
         let mut asked = vec![texts.positive.clone(), texts.negative.clone()];
         asked.extend(texts.negative_terms.iter().map(|term| term.text.clone()));
@@ -83,6 +77,22 @@ impl Answers {
         prior
             .schedule()
             .noise_beside(noisy.clone(), clean, timesteps)
+    }
+}
+
+/// The same where the text is not heard: one text is asked, not two.
+fn ask_without_text(prior: &dyn Prior, noisy: &Tensor<4>, request: &GuidanceRequest) -> Guided {
+    let negative = [request.texts.negative.clone()];
+    let Predictions { each, base } = predict_each(
+        prior,
+        noisy.clone(),
+        request.timesteps,
+        &negative,
+        request.known,
+    );
+    Guided {
+        guided: base,
+        unconditional: each[0].clone(),
     }
 }
 

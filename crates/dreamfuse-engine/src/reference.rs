@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use dreamfuse_core::{Camera, Cutout, Image, Purpose, Told};
 use dreamfuse_prior::{
     Prior, ReferenceImages, References, SampleOptions, Sampler, Shown, ViewOptions,
-    cameras_by_error, sample, sample_views,
+    cameras_by_error, denoising_errors, sample, sample_views,
 };
 use dreamfuse_scene::{Renderer, ViewSettings};
 use rand::{Rng, RngExt};
@@ -94,12 +94,6 @@ impl ReferenceConfig {
         }
         Ok(())
     }
-
-    /// Where the picture is seen from, if it is said.
-    fn direction(&self) -> Option<[f32; 2]> {
-        let (azimuth, elevation) = self.azimuth.zip(self.elevation)?;
-        Some([azimuth, elevation].map(f32::to_radians))
-    }
 }
 
 /// Where a picture is taken to be seen from by a prior that hears turns alone, in degrees; threestudio's default.
@@ -125,9 +119,9 @@ pub(crate) struct Target {
 }
 
 impl Reference {
-    /// That of a run, if it has one. Says the camera that was estimated, if it was.
+    /// That of a run, if it has one. Where a picture is seen from is put into the configuration.
     pub(crate) fn of(run: &mut RunConfig, prior: &dyn Prior) -> Result<Option<Self>, EngineError> {
-        let (config, prompt, seed) = (&mut run.reference, &run.prompt, run.seed);
+        let config = &run.reference;
         if config.picture.is_none() && config.draw == 0 {
             return Ok(None);
         }
@@ -141,50 +135,27 @@ impl Reference {
                 "{key} needs a prior that takes images, and this one takes none"
             )));
         }
-        let of_prompt = |reason| EngineError::of_prompt(reason, false);
-        let (images, target) = match &config.picture {
-            None => {
-                let images = drawn(config.draw, prompt, seed, prior).map_err(of_prompt)?;
-                (images, None)
-            }
+        let (guidance_scale, draw_from) = (config.guidance_scale, config.draw_from);
+        let (images, target, from) = match config.picture.clone() {
+            None => (drawn(run, prior)?, None, draw_from),
             Some(path) => {
-                let cutout = Cutout::load(path).map_err(EngineError::Picture)?;
+                let cutout = Cutout::load(&path).map_err(EngineError::Picture)?;
                 let size = prior.spec().resolution;
                 let image = cutout.resized(size).over(BACKGROUND);
-                let [azimuth, elevation] = match config.direction() {
-                    Some(direction) => direction,
-                    None if !prior.spec().takes_camera => UNKNOWN.map(f32::to_radians),
-                    None => {
-                        let degrees = estimated(prior, &image, prompt).map_err(of_prompt)?;
-                        config.azimuth = Some(degrees[0]);
-                        config.elevation = Some(degrees[1]);
-                        // As a run that goes on reads them.
-                        degrees.map(f32::to_radians)
-                    }
-                };
-                let middle = |[low, high]: [f32; 2]| 0.5 * (low + high);
-                let camera = Camera {
-                    distance: middle(run.cameras.distance),
-                    fov: middle(run.cameras.fov).to_radians(),
-                    ..Camera::orbit(azimuth, elevation)
-                };
-                let told = told(camera);
+                let camera = camera(run, prior, &image)?;
                 let view = ViewSettings {
                     background: BACKGROUND,
                     ..ViewSettings::albedo(camera)
                 };
-                (vec![(image, told)], Some(Target { view, cutout }))
+                let target = Target { view, cutout };
+                (vec![(image, told(camera))], Some(target), 0.0)
             }
         };
         Ok(Some(Self {
             images,
             target,
-            guidance_scale: config.guidance_scale,
-            from: if config.draw > 0 {
-                config.draw_from
-            } else {
-                0.0
-            },
+            guidance_scale,
+            from,
         }))
     }
 
@@ -282,6 +253,26 @@ fn told(camera: Camera) -> Told {
     }
 }
 
+/// Where a picture is seen from, which the configuration then says.
+fn camera(run: &mut RunConfig, prior: &dyn Prior, image: &Image) -> Result<Camera, EngineError> {
+    let given = run.reference.azimuth.zip(run.reference.elevation);
+    let degrees = match given {
+        Some((azimuth, elevation)) => [azimuth, elevation],
+        None if !prior.spec().takes_camera => UNKNOWN,
+        None => estimated(prior, image, &run.prompt)
+            .map_err(|reason| EngineError::of_prompt(reason, false))?,
+    };
+    run.reference.azimuth = Some(degrees[0]);
+    run.reference.elevation = Some(degrees[1]);
+    let middle = |[low, high]: [f32; 2]| 0.5 * (low + high);
+    let [azimuth, elevation] = degrees.map(f32::to_radians);
+    Ok(Camera {
+        distance: middle(run.cameras.distance),
+        fov: middle(run.cameras.fov).to_radians(),
+        ..Camera::orbit(azimuth, elevation)
+    })
+}
+
 /// Where a prior thinks that an image is seen from: azimuth and elevation in whole degrees.
 fn estimated(prior: &dyn Prior, image: &Image, prompt: &str) -> Result<[f32; 2], String> {
     let known = Told {
@@ -305,55 +296,53 @@ const STEPS: usize = 32;
 /// Guidance by the text when views are drawn.
 const DRAWN_GUIDANCE: f64 = 2.0;
 
-/// `count` views of one guess of what the prompt says: the best of several candidates, and others that fit it.
-fn drawn(
-    count: usize,
-    prompt: &str,
-    seed: u64,
-    prior: &dyn Prior,
-) -> Result<Vec<(Image, Told)>, String> {
+/// Views of one guess of what the prompt says: the best of several candidates, and others that fit it.
+fn drawn(run: &RunConfig, prior: &dyn Prior) -> Result<Vec<(Image, Told)>, EngineError> {
     let [azimuth, elevation] = CANDIDATE.map(f32::to_radians);
-    let camera = |index: usize| {
+    let count = run.reference.draw;
+    let told = |index: usize| {
         let turn = std::f32::consts::TAU * index as f32 / count as f32;
-        Camera::orbit(azimuth + turn, elevation)
+        Told::camera(Camera::orbit(azimuth + turn, elevation))
     };
-    let candidates = sample(
-        prior,
-        &SampleOptions {
-            prompts: &vec![prompt.to_owned(); CANDIDATES],
-            cameras: Some(&[camera(0); CANDIDATES]),
-            steps: STEPS,
-            sampler: Sampler::Ddim,
-            guidance_scale: DRAWN_GUIDANCE,
-            seed,
-        },
-    )?;
-    let told_of = |index: usize| Told::camera(camera(index));
-    let mut best: Option<(Image, f64)> = None;
-    for candidate in candidates {
-        let error = surprise(prior, &candidate, &told_of(0), prompt)?;
-        if best.as_ref().is_none_or(|(_, least)| error < *least) {
-            best = Some((candidate, error));
-        }
-    }
-    let (first, _) = best.expect("there are candidates");
-    let mut images = vec![(first, told_of(0))];
-    let wanted: Vec<Told> = (1..count).map(told_of).collect();
     let options = ViewOptions {
-        prompt,
+        prompt: &run.prompt,
         steps: STEPS,
         guidance_scale: DRAWN_GUIDANCE,
         reference_scale: 1.0,
         is_fixed: false,
-        seed,
+        seed: run.seed,
     };
-    let others = sample_views(prior, &images, &wanted, &options)?;
-    images.extend(others.into_iter().zip(wanted));
-    Ok(images)
+    let draw = || {
+        let mut images = vec![(candidate(run, &told(0), prior)?, told(0))];
+        let wanted: Vec<Told> = (1..count).map(told).collect();
+        let others = sample_views(prior, &images, &wanted, &options)?;
+        images.extend(others.into_iter().zip(wanted));
+        Ok(images)
+    };
+    draw().map_err(|reason| EngineError::of_prompt(reason, false))
 }
 
-fn surprise(prior: &dyn Prior, image: &Image, told: &Told, prompt: &str) -> Result<f64, String> {
-    let errors =
-        dreamfuse_prior::denoising_errors(prior, image, std::slice::from_ref(told), prompt)?;
-    Ok(errors[0])
+/// What surprises the prior least of what it draws for the prompt.
+fn candidate(run: &RunConfig, told: &Told, prior: &dyn Prior) -> Result<Image, String> {
+    let cameras: Vec<Camera> = vec![told.camera; CANDIDATES]
+        .into_iter()
+        .flatten()
+        .collect();
+    let options = SampleOptions {
+        prompts: &vec![run.prompt.clone(); CANDIDATES],
+        cameras: Some(&cameras),
+        steps: STEPS,
+        sampler: Sampler::Ddim,
+        guidance_scale: DRAWN_GUIDANCE,
+        seed: run.seed,
+    };
+    let mut best: Option<(Image, f64)> = None;
+    for image in sample(prior, &options)? {
+        let error = denoising_errors(prior, &image, std::slice::from_ref(told), &run.prompt)?[0];
+        if best.as_ref().is_none_or(|(_, least)| error < *least) {
+            best = Some((image, error));
+        }
+    }
+    let (image, _) = best.expect("there are candidates");
+    Ok(image)
 }

@@ -124,18 +124,14 @@ impl Step<'_> {
         let images = rendered.color.clone().without_autodiff();
         let cameras: Vec<Camera> = share.views.iter().map(|view| view.camera).collect();
         let told: Vec<Told> = share.views.iter().map(told).collect();
-        let ramp = self.draw.ramp();
+        let (ramp, range) = (self.draw.ramp(), [share.first, share.views.len()]);
         let shown = self.reference.zip(place.references);
-        let sets = shown
-            .map(|(reference, _)| reference.sets(&self.draw, [share.first, share.views.len()]));
+        let sets = shown.map(|(reference, _)| reference.sets(&self.draw, range));
         let shown = shown.zip(sets.as_deref());
+        let sample_shape = place.prior.spec().sample_shape;
         let request = GuidanceRequest {
             timesteps: share.timesteps,
-            noise: self.draw.noise(
-                [share.first, share.views.len()],
-                place.prior.spec().sample_shape,
-                &images.device(),
-            ),
+            noise: self.draw.noise(range, sample_shape, &images.device()),
             texts: if config.guidance.perp_neg {
                 place.prompts.for_cameras_perp_neg(&cameras)
             } else {

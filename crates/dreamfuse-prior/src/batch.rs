@@ -73,6 +73,22 @@ impl<'a> From<Views<'a>> for Known<'a> {
 }
 
 impl Known<'_> {
+    /// # Panics
+    /// When it is not of so many images, or there is no such set.
+    fn assert_fits(&self, count: usize) {
+        if let Some(told) = self.views.told() {
+            assert_eq!(told.len(), count, "expected a view for each image");
+        }
+        if let Some(shown) = self.shown {
+            let sets = shown.references.sets();
+            assert_eq!(shown.sets.len(), count, "expected a set for each image");
+            assert!(
+                shown.sets.iter().flatten().all(|set| *set < sets),
+                "expected sets below {sets}"
+            );
+        }
+    }
+
     /// That of the images `range`.
     ///
     /// # Panics
@@ -112,7 +128,6 @@ impl<'a> Batch<'a> {
         known: impl Into<Known<'a>>,
     ) -> Self {
         let known = known.into();
-        let views = known.views;
         let [count, ..] = samples.dims();
         assert_eq!(timesteps.len(), count, "expected a timestep for each image");
         let rows = conditioning.rows();
@@ -120,10 +135,8 @@ impl<'a> Batch<'a> {
             rows.is_none_or(|rows| rows == count),
             "expected {count} rows of conditioning, got {rows:?}"
         );
-        if let Some(told) = views.told() {
-            assert_eq!(told.len(), count, "expected a view for each image");
-        }
-        let per_group = views.per_group();
+        known.assert_fits(count);
+        let per_group = known.views.per_group();
         assert!(
             count.is_multiple_of(per_group),
             "expected whole groups of {per_group} views, got {count} images"
@@ -133,14 +146,6 @@ impl<'a> Batch<'a> {
             groups.all(|group| group.iter().all(|timestep| *timestep == group[0])),
             "the views of a group have one noise level"
         );
-        if let Some(shown) = known.shown {
-            let sets = shown.references.sets();
-            assert_eq!(shown.sets.len(), count, "expected a set for each image");
-            assert!(
-                shown.sets.iter().flatten().all(|set| *set < sets),
-                "expected sets below {sets}"
-            );
-        }
         Self {
             samples,
             timesteps,

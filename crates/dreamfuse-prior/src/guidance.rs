@@ -37,12 +37,9 @@ pub fn predict_each(
         Some(told) => Views::of(told, views.per_group()),
     };
     let sets = shown.map(|shown| {
-        let mut sets = shown.sets.repeat(count);
-        if unshown.is_some() {
-            let kept = sets.len() - shown.sets.len();
-            sets[kept..].fill(None);
-        }
-        sets
+        let without = usize::from(unshown.is_some());
+        let none = vec![None; without * shown.sets.len()];
+        [shown.sets.repeat(count - without), none].concat()
     });
     let shown = shown.zip(sets.as_deref());
     let shown = shown.map(|(shown, sets)| Shown { sets, ..shown });

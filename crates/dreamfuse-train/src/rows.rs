@@ -108,6 +108,7 @@ fn subject(source: &Source, rows: &RowsConfig, rng: &mut impl Rng) -> Subject {
 }
 
 /// The reference images of one image.
+#[derive(Default)]
 pub(crate) struct References {
     /// `[images, 3, size, size]`, in `[−1, 1]`.
     pub clean: Vec<f32>,
@@ -168,11 +169,8 @@ fn row(
         .then(|| rng.random_range(0.0..TAU));
     let turned = |told: Told| turn.map_or(told, |turn| told.turned(turn));
     let mut references = References {
-        clean: Vec::new(),
-        noise: Vec::new(),
-        levels: Vec::new(),
-        told: Vec::new(),
         is_shown: !rng.random_bool(rows.drop),
+        ..References::default()
     };
     for _ in 0..count {
         let frame = Frame::draw(config, &subject.scene, rng);

@@ -477,6 +477,8 @@ pub enum EvalCommand {
     Ablation(AblationArgs),
     /// Compare the views that a prior draws of what it is shown with the true ones.
     Views(EvalViewsArgs),
+    /// Make 3D of one picture of each object, and compare it with the truth.
+    Pictures(Box<EvalPicturesArgs>),
     /// Ask whether the views that a prior draws of one object could be of one object (3D consistency score).
     Consistency(EvalViewsArgs),
     /// Score finished runs with CLIP, as DreamFusion does: which of all prompts do the images look like? Only in binaries
@@ -484,23 +486,38 @@ pub enum EvalCommand {
     Clip(ClipArgs),
 }
 
+/// What is shown to a prior.
 #[derive(Args)]
-pub struct EvalViewsArgs {
+pub struct ThingArgs {
     /// Toys that are shown, none of which training saw.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=1000))]
     pub toys: u32,
     /// Show instances of the eight kinds that training never showed instead, as many of each.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub kinds: Option<u32>,
+    /// Print every object's figures as JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct EvalPicturesArgs {
+    #[command(flatten)]
+    pub things: ThingArgs,
+    #[command(flatten)]
+    pub settings: SettingArgs,
+}
+
+#[derive(Args)]
+pub struct EvalViewsArgs {
+    #[command(flatten)]
+    pub things: ThingArgs,
     /// Steps of sampling a view.
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub steps: u32,
     /// Strength of guidance by the pictures.
     #[arg(long, value_name = "S", default_value_t = 1.5)]
     pub reference_scale: f64,
-    /// Print every object's figures as JSON instead of a table.
-    #[arg(long)]
-    pub json: bool,
     #[command(flatten)]
     pub source: PriorArgs,
 }

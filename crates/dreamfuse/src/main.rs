@@ -12,6 +12,7 @@ mod clip;
 mod cluster;
 mod doctor;
 mod embed;
+mod eval_views;
 mod evaluate;
 mod hub;
 mod inspect;
@@ -115,8 +116,9 @@ fn run_eval(command: cli::EvalCommand) -> anyhow::Result<ExitCode> {
     match command {
         EvalCommand::Toybench(args) => evaluate::toybench(&args),
         EvalCommand::Ablation(args) => evaluate::ablation(&args),
-        EvalCommand::Views(args) => views::evaluate(&args),
-        EvalCommand::Consistency(args) => views::evaluate_consistency(&args),
+        EvalCommand::Views(args) => eval_views::views(&args),
+        EvalCommand::Pictures(args) => eval_views::pictures(&args),
+        EvalCommand::Consistency(args) => eval_views::consistent(&args),
         #[cfg(feature = "clip")]
         EvalCommand::Clip(args) => clip::clip(&args),
         #[cfg(not(feature = "clip"))]

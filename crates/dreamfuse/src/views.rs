@@ -1,18 +1,13 @@
-//! Views from pictures: `dreamfuse prior views`, `dreamfuse eval views` and `dreamfuse eval consistency`.
+//! `dreamfuse prior views`.
 
-use crate::cli::{EvalViewsArgs, ViewsArgs};
+use crate::cli::ViewsArgs;
 use crate::prior::shown;
-use crate::{hub, progress, words};
+use crate::{hub, words};
 use anyhow::ensure;
 use dreamfuse_core::files::write_atomically;
 use dreamfuse_core::{Camera, Cutout, Image, Told};
 use dreamfuse_diffusion::Pipeline;
-use dreamfuse_eval::{
-    Consistency, EvalError, NovelViews, Thing, ViewSettings, consistency, held_out_toys,
-    novel_views, unseen_things,
-};
 use dreamfuse_prior::{Prior, ViewOptions, cameras_by_error, sample_views};
-use serde::Serialize;
 use std::f32::consts::TAU;
 use std::path::Path;
 use std::process::ExitCode;
@@ -25,20 +20,7 @@ const COLUMNS: usize = 8;
 
 /// Draws views of what pictures show.
 pub fn draw(args: &ViewsArgs) -> anyhow::Result<ExitCode> {
-    let (pictures, azimuths) = (args.pictures.len(), args.azimuth.len());
-    ensure!(
-        azimuths == args.elevation.len() && [0, pictures].contains(&azimuths),
-        "expected --azimuth and --elevation for each --picture, or for none"
-    );
-    for (flag, scale) in [
-        ("--guidance-scale", args.guidance_scale),
-        ("--reference-scale", args.reference_scale),
-    ] {
-        ensure!(
-            scale.is_finite() && scale >= 0.0,
-            "{flag} {scale} has to be zero or more"
-        );
-    }
+    check(args)?;
     let cutouts: Vec<Cutout> = args
         .pictures
         .iter()
@@ -50,22 +32,7 @@ pub fn draw(args: &ViewsArgs) -> anyhow::Result<ExitCode> {
         "this prior takes no images; leave --picture away and use `dreamfuse prior sample`"
     );
     words::warn_unknown(&args.prompt, &prior.words);
-    let size = prior.spec().resolution;
-    let images = cutouts
-        .iter()
-        .map(|cutout| cutout.resized(size).over(BACKGROUND));
-    let mut given = Vec::with_capacity(pictures);
-    for (index, image) in images.enumerate() {
-        let camera = match (args.azimuth.get(index), args.elevation.get(index)) {
-            (Some(azimuth), Some(elevation)) => {
-                Camera::orbit(azimuth.to_radians(), elevation.to_radians())
-            }
-            // Turns alone are heard; threestudio's default.
-            _ if !prior.spec().takes_camera => Camera::orbit(0.0, 5f32.to_radians()),
-            _ => estimated(&prior, &args.pictures[index], &image, &args.prompt)?,
-        };
-        given.push((image, told(camera)));
-    }
+    let given = given(args, &cutouts, &prior)?;
     let first = given[0].1.camera.unwrap_or(Camera::orbit(0.0, 0.0));
     let wanted: Vec<Told> = (0..args.views)
         .map(|view| Camera {
@@ -83,16 +50,53 @@ pub fn draw(args: &ViewsArgs) -> anyhow::Result<ExitCode> {
         seed: args.seed.value(),
     };
     let views = sample_views(&prior, &given, &wanted, &options).map_err(anyhow::Error::msg)?;
-    let all: Vec<Image> = given
-        .iter()
-        .map(|(image, _)| image)
-        .chain(&views)
-        .map(shown)
-        .collect();
+    let pictures = given.iter().map(|(image, _)| image);
+    let all: Vec<Image> = pictures.chain(&views).map(shown).collect();
     let sheet = Image::sheet(&all, COLUMNS.min(all.len()));
     write_atomically(&args.out, &sheet.to_png())?;
     tell!("{}", args.out.display());
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says which flag cannot be, if any, before anything is read.
+fn check(args: &ViewsArgs) -> anyhow::Result<()> {
+    let (pictures, azimuths) = (args.pictures.len(), args.azimuth.len());
+    ensure!(
+        azimuths == args.elevation.len() && [0, pictures].contains(&azimuths),
+        "expected --azimuth and --elevation for each --picture, or for none"
+    );
+    for (flag, scale) in [
+        ("--guidance-scale", args.guidance_scale),
+        ("--reference-scale", args.reference_scale),
+    ] {
+        ensure!(
+            scale.is_finite() && scale >= 0.0,
+            "{flag} {scale} has to be zero or more"
+        );
+    }
+    Ok(())
+}
+
+/// The pictures as the prior sees them, each with where it is seen from.
+fn given(
+    args: &ViewsArgs,
+    cutouts: &[Cutout],
+    prior: &Pipeline,
+) -> anyhow::Result<Vec<(Image, Told)>> {
+    let size = prior.spec().resolution;
+    let with_camera = |(index, cutout): (usize, &Cutout)| {
+        let image = cutout.resized(size).over(BACKGROUND);
+        let camera = match (args.azimuth.get(index), args.elevation.get(index)) {
+            (Some(azimuth), Some(elevation)) => {
+                Camera::orbit(azimuth.to_radians(), elevation.to_radians())
+            }
+            // Turns alone are heard; threestudio's default.
+            _ if !prior.spec().takes_camera => Camera::orbit(0.0, 5f32.to_radians()),
+            _ => estimated(prior, &args.pictures[index], &image, &args.prompt)?,
+        };
+        Ok((image, told(camera)))
+    };
+    cutouts.iter().enumerate().map(with_camera).collect()
 }
 
 /// Where the prior thinks that a picture is seen from.
@@ -118,61 +122,4 @@ fn told(camera: Camera) -> Told {
         background: Some(BACKGROUND),
         ..Told::default()
     }
-}
-
-/// `dreamfuse eval views`.
-pub fn evaluate(args: &EvalViewsArgs) -> anyhow::Result<ExitCode> {
-    let scores = scores(args, novel_views)?;
-    tell_scores(args, &scores, |all| NovelViews::mean(all).table())
-}
-
-/// `dreamfuse eval consistency`.
-pub fn evaluate_consistency(args: &EvalViewsArgs) -> anyhow::Result<ExitCode> {
-    let scores = scores(args, consistency)?;
-    tell_scores(args, &scores, |all| Consistency::mean(all).table())
-}
-
-/// A score of each thing beside the next one.
-fn scores<S>(
-    args: &EvalViewsArgs,
-    score: impl Fn(&dyn Prior, [&Thing; 2], &ViewSettings) -> Result<S, EvalError>,
-) -> anyhow::Result<Vec<(String, S)>> {
-    let prior = hub::load(&args.source.prior, &args.source.loras)?;
-    ensure!(
-        prior.spec().takes_references,
-        "expected a prior that takes images, and this one takes none"
-    );
-    let things = match args.kinds {
-        None => held_out_toys(args.toys as usize),
-        Some(each) => unseen_things(each as usize),
-    };
-    let settings = ViewSettings {
-        steps: args.steps as usize,
-        reference_scale: args.reference_scale,
-    };
-    let bar = progress::bar(0, things.len() as u64);
-    let mut scores = Vec::with_capacity(things.len());
-    for (index, thing) in things.iter().enumerate() {
-        // The next one of another kind.
-        let next = index + args.kinds.unwrap_or(1) as usize;
-        let pair = [thing, &things[next % things.len()]];
-        scores.push((thing.name.clone(), score(&prior, pair, &settings)?));
-        bar.inc(1);
-    }
-    bar.finish_and_clear();
-    Ok(scores)
-}
-
-fn tell_scores<S: Clone + Serialize>(
-    args: &EvalViewsArgs,
-    scores: &[(String, S)],
-    table: impl Fn(&[S]) -> String,
-) -> anyhow::Result<ExitCode> {
-    if args.json {
-        tell!("{}", serde_json::to_string_pretty(scores)?);
-        return Ok(ExitCode::SUCCESS);
-    }
-    let all: Vec<S> = scores.iter().map(|(_, score)| score.clone()).collect();
-    tell!("{} objects\n\n{}", scores.len(), table(&all).trim_end());
-    Ok(ExitCode::SUCCESS)
 }
