@@ -42,13 +42,21 @@ pub fn read_prompts(path: &Path) -> Result<Vec<Row>, BatchError> {
     if rows.is_empty() {
         return Err(BatchError::NoPrompts(path.to_owned()));
     }
-    for row in &rows {
-        let prompt = row.keys.get("prompt").and_then(Value::as_str);
-        if prompt.is_none_or(|prompt| prompt.trim().is_empty()) {
-            return Err(at(row.line, "it has no prompt".into()));
-        }
+    match rows.iter().find(|row| !row.says_what()) {
+        Some(row) => Err(at(row.line, "it has no prompt".into())),
+        None => Ok(rows),
     }
-    Ok(rows)
+}
+
+impl Row {
+    /// Whether it has a prompt, or a picture in its place.
+    fn says_what(&self) -> bool {
+        let reference = self.keys.get("reference").and_then(Value::as_table);
+        let picture = reference.and_then(|keys| keys.get("picture"));
+        let texts = [self.keys.get("prompt"), picture];
+        let mut texts = texts.into_iter().flatten().filter_map(Value::as_str);
+        texts.any(|text| !text.trim().is_empty())
+    }
 }
 
 /// A line's number and what is wrong with it.
@@ -215,6 +223,14 @@ mod tests {
             let found: Vec<_> = rows.into_iter().map(|row| row.keys).collect();
             assert_eq!(found, expected, "{name}");
         }
+    }
+
+    #[test]
+    fn a_picture_stands_in_for_a_prompt() {
+        let rows = read("p.csv", b"prompt,reference.picture\n,cup.png\na cup,\n").unwrap();
+        assert_eq!(rows[0].keys, keys("reference = { picture = \"cup.png\" }"));
+        let rows = read("p.jsonl", b"{\"reference.picture\":\"cup.png\"}\n").unwrap();
+        assert_eq!(rows[0].keys, keys("reference = { picture = \"cup.png\" }"));
     }
 
     #[test]

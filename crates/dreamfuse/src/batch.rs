@@ -10,6 +10,7 @@ use dreamfuse_batch::{
     BatchError, Begun, Exit, Finished, Item, ItemState, Plan, Row, Status, Together, Work,
     read_prompts, task_index, write_report,
 };
+use dreamfuse_core::Cutout;
 use dreamfuse_diffusion::{Pipeline, Precision};
 use dreamfuse_engine::{Event, PriorSource, RunConfig, load_prior};
 use dreamfuse_prior::Prior;
@@ -76,6 +77,9 @@ impl Planner {
         let mut config = base.with_keys(row.keys)?;
         config.check()?;
         words::check(&config)?;
+        if let Some(picture) = &config.reference.picture {
+            Cutout::load(picture).map_err(anyhow::Error::msg)?;
+        }
         let name = config.prior.to_string();
         if let Some(located) = self.located.get(&name) {
             config.prior = located.clone();
