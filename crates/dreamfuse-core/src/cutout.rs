@@ -136,7 +136,10 @@ impl Picture {
         (limits.max_image_width, limits.max_image_height) =
             (Some(*SIDES.end()), Some(*SIDES.end()));
         decoder.set_limits(limits).map_err(|e| e.to_string())?;
-        let image = DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?;
+        // A telephone turns its photographs by a note.
+        let turn = decoder.orientation().map_err(|e| e.to_string())?;
+        let mut image = DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?;
+        image.apply_orientation(turn);
         Ok(Self::of(&image.to_rgba8()))
     }
 
@@ -175,8 +178,15 @@ impl Picture {
                 1.0
             }
         };
+        let opacity: Vec<f32> = apart.iter().zip(is_background).map(opacity).collect();
+        // What the background has to do with a pixel's colour is taken out of it.
+        let unmixed = |(color, alpha): (&[f32; 3], &f32)| {
+            let behind = background.map(|value| (1.0 - alpha) * value);
+            std::array::from_fn(|c| ((color[c] - behind[c]) / alpha.max(0.1)).clamp(0.0, 1.0))
+        };
         Ok(Self {
-            opacity: apart.iter().zip(is_background).map(opacity).collect(),
+            colors: self.colors.iter().zip(&opacity).map(unmixed).collect(),
+            opacity,
             ..self
         })
     }
@@ -224,7 +234,9 @@ impl Picture {
                 "expected a background around the object, but nothing is transparent".into(),
             );
         }
-        let inside = |i: &usize| self.opacity[*i] > 0.5;
+        // Half as opaque as the most opaque pixel: glass is an object too.
+        let most = self.opacity.iter().copied().fold(0.0, f32::max);
+        let inside = |i: &usize| self.opacity[*i] >= 0.5 * most;
         let (mut low, mut high) = ([f32::MAX; 2], [f32::MIN; 2]);
         for i in (0..width * height).filter(inside) {
             for (axis, at) in [i % width, i / width].into_iter().enumerate() {

@@ -148,9 +148,9 @@ impl ClipVisionModel {
         let [batch, _, size, _] = images.dims();
         let device = images.device();
         let images = Resize::bicubic(size, self.image_size, &device).forward(images);
-        let of_channels = |values: [f32; 3]| Tensor::<1>::from(values).reshape([1, 3, 1, 1]);
-        let images = (images - of_channels(MEAN).to_device(&device))
-            / of_channels(DEVIATION).to_device(&device);
+        let of_channels =
+            |values: [f32; 3]| Tensor::<1>::from_floats(values, &device).reshape([1, 3, 1, 1]);
+        let images = (images - of_channels(MEAN)) / of_channels(DEVIATION);
         let embeddings = &self.embeddings;
         let patches = embeddings.patch_embedding.forward(images);
         let patches = patches.flatten::<3>(2, 3).swap_dims(1, 2);

@@ -216,6 +216,7 @@ impl Prior for Pipeline {
             views_per_group: config.views_per_group(),
             takes_camera: config.takes_camera(),
             takes_references: config.takes_references() || has_picture,
+            needs_references: has_picture,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::guidance::GuidanceRequest;
 use burn::tensor::Tensor;
-use dreamfuse_prior::{Predictions, Prior, predict_each};
+use dreamfuse_prior::{Prior, predict_each};
 
 /// What is made of the answers, whatever the method.
 #[derive(Clone, Copy, Debug)]
@@ -34,9 +34,8 @@ impl Answers {
         }
         let mut asked = vec![texts.positive.clone(), texts.negative.clone()];
         asked.extend(texts.negative_terms.iter().map(|term| term.text.clone()));
-        let Predictions { each, base } =
-            predict_each(prior, noisy.clone(), timesteps, &asked, request.known);
-        let mut answered = each.into_iter();
+        let predicted = predict_each(prior, noisy.clone(), timesteps, &asked, request.known);
+        let mut answered = predicted.each.into_iter();
         let mut next = || answered.next().expect("an answer for each text");
         let (conditional, unconditional) = (next(), next());
         let own = conditional.clone() - unconditional.clone();
@@ -47,7 +46,7 @@ impl Answers {
                 .reshape([batch, 1, 1, 1]);
             wanted = wanted + perpendicular(next() - unconditional.clone(), &own) * weights;
         }
-        let mut guided = base + wanted * request.guidance_scale;
+        let mut guided = predicted.base + wanted * request.guidance_scale;
         if self.rescale > 0.0 {
             let schedule = prior.schedule();
             let output = |noise: Tensor<4>| schedule.output_of(noisy.clone(), noise, timesteps);
@@ -56,7 +55,7 @@ impl Answers {
         }
         Guided {
             guided,
-            unconditional,
+            unconditional: predicted.unconditional,
         }
     }
 
@@ -83,16 +82,11 @@ impl Answers {
 /// The same where the text is not heard: one text is asked, not two.
 fn ask_without_text(prior: &dyn Prior, noisy: &Tensor<4>, request: &GuidanceRequest) -> Guided {
     let negative = [request.texts.negative.clone()];
-    let Predictions { each, base } = predict_each(
-        prior,
-        noisy.clone(),
-        request.timesteps,
-        &negative,
-        request.known,
-    );
+    let (noisy, timesteps) = (noisy.clone(), request.timesteps);
+    let predicted = predict_each(prior, noisy, timesteps, &negative, request.known);
     Guided {
-        guided: base,
-        unconditional: each[0].clone(),
+        guided: predicted.base,
+        unconditional: predicted.unconditional,
     }
 }
 

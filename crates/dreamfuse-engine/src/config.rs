@@ -8,7 +8,7 @@ use crate::refine::RefineConfig;
 use crate::regularizers::LossWeights;
 use dreamfuse_core::{CameraRange, LightRange, Scheduled};
 use dreamfuse_diffusion::{Additions, LoraSource, Precision};
-use dreamfuse_distill::{GuidanceConfig, TimeSchedule};
+use dreamfuse_distill::{GuidanceConfig, Method, TimeSchedule};
 use dreamfuse_scene::SceneConfig;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -163,9 +163,13 @@ impl RunConfig {
         }
     }
 
+    fn is_without_prompt(&self) -> bool {
+        self.prompt.trim().is_empty()
+    }
+
     /// The scale of guidance by the text: without words there is nothing to guide towards.
     pub(crate) fn text_scale(&self, scale: f64) -> f64 {
-        if self.prompt.is_empty() { 0.0 } else { scale }
+        if self.is_without_prompt() { 0.0 } else { scale }
     }
 
     /// What a run is called: its prompt, or without one its picture's name.
@@ -173,7 +177,7 @@ impl RunConfig {
         let picture = self.reference.picture.as_ref();
         let stem = picture.and_then(|path| path.file_stem());
         match stem {
-            Some(stem) if self.prompt.trim().is_empty() => stem.to_string_lossy().into_owned(),
+            Some(stem) if self.is_without_prompt() => stem.to_string_lossy().into_owned(),
             _ => self.prompt.clone(),
         }
     }
@@ -188,7 +192,7 @@ impl RunConfig {
     /// # Errors
     /// The message names the key and what would be right.
     pub fn check(&self) -> Result<(), EngineError> {
-        if self.prompt.trim().is_empty() && self.reference.picture.is_none() {
+        if self.is_without_prompt() && self.reference.picture.is_none() {
             return Err(EngineError::Prompt(
                 "the prompt is empty; try: dreamfuse \"a squirrel at an easel\"".into(),
             ));
@@ -263,6 +267,12 @@ impl RunConfig {
         self.cameras.check()?;
         self.lights.check()?;
         self.reference.check()?;
+        if self.is_without_prompt() && !self.negative_prompt.trim().is_empty() {
+            return Err("negative_prompt needs a prompt".into());
+        }
+        if self.is_without_prompt() && self.guidance.method == Method::Csd {
+            return Err("guidance.method = \"csd\" needs a prompt".into());
+        }
         self.refine.check(self.texture_size)
     }
 }

@@ -3,7 +3,8 @@
 use crate::EngineError;
 use crate::config::RunConfig;
 use crate::event::{Event, Line};
-use dreamfuse_core::files::{FileError, create_folder, write_atomically};
+use crate::prior_source::absolute;
+use dreamfuse_core::files::{FileError, create_folder, read, write_atomically};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
@@ -57,7 +58,11 @@ impl RunFolder {
         Self::check_free(root)?;
         create_folder(&folder.checkpoints())?;
         create_folder(&folder.previews())?;
-        folder.save_config(config)?;
+        let mut config = config.clone();
+        if let Some(picture) = &mut config.reference.picture {
+            *picture = folder.keep(picture)?;
+        }
+        folder.save_config(&config)?;
         Ok(folder)
     }
 
@@ -94,7 +99,10 @@ impl RunFolder {
         if !folder.config_path().is_file() {
             return Err(EngineError::NoRun(root.to_owned()));
         }
-        let config = RunConfig::load(&folder.config_path())?;
+        let mut config = RunConfig::load(&folder.config_path())?;
+        if let Some(picture) = &mut config.reference.picture {
+            *picture = absolute(&folder.root.join(&*picture));
+        }
         Ok((folder, config))
     }
 
@@ -163,10 +171,23 @@ impl RunFolder {
     /// # Errors
     /// When the folder cannot be written.
     pub fn save_config(&self, config: &RunConfig) -> Result<(), EngineError> {
-        Ok(write_atomically(
-            &self.config_path(),
-            config.to_toml().as_bytes(),
-        )?)
+        let mut config = config.clone();
+        if let Some(picture) = &mut config.reference.picture {
+            // What lies in the folder moves with it.
+            let kept = picture
+                .strip_prefix(absolute(&self.root))
+                .map(Path::to_owned);
+            *picture = kept.unwrap_or_else(|_| picture.clone());
+        }
+        let text = config.to_toml();
+        Ok(write_atomically(&self.config_path(), text.as_bytes())?)
+    }
+
+    /// Copies a run's picture into the folder, so that a run that goes on sees the same one; its name there.
+    fn keep(&self, picture: &Path) -> Result<PathBuf, EngineError> {
+        let name = Path::new("picture").with_extension(picture.extension().unwrap_or_default());
+        write_atomically(&self.root.join(&name), &read(picture)?)?;
+        Ok(name)
     }
 
     fn checkpoints(&self) -> PathBuf {

@@ -122,18 +122,20 @@ impl Reference {
     /// That of a run, if it has one. Where a picture is seen from is put into the configuration.
     pub(crate) fn of(run: &mut RunConfig, prior: &dyn Prior) -> Result<Option<Self>, EngineError> {
         let config = &run.reference;
+        let wrong = |reason: &str| Err(EngineError::Config(reason.into()));
+        if config.picture.is_none() && prior.spec().needs_references {
+            return wrong("this prior needs a picture; hint: --picture FILE");
+        }
         if config.picture.is_none() && config.draw == 0 {
             return Ok(None);
         }
+        if !run.camera_aware {
+            return wrong("camera_aware = false does not go with reference images");
+        }
         if !prior.spec().takes_references {
-            let key = if config.draw > 0 {
-                "reference.draw"
-            } else {
-                "a picture"
-            };
-            return Err(EngineError::Config(format!(
-                "{key} needs a prior that takes images, and this one takes none"
-            )));
+            return wrong(
+                "--picture and reference.draw need a prior that takes images, and this one takes none",
+            );
         }
         let (guidance_scale, draw_from) = (config.guidance_scale, config.draw_from);
         let (images, target, from) = match config.picture.clone() {
@@ -290,6 +292,9 @@ const CANDIDATES: usize = 8;
 /// Where candidates are seen from, in degrees.
 const CANDIDATE: [f32; 2] = [30.0, 20.0];
 
+/// What is added to a run's seed for the views that fit the candidate: they start from other noise.
+const OTHER_VIEWS: u64 = 1 << 63;
+
 /// Denoising steps of a drawn view.
 const STEPS: usize = 32;
 
@@ -310,7 +315,7 @@ fn drawn(run: &RunConfig, prior: &dyn Prior) -> Result<Vec<(Image, Told)>, Engin
         guidance_scale: DRAWN_GUIDANCE,
         reference_scale: 1.0,
         is_fixed: false,
-        seed: run.seed,
+        seed: run.seed.wrapping_add(OTHER_VIEWS),
     };
     let draw = || {
         let mut images = vec![(candidate(run, &told(0), prior)?, told(0))];

@@ -149,6 +149,7 @@ impl Run {
             return Err(EngineError::NotFinite(self.step));
         }
         let guidance_scale = self.config.guidance_scale.at(draw.ramp());
+        let guidance_scale = self.config.text_scale(guidance_scale);
         let steps = prior.schedule().steps() as f32;
         let noise_level = timesteps.iter().map(|t| *t as f32 / steps).sum::<f32>();
         self.update(part.gradients);

@@ -65,6 +65,7 @@ impl Prior for GroundTruthPrior {
         PriorSpec {
             takes_camera: true,
             takes_references: false,
+            needs_references: false,
             ..PriorSpec::of_images(self.size)
         }
     }

@@ -10,6 +10,8 @@ pub struct Predictions {
     pub each: Vec<Tensor<4>>,
     /// Where guidance starts from: ε̂ under the negative text, and what the images that are shown add to it.
     pub base: Tensor<4>,
+    /// ε̂ under the negative text, without the images that are shown where that was asked.
+    pub unconditional: Tensor<4>,
 }
 
 /// ε̂ under each of several texts, all with a row for each sample: one evaluation. The second text, or the only one, is the
@@ -49,11 +51,16 @@ pub fn predict_each(
     let batch = Batch::new(samples, &timesteps, &conditioning, known);
     let mut each = prior.predict(&batch).chunk(count, 0);
     let nothing = unshown.and_then(|shown| each.pop().map(|nothing| (nothing, shown.scale)));
-    let base = match nothing {
-        None => each[negative].clone(),
-        Some((nothing, scale)) => nothing.clone() + (each[negative].clone() - nothing) * scale,
+    let own = each[negative].clone();
+    let (base, unconditional) = match nothing {
+        None => (own.clone(), own),
+        Some((nothing, scale)) => (nothing.clone() + (own - nothing.clone()) * scale, nothing),
     };
-    Predictions { each, base }
+    Predictions {
+        each,
+        base,
+        unconditional,
+    }
 }
 
 /// How samples are guided.
@@ -75,7 +82,7 @@ impl Guided<'_> {
         if self.guidance_scale == 0.0 {
             return predict_each(self.prior, samples, timesteps, &texts[1..], self.known).base;
         }
-        let Predictions { each, base } =
+        let Predictions { each, base, .. } =
             predict_each(self.prior, samples, timesteps, &texts, self.known);
         let [conditional, unconditional] = &each[..] else {
             unreachable!("a prediction for each of two texts");

@@ -17,6 +17,8 @@ pub struct PriorSpec {
     pub takes_camera: bool,
     /// Whether it can be shown images of the object.
     pub takes_references: bool,
+    /// Whether it knows nothing without them.
+    pub needs_references: bool,
 }
 
 impl PriorSpec {
@@ -28,6 +30,7 @@ impl PriorSpec {
             views_per_group: 1,
             takes_camera: false,
             takes_references: false,
+            needs_references: false,
         }
     }
 }

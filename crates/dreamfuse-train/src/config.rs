@@ -7,7 +7,7 @@ use dreamfuse_diffusion::clip_text::{Activation, ClipTextConfig};
 use dreamfuse_diffusion::unet::{Nonlinearity, PerLevel, TimeScaleShift, UNetConfig};
 use dreamfuse_diffusion::uvit::UVitConfig;
 use dreamfuse_prior::ScheduleConfig;
-use dreamfuse_toybox::{CaptionShares, parse};
+use dreamfuse_toybox::{CaptionShares, parse, toy};
 use serde::{Deserialize, Serialize};
 
 /// Attention heads of the text encoder.
@@ -132,8 +132,14 @@ impl TrainConfig {
             }
         }
         self.check_sizes()?;
+        let mut is_shown = self.sentences.is_empty();
         for sentence in &self.sentences {
-            parse(sentence).map_err(|reason| format!("sentences: {sentence:?}: {reason}"))?;
+            let parsed =
+                parse(sentence).map_err(|reason| format!("sentences: {sentence:?}: {reason}"))?;
+            is_shown |= !toy::is_unseen(&parsed);
+        }
+        if self.rows.is_some() && !is_shown {
+            return Err("sentences has only kinds that rows never show".into());
         }
         self.cameras.check()?;
         self.lights.check()?;

@@ -23,7 +23,11 @@ pub(crate) struct Denoiser {
 impl Denoiser {
     /// What the configuration wants the features to predict besides.
     pub(crate) fn auxiliary(config: &TrainConfig, device: &Device) -> Option<Linear> {
-        let shape = config.uvit.filter(|_| config.auxiliary > 0.0)?;
+        // A layer that is not trained has nothing to teach.
+        let is_trained = config.rows.as_ref().is_none_or(|rows| !rows.alone);
+        let shape = config
+            .uvit
+            .filter(|_| config.auxiliary > 0.0 && is_trained)?;
         Some(LinearConfig::new(shape.channels, 4 * BUFFERS).init(device))
     }
 

@@ -9,6 +9,7 @@ use dreamfuse_engine::{
     export_mesh, load_prior, optimize,
 };
 use dreamfuse_mesh::Format;
+use dreamfuse_prior::Prior;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::ExitCode;
@@ -43,7 +44,7 @@ pub fn start(args: &RunArgs) -> anyhow::Result<ExitCode> {
     words::warn_unknown(&config.negative_prompt, &prior.words);
     let is_camera_given = config.reference.azimuth.is_some();
     let mut run = Run::new(config, &prior)?;
-    say_reference(&run.config, is_camera_given);
+    say_reference(&run.config, is_camera_given, prior.spec().takes_camera);
     interrupt::hold();
     let folder = match &args.out {
         Some(out) => RunFolder::create(out, &run.config)?,
@@ -53,7 +54,7 @@ pub fn start(args: &RunArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Says where a picture is taken to be seen from, and what the built-in prior can make of one.
-fn say_reference(config: &RunConfig, is_camera_given: bool) {
+fn say_reference(config: &RunConfig, is_camera_given: bool, is_prior_asked: bool) {
     let reference = &config.reference;
     if reference.picture.is_none() {
         return;
@@ -61,9 +62,12 @@ fn say_reference(config: &RunConfig, is_camera_given: bool) {
     if let (false, Some(azimuth), Some(elevation)) =
         (is_camera_given, reference.azimuth, reference.elevation)
     {
-        note!(
-            "the picture fits --azimuth {azimuth} --elevation {elevation} best, in the prior's eyes"
-        );
+        let how = if is_prior_asked {
+            "fits best, in the prior's eyes,"
+        } else {
+            "is taken for one of"
+        };
+        note!("the picture {how} --azimuth {azimuth} --elevation {elevation}");
     }
     if config.prior == PriorSource::Embedded {
         note!("the built-in prior was trained on toys and simple scenes; it sees others as such");

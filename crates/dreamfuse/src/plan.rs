@@ -7,7 +7,7 @@ use crate::words;
 use burn::tensor::{DType, Device, Tensor};
 use dreamfuse_diffusion::Precision;
 use dreamfuse_diffusion::pipeline::{Cost, Work};
-use dreamfuse_engine::{Run, RunConfig};
+use dreamfuse_engine::{ReferenceConfig, Run, RunConfig};
 use dreamfuse_kernels::conv2d;
 use dreamfuse_kernels::conv2d::Settings;
 use dreamfuse_prior::{
@@ -45,6 +45,7 @@ impl Prior for StandIn {
             views_per_group: self.cost.views_together,
             takes_camera: false,
             takes_references: false,
+            needs_references: false,
         }
     }
     fn device(&self) -> Device {
@@ -143,7 +144,10 @@ fn bytes_on_device(cost: &Cost, together: usize, precision: Precision) -> f64 {
 
 /// Images that the network evaluates together.
 fn together(config: &RunConfig) -> usize {
-    config.views * if config.guidance.perp_neg { 4 } else { 2 }
+    let reference = &config.reference;
+    let is_shown = reference.picture.is_some() || reference.draw > 0;
+    let unshown = usize::from(is_shown && reference.guidance_scale != 1.0);
+    config.views * (unshown + if config.guidance.perp_neg { 4 } else { 2 })
 }
 
 /// Says with which dtype and how many views a run fits a GPU of `vram` GiB, the most first. The encoder takes one image after the
@@ -219,10 +223,16 @@ pub fn plan(args: &PlanRunArgs) -> anyhow::Result<ExitCode> {
         cost: cost.clone(),
         schedule: NoiseSchedule::new(ScheduleConfig::default()),
     };
+    let together = together(&config);
+    // The stand-in sees no picture.
+    let config = RunConfig {
+        prompt: config.title(),
+        reference: ReferenceConfig::default(),
+        ..config
+    };
     let mut run = Run::new(config, &stand_in)?;
     let scene_step = scene_step(&mut run, &stand_in)?;
     let config = &run.config;
-    let together = together(config);
     let besides = config.views * config.guidance.build().evaluations_besides();
     let work = [
         cost.evaluation.times((together + besides) as f64),

@@ -229,6 +229,10 @@ struct SheetOptions {
 
 /// One row a prompt, enlarged to be looked at.
 fn sheet(prior: &Pipeline, prompts: &[String], options: &SheetOptions) -> anyhow::Result<Image> {
+    ensure!(
+        !prior.spec().needs_references,
+        "this prior needs a picture; hint: `dreamfuse prior views --picture FILE`"
+    );
     let columns = options.views.unwrap_or(1);
     ensure!(
         (1..=64).contains(&columns),

@@ -3,7 +3,7 @@
 use crate::cli::ViewsArgs;
 use crate::prior::shown;
 use crate::{hub, words};
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use dreamfuse_core::files::write_atomically;
 use dreamfuse_core::{Camera, Cutout, Image, Told};
 use dreamfuse_diffusion::Pipeline;
@@ -14,6 +14,9 @@ use std::process::ExitCode;
 
 /// What pictures and views are shown on.
 const BACKGROUND: [f32; 3] = [0.5; 3];
+
+/// As many as training shows at once.
+const MOST_FIXED: usize = 4;
 
 /// Columns of the sheet.
 const COLUMNS: usize = 8;
@@ -65,6 +68,19 @@ fn check(args: &ViewsArgs) -> anyhow::Result<()> {
         azimuths == args.elevation.len() && [0, pictures].contains(&azimuths),
         "expected --azimuth and --elevation for each --picture, or for none"
     );
+    ensure!(
+        !args.fixed || pictures <= MOST_FIXED,
+        "--fixed shows all pictures at once, {MOST_FIXED} at most, got {pictures}"
+    );
+    for (flag, angles, most) in [
+        ("--azimuth", &args.azimuth, 360.0),
+        ("--elevation", &args.elevation, 90.0),
+    ] {
+        let wrong = angles.iter().find(|angle| !(-most..=most).contains(*angle));
+        if let Some(angle) = wrong {
+            bail!("{flag} {angle} is not between -{most} and {most}");
+        }
+    }
     for (flag, scale) in [
         ("--guidance-scale", args.guidance_scale),
         ("--reference-scale", args.reference_scale),
