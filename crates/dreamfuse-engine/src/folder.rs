@@ -185,7 +185,10 @@ impl RunFolder {
 
     /// Copies a run's picture into the folder, so that a run that goes on sees the same one; its name there.
     fn keep(&self, picture: &Path) -> Result<PathBuf, EngineError> {
-        let name = Path::new("picture").with_extension(picture.extension().unwrap_or_default());
+        // Under its own name, which is the run's where there is no prompt.
+        let folder = Path::new("picture");
+        create_folder(&self.root.join(folder))?;
+        let name = folder.join(picture.file_name().unwrap_or_default());
         write_atomically(&self.root.join(&name), &read(picture)?)?;
         Ok(name)
     }
