@@ -134,7 +134,7 @@ impl Reference {
         }
         if !prior.spec().takes_references {
             return wrong(
-                "--picture and reference.draw need a prior that takes images, and this one takes none",
+                "--picture and reference.draw need a prior that takes images, and this one takes none; hint: --prior DIR",
             );
         }
         let (guidance_scale, draw_from) = (config.guidance_scale, config.draw_from);
