@@ -49,15 +49,19 @@ fn prior(folder: &Path) -> PathBuf {
 
 /// A red disc on grey.
 fn picture(folder: &Path) -> PathBuf {
+    picture_of(folder, "disc.png", 20.0)
+}
+
+fn picture_of(folder: &Path, name: &str, radius: f32) -> PathBuf {
     let pixel = |index: usize| {
         let [x, y] = [index % 64, index / 64].map(|at| at as f32 - 31.5);
-        if x.hypot(y) < 20.0 {
+        if x.hypot(y) < radius {
             [0.8, 0.1, 0.1]
         } else {
             [0.6; 3]
         }
     };
-    let path = folder.join("disc.png");
+    let path = folder.join(name);
     let image = Image::square(64, (0..64 * 64).map(pixel).collect());
     image.save_png(&path).unwrap();
     path
@@ -172,6 +176,15 @@ fn a_run_with_a_picture_resumes_to_the_same_bytes_and_is_named_for_it() {
         saved.contains("azimuth = ") && saved.contains("disc.png"),
         "{saved}"
     );
+    // A run does not go on with another picture.
+    let kept = parted.join("picture/disc.png");
+    Image::filled(32, 32, [0.2; 3]).save_png(&kept).unwrap();
+    let line = error_of(&run(&["resume", text(&parted), "--steps", "9"]));
+    assert!(line.contains("disc.png"), "{line}");
+    let other = picture_of(folder.path(), "other.png", 14.0);
+    std::fs::copy(other, &kept).unwrap();
+    let line = error_of(&run(&["resume", text(&parted), "--steps", "9"]));
+    assert!(line.contains("reference.sha256"), "{line}");
     let events = std::fs::read_to_string(whole.join("events.jsonl")).unwrap();
     assert!(events.contains("\"mask\":"), "{events}");
     // Two devices share the views out, and the picture with them.

@@ -5,6 +5,7 @@ use crate::config::RunConfig;
 use crate::draw::Draw;
 use crate::regularizers::LossWeights;
 use burn::tensor::{Device, Tensor, TensorData};
+use dreamfuse_core::files::{hex, read};
 use dreamfuse_core::{Camera, Cutout, Image, Purpose, Told};
 use dreamfuse_prior::{
     Prior, ReferenceImages, References, SampleOptions, Sampler, Shown, ViewOptions,
@@ -13,6 +14,7 @@ use dreamfuse_prior::{
 use dreamfuse_scene::{Renderer, ViewSettings};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::path::PathBuf;
 
 /// Images that the prior is shown beside the text, if it takes any.
@@ -21,6 +23,8 @@ use std::path::PathBuf;
 pub struct ReferenceConfig {
     /// A PNG or JPEG of the object: with an alpha channel, or on a plain background.
     pub picture: Option<PathBuf>,
+    /// The SHA-256 of the picture's file. A run writes it down, and does not go on with another picture.
+    pub sha256: Option<String>,
     /// Where the picture is seen from, in degrees from the front towards +X. By default the prior is asked
     /// what fits best.
     pub azimuth: Option<f32>,
@@ -39,6 +43,7 @@ impl Default for ReferenceConfig {
     fn default() -> Self {
         Self {
             picture: None,
+            sha256: None,
             azimuth: None,
             elevation: None,
             guidance_scale: 1.5,
@@ -96,6 +101,26 @@ impl ReferenceConfig {
     }
 }
 
+impl ReferenceConfig {
+    /// Writes down which picture it is.
+    ///
+    /// # Errors
+    /// When the picture cannot be read, or another one was written down.
+    pub fn know_picture(&mut self) -> Result<(), EngineError> {
+        let Some(path) = &self.picture else {
+            return Ok(());
+        };
+        let found = hex(&Sha256::digest(read(path)?));
+        match self.sha256.replace(found.clone()) {
+            Some(known) if known != found => Err(EngineError::Picture(format!(
+                "{} is not the picture that the run was made for: its SHA-256 is {found}, and reference.sha256 {known}",
+                path.display()
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Where a picture is taken to be seen from by a prior that hears turns alone, in degrees; threestudio's default.
 const UNKNOWN: [f32; 2] = [0.0, 5.0];
 
@@ -142,6 +167,7 @@ impl Reference {
             None => (drawn(run, prior)?, None, draw_from),
             Some(path) => {
                 let cutout = Cutout::load(&path).map_err(EngineError::Picture)?;
+                run.reference.know_picture()?;
                 let size = prior.spec().resolution;
                 let image = cutout.resized(size).over(BACKGROUND);
                 let camera = camera(run, prior, &image)?;

@@ -80,6 +80,7 @@ impl Planner {
         if let Some(picture) = &config.reference.picture {
             Cutout::load(picture).map_err(anyhow::Error::msg)?;
         }
+        config.reference.know_picture()?;
         let name = config.prior.to_string();
         if let Some(located) = self.located.get(&name) {
             config.prior = located.clone();
