@@ -9,6 +9,7 @@ use crate::regularizers::LossWeights;
 use dreamfuse_core::{CameraRange, LightRange, Scheduled};
 use dreamfuse_diffusion::{Additions, LoraSource, Precision};
 use dreamfuse_distill::{GuidanceConfig, Method, TimeSchedule};
+use dreamfuse_prior::Prior;
 use dreamfuse_scene::SceneConfig;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -123,6 +124,9 @@ impl Default for RunConfig {
     }
 }
 
+/// Side of the images that are rendered for priors of larger ones, as the paper and threestudio do.
+const LARGEST_IMAGE: usize = 64;
+
 /// Side of the smallest view that is worth anything.
 const LEAST_IMAGE: usize = 8;
 
@@ -161,6 +165,12 @@ impl RunConfig {
         for lora in &mut self.loras {
             lora.path = absolute(&lora.path);
         }
+    }
+
+    /// Side of the images that the prior is shown.
+    pub(crate) fn image_size(&self, prior: &dyn Prior) -> usize {
+        self.render_size
+            .unwrap_or_else(|| prior.spec().resolution.min(LARGEST_IMAGE))
     }
 
     fn is_without_prompt(&self) -> bool {

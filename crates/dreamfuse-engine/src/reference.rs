@@ -8,8 +8,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use dreamfuse_core::files::{hex, read};
 use dreamfuse_core::{Camera, Cutout, Image, Purpose, Told};
 use dreamfuse_prior::{
-    Prior, ReferenceImages, References, SampleOptions, Sampler, Shown, ViewOptions,
-    cameras_by_error, denoising_errors, sample, sample_views,
+    Prior, References, SampleOptions, Sampler, Shown, ViewOptions, cameras_by_error,
+    denoising_errors, read_images, sample, sample_views,
 };
 use dreamfuse_scene::{Renderer, ViewSettings};
 use rand::{Rng, RngExt};
@@ -140,6 +140,7 @@ pub(crate) struct Reference {
 /// A picture and its camera.
 pub(crate) struct Target {
     view: ViewSettings,
+    /// At the size of a run's images.
     cutout: Cutout,
 }
 
@@ -175,6 +176,7 @@ impl Reference {
                     background: BACKGROUND,
                     ..ViewSettings::albedo(camera)
                 };
+                let cutout = cutout.resized(run.image_size(prior));
                 let target = Target { view, cutout };
                 (vec![(image, told(camera))], Some(target), 0.0)
             }
@@ -189,25 +191,7 @@ impl Reference {
 
     /// As a prior reads the images, one a set.
     pub(crate) fn read(&self, prior: &dyn Prior) -> Result<References, EngineError> {
-        let size = self.images[0].0.width;
-        let mut planes = Vec::new();
-        self.images
-            .iter()
-            .for_each(|(image, _)| image.push_planes(&mut planes));
-        let told: Vec<Told> = self.images.iter().map(|(_, told)| *told).collect();
-        let count = told.len();
-        let images = TensorData::new(planes, [count, 3, size, size]);
-        let device = prior.device();
-        let [channels, height, width] = prior.spec().sample_shape;
-        prior
-            .read_references(&ReferenceImages {
-                images: Tensor::from_data(images, &device),
-                told: &told,
-                per_set: 1,
-                noise_level: 0.0,
-                noise: Tensor::zeros([count, channels, height, width], &device),
-            })
-            .map_err(EngineError::Config)
+        read_images(prior, &self.images, 1, 0.0, 0).map_err(EngineError::Config)
     }
 
     /// Which image each of `count` views from number `first` is shown: one at random, or none yet.
@@ -245,12 +229,12 @@ impl Target {
         renderer: &Renderer,
         weights: &LossWeights,
         draw: &Draw,
-        [number, size]: [usize; 2],
+        number: usize,
     ) -> [Tensor<1>; 2] {
         let jitter = |_| draw.random(Purpose::Jitter, number);
+        let size = self.cutout.image.width;
         let rendered = renderer.render(&[self.view], size, Some(&jitter));
-        let device = rendered.color.device();
-        let (color, opacity) = self.wanted(size, &device);
+        let (color, opacity) = self.wanted(&rendered.color.device());
         let ramp = draw.ramp();
         let apart = |made: Tensor<4>, wanted: Tensor<4>| (made - wanted).powi_scalar(2).mean();
         [
@@ -259,12 +243,12 @@ impl Target {
         ]
     }
 
-    fn wanted(&self, size: usize, device: &Device) -> (Tensor<4>, Tensor<4>) {
-        let cutout = self.cutout.resized(size);
+    fn wanted(&self, device: &Device) -> (Tensor<4>, Tensor<4>) {
+        let (cutout, size) = (&self.cutout, self.cutout.image.width);
         let mut planes = Vec::new();
         cutout.over(BACKGROUND).push_planes(&mut planes);
         let color = TensorData::new(planes, [1, 3, size, size]);
-        let opacity = TensorData::new(cutout.opacity, [1, 1, size, size]);
+        let opacity = TensorData::new(cutout.opacity.clone(), [1, 1, size, size]);
         (
             Tensor::from_data(color, device),
             Tensor::from_data(opacity, device),

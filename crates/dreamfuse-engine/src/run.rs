@@ -18,9 +18,6 @@ use dreamfuse_prior::{Prior, References, Views};
 use dreamfuse_scene::{OccupancyGrid, SceneField};
 use std::sync::Arc;
 
-/// Side of the images that are rendered for priors of larger ones, as the paper and threestudio do.
-const LARGEST_IMAGE: usize = 64;
-
 /// A scene that is being optimized.
 pub struct Run {
     pub config: RunConfig,
@@ -178,9 +175,7 @@ impl Run {
 
     /// Side of the images that the prior is shown; it enlarges them to its own resolution.
     pub(crate) fn image_size(&self, prior: &dyn Prior) -> usize {
-        self.config
-            .render_size
-            .unwrap_or_else(|| prior.spec().resolution.min(LARGEST_IMAGE))
+        self.config.image_size(prior)
     }
 
     /// The scene as it is now.

@@ -98,8 +98,7 @@ impl Step<'_> {
         let [picture, mask] = match target {
             None => [(); 2].map(|()| opacity.zeros_like()),
             Some(target) => {
-                let number = [self.count, self.size];
-                let terms = target.losses(&renderer, &config.losses, &self.draw, number);
+                let terms = target.losses(&renderer, &config.losses, &self.draw, self.count);
                 loss = loss + terms[0].clone() + terms[1].clone();
                 terms.map(|term| term.without_autodiff().reshape([1]))
             }

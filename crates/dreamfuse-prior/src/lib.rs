@@ -21,4 +21,4 @@ pub use references::{ReferenceImages, References, Shown};
 pub use sampler::{SampleOptions, Sampler, decoded, sample};
 pub use schedule::{NoiseSchedule, Prediction, ScheduleConfig};
 pub use threshold::Thresholding;
-pub use views::{ViewOptions, cameras_by_error, denoising_errors, sample_views};
+pub use views::{ViewOptions, cameras_by_error, denoising_errors, read_images, sample_views};

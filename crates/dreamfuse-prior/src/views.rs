@@ -47,16 +47,16 @@ pub fn sample_views(
         options,
     };
     if options.is_fixed {
-        let references = read(prior, given, given.len(), 0.0, options.seed)?;
+        let references = read_images(prior, given, given.len(), 0.0, options.seed)?;
         return Ok(path.draw(&references, wanted, 0));
     }
-    let mut references = read(prior, given, 1, 0.0, options.seed)?;
+    let mut references = read_images(prior, given, 1, 0.0, options.seed)?;
     let mut views = Vec::with_capacity(wanted.len());
     for (index, told) in wanted.iter().enumerate() {
         let drawn = path.draw(&references, std::slice::from_ref(told), index as u64);
         let drawn: Vec<(Image, Told)> = drawn.into_iter().map(|image| (image, *told)).collect();
         let seed = options.seed.wrapping_add(1 + index as u64);
-        let also = read(prior, &drawn, 1, DRAWN_NOISE, seed)?;
+        let also = read_images(prior, &drawn, 1, DRAWN_NOISE, seed)?;
         references = References::cat(&[&references, &also]);
         views.extend(drawn.into_iter().map(|(image, _)| image));
     }
@@ -115,8 +115,11 @@ impl ViewPath<'_> {
     }
 }
 
-/// Images as the prior reads them, `together` of them a set.
-fn read(
+/// Images as the prior reads them, `together` of them a set, with noise of `noise_level` (see [`ReferenceImages`]).
+///
+/// # Errors
+/// When the prior takes no images, or none are given.
+pub fn read_images(
     prior: &dyn Prior,
     given: &[(Image, Told)],
     together: usize,
