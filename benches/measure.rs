@@ -12,7 +12,8 @@ mod raster;
 mod work;
 
 use burn::tensor::Device;
-use dreamfuse_diffusion::Pipeline;
+use dreamfuse_diffusion::{Pipeline, Precision};
+use dreamfuse_kernels::cpu::autocast;
 use dreamfuse_train::TrainConfig;
 use from_disk::EvaluationOf;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,14 @@ fn trained(name: &str) -> TrainConfig {
         Some((_, "embedded")) => small(),
         Some((_, "uvit")) => uvit(),
         _ => large(),
+    }
+}
+
+/// Its name without what says that products are in bf16, and whether it said so.
+fn precision_of(name: &str) -> (&str, Precision) {
+    match name.strip_suffix("-bf16") {
+        Some(rest) => (rest, Precision::Bf16),
+        None => (name, Precision::F32),
     }
 }
 
@@ -42,7 +51,9 @@ fn main() {
         rest.first()
             .map_or(1.0, |keep| keep.parse().expect("KEEP is a number"))
     };
-    let mut work: Box<dyn FnMut() -> usize> = match name.as_str() {
+    let (of_work, precision) = precision_of(name);
+    let is_bf16 = precision.is_autocast(&Device::flex());
+    let mut work: Box<dyn FnMut() -> usize> = match of_work {
         "render" | "render-lit" => {
             let work = Render::new(keep(), name == "render-lit");
             Box::new(move || work.step())
@@ -52,9 +63,9 @@ fn main() {
             Box::new(move || work.step())
         }
         "evaluation" | "evaluation-embedded" | "evaluation-uvit" => {
-            let config = trained(name);
+            let config = trained(of_work);
             let work = Evaluation::new(&config.network(), config.tokens);
-            Box::new(move || work.run().into_data().num_elements())
+            Box::new(move || autocast(is_bf16, || work.run().into_data().num_elements()))
         }
         "evaluation-of" => {
             let work = EvaluationOf::new(Path::new(
@@ -63,8 +74,8 @@ fn main() {
             Box::new(move || work.run().into_data().num_elements())
         }
         "training" | "training-embedded" | "training-uvit" => {
-            let config = trained(name);
-            let (batch, mut work) = (config.batch, Training::new(config));
+            let config = trained(of_work);
+            let (batch, mut work) = (config.batch, Training::new(config, precision));
             Box::new(move || {
                 work.steps(1);
                 batch

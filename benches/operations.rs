@@ -7,6 +7,7 @@ mod work;
 use burn::tensor::{Device, Distribution, Int, Tensor, TensorData};
 use criterion::{Criterion, criterion_group};
 use dreamfuse_core::Camera;
+use dreamfuse_diffusion::Precision;
 use dreamfuse_kernels::adam::{Adam, Parameters};
 use dreamfuse_kernels::field::OUTPUTS;
 use dreamfuse_kernels::{
@@ -56,6 +57,7 @@ fn operations(c: &mut Criterion) {
                 let settings = conv2d::Settings {
                     stride: 1,
                     padding: 1,
+                    is_bf16: false,
                     prepared: None,
                 };
                 Box::new(move || conv2d(x.clone(), w.clone(), b.clone(), settings.clone()))
@@ -201,7 +203,7 @@ fn steps(c: &mut Criterion) {
         c.bench_function(&format!("guided evaluation, {name}"), |b| {
             b.iter(|| work.run());
         });
-        let mut work = Training::new(config);
+        let mut work = Training::new(config, Precision::F32);
         c.bench_function(&format!("training step, {name}"), |b| {
             b.iter(|| work.steps(1));
         });

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Distribution, Tensor};
 use dreamfuse_core::{Camera, Purpose, Told, stream};
-use dreamfuse_diffusion::{FrozenNetwork, Network, NetworkConfig, Pipeline, embedded};
+use dreamfuse_diffusion::{FrozenNetwork, Network, NetworkConfig, Pipeline, Precision, embedded};
 use dreamfuse_engine::{Run, RunConfig};
 use dreamfuse_kernels::march::Occupancy;
 use dreamfuse_prior::{Conditioning, Views};
@@ -139,8 +139,9 @@ impl Evaluation {
 pub struct Training(Trainer);
 
 impl Training {
-    pub fn new(config: TrainConfig) -> Self {
-        Self(Trainer::new(config).expect("our own configuration"))
+    pub fn new(config: TrainConfig, precision: Precision) -> Self {
+        let trainer = Trainer::new(config).expect("our own configuration");
+        Self(trainer.on(&Device::flex(), precision))
     }
 
     pub fn steps(&mut self, count: u64) {

@@ -1,7 +1,19 @@
-"""The prior in diffusers: guided evaluations and training steps of the U-Nets that `benches/work` names."""
+"""The prior in PyTorch: guided evaluations and training steps of the networks that `benches/work` names.
+
+With bf16 this is PyTorch at its best on a CPU: products in bf16 and channels last.
+"""
+
+import contextlib
+import functools
+import os
+import sys
 
 import torch
 from diffusers import UNet2DConditionModel
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "..", "crates", "dreamfuse-diffusion", "python"))
+from dreamfuse_uvit import Camera, Told, UVit  # noqa: E402
 
 
 def unet(channels, attention_from, size):
@@ -34,35 +46,79 @@ def small():
     return unet((32, 64, 128), 1, 32)
 
 
-def inputs(network, batch, tokens=40):
-    size = network.config.sample_size
-    picture = torch.randn(batch, 3, size, size)
-    return picture, torch.full((batch,), 500), torch.randn(batch, tokens, 128), torch.zeros(batch, 9)
+# What `uvit-32.toml` gives.
+PATCHES = dict(
+    sample_size=32, in_channels=3, channels=96, head_channels=24, hidden_size=256, blocks=4, heads=8, feed_forward_size=640,
+    conditioning_size=512, text_size=128, context_layers=3, context_heads=4, told_tokens=4, told_size=23,
+)
+
+
+class SameCamera(Camera):
+    """Its maps are drawn once: what is timed is the network."""
+
+    @functools.cache
+    def ray_maps(self, size):
+        return super().ray_maps(size)
+
+    __hash__ = object.__hash__
+
+
+class Patches(torch.nn.Module):
+    """The network of patches (`uvit-32.toml`), called as diffusers calls a U-Net."""
+
+    def __init__(self):
+        super().__init__()
+        self.network = UVit(PATCHES)
+        self.told = Told(SameCamera(0.3, 0.2), "albedo")
+
+    def forward(self, picture, time, text):
+        return self.network(picture, time, text, [self.told] * len(picture))
+
+
+def patches():
+    return Patches()
+
+
+class Call:
+    """A network with inputs; `bf16` rounds the operands of products."""
+
+    def __init__(self, network, batch, bf16, tokens=40):
+        size = 32 if isinstance(network, Patches) else network.config.sample_size
+        picture = torch.randn(batch, 3, size, size)
+        self.is_bf16 = bf16
+        if bf16:
+            network, picture = (x.to(memory_format=torch.channels_last) for x in (network, picture))
+        self.network = network
+        self.inputs = [picture, torch.full((batch,), 500), torch.randn(batch, tokens, 128)]
+        self.labels = {} if isinstance(network, Patches) else {"class_labels": torch.zeros(batch, 9)}
+
+    def __call__(self):
+        with torch.autocast("cpu", torch.bfloat16) if self.is_bf16 else contextlib.nullcontext():
+            out = self.network(*self.inputs, **self.labels)
+        return out if torch.is_tensor(out) else out.sample
 
 
 class Evaluation:
-    def __init__(self, network):
-        self.network, self.inputs = network.eval(), inputs(network, 2)
+    def __init__(self, network, bf16=False):
+        self.call = Call(network.eval(), 2, bf16)
 
     @torch.no_grad()
     def __call__(self):
-        picture, time, text, camera = self.inputs
-        return self.network(picture, time, text, class_labels=camera).sample.numel()
+        return self.call().numel()
 
 
 class Training:
     """The U-Net's part alone: ours also encodes the text, draws the pictures and averages the weights."""
 
-    def __init__(self, network, batch=32):
-        self.network, self.batch, self.inputs = network.train(), batch, inputs(network, batch)
-        self.optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
-        self.target = torch.randn_like(self.inputs[0])
+    def __init__(self, network, batch=32, bf16=False):
+        self.network, self.batch, self.call = network.train(), batch, Call(network, batch, bf16)
+        self.optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
+        self.target = torch.randn_like(self.call.inputs[0])
 
     def __call__(self):
-        picture, time, text, camera = self.inputs
-        out = self.network(picture, time, text, class_labels=camera).sample
+        out = self.call()
         self.optimizer.zero_grad(set_to_none=True)
-        (out - self.target).square().mean().backward()
+        (out.float() - self.target).square().mean().backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimizer.step()
         return self.batch

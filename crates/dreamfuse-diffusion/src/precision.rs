@@ -8,7 +8,8 @@ use std::fmt;
 use std::str::FromStr;
 
 /// Floats of a network's weights and of what flows between its layers. Norms take their means in f32 all the same.
-/// On a CPU with AVX-512 BF16, `bf16` rounds the operands of linear layers alone.
+/// On a CPU with AVX-512 BF16, `bf16` rounds the operands of linear layers alone, and with AMX those of convolutions
+/// too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {

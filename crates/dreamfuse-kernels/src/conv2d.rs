@@ -4,6 +4,8 @@ mod cpu;
 #[cfg(feature = "gpu")]
 mod gpu;
 pub mod reference;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 mod winograd;
 
 use crate::cpu::{contiguous, in_f32, shape_of, slice_of, tensor_from};
@@ -21,6 +23,8 @@ use std::sync::Arc;
 pub struct Settings {
     pub stride: usize,
     pub padding: usize,
+    /// Rounds the operands to bf16, there and back, on a CPU that gains by it ([`crate::cpu::has_tiles`]), at stride 1.
+    pub is_bf16: bool,
     /// Of the same weights; results are the same without.
     pub prepared: Option<Prepared>,
 }
@@ -116,6 +120,47 @@ pub trait Conv2dBackend: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 }
 
+type Forward = fn(&Geometry, &[f32], &[f32], &[f32]) -> Vec<f32>;
+type Gradient = fn(&Geometry, &[f32], &[f32]) -> Vec<f32>;
+
+/// A body for a CPU: values from input, weight and bias, and gradients from that of the result.
+struct Body {
+    forward: Forward,
+    input_grad: Gradient,
+    weight_grad: Gradient,
+}
+
+/// The body with products of bf16, where the settings ask for it and the processor gains by it.
+fn bf16_body(g: &Geometry, settings: &Settings) -> Option<Body> {
+    #[cfg(target_arch = "x86_64")]
+    if settings.is_bf16 && tiles::fits(g) {
+        return Some(Body {
+            forward: tiles::forward,
+            input_grad: tiles::input_grad,
+            weight_grad: tiles::weight_grad,
+        });
+    }
+    None
+}
+
+fn f32_body(g: &Geometry) -> Body {
+    if winograd::fits(g) {
+        return Body {
+            forward: |g, input, weight, bias| {
+                let transformed = winograd::transform_weights(g, weight, false);
+                winograd::forward(g, input, &transformed, bias)
+            },
+            input_grad: winograd::input_grad,
+            weight_grad: winograd::weight_grad,
+        };
+    }
+    Body {
+        forward: cpu::forward,
+        input_grad: cpu::input_grad,
+        weight_grad: cpu::weight_grad,
+    }
+}
+
 fn geometry(
     input: &FloatTensor<Flex>,
     weight: &FloatTensor<Flex>,
@@ -149,15 +194,12 @@ impl Conv2dBackend for Flex {
         let (input, weight, bias) = (contiguous(input), contiguous(weight), contiguous(bias));
         let g = geometry(&input, &weight, &settings);
         let [input, weight, bias] = [slice_of(&input), slice_of(&weight), slice_of(&bias)];
-        let out = match &settings.prepared {
-            _ if !winograd::fits(&g) => cpu::forward(&g, input, weight, bias),
-            Some(Prepared(transformed)) => winograd::forward(&g, input, transformed, bias),
-            None => winograd::forward(
-                &g,
-                input,
-                &winograd::transform_weights(&g, weight, false),
-                bias,
-            ),
+        let out = match (bf16_body(&g, &settings), &settings.prepared) {
+            (Some(body), _) => (body.forward)(&g, input, weight, bias),
+            (None, Some(Prepared(transformed))) if winograd::fits(&g) => {
+                winograd::forward(&g, input, transformed, bias)
+            }
+            (None, _) => (f32_body(&g).forward)(&g, input, weight, bias),
         };
         in_f32(
             tensor_from(
@@ -176,12 +218,9 @@ impl Conv2dBackend for Flex {
     ) -> FloatTensor<Self> {
         let (numbers, grad, weight) = (input.dtype(), contiguous(grad), contiguous(weight));
         let g = geometry(&input, &weight, &settings);
-        let input_grad = if winograd::fits(&g) {
-            winograd::input_grad
-        } else {
-            cpu::input_grad
-        };
-        let out = input_grad(&g, slice_of(&grad), slice_of(&weight));
+        let [grad, weight] = [slice_of(&grad), slice_of(&weight)];
+        let body = bf16_body(&g, &settings).unwrap_or_else(|| f32_body(&g));
+        let out = (body.input_grad)(&g, grad, weight);
         in_f32(
             tensor_from(out, [g.batch, g.channels_in, g.height, g.width]),
             numbers,
@@ -196,13 +235,10 @@ impl Conv2dBackend for Flex {
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let (numbers, grad, input) = (weight.dtype(), contiguous(grad), contiguous(input));
         let g = geometry(&input, &weight, &settings);
-        let weight_grad = if winograd::fits(&g) {
-            winograd::weight_grad
-        } else {
-            cpu::weight_grad
-        };
-        let of_weight = weight_grad(&g, slice_of(&grad), slice_of(&input));
-        let of_bias = cpu::bias_grad(&g, slice_of(&grad));
+        let [grad, input] = [slice_of(&grad), slice_of(&input)];
+        let body = bf16_body(&g, &settings).unwrap_or_else(|| f32_body(&g));
+        let of_weight = (body.weight_grad)(&g, grad, input);
+        let of_bias = cpu::bias_grad(&g, grad);
         let weight_shape = [g.channels_out, g.channels_in, g.kernel, g.kernel];
         let of_bias = tensor_from(of_bias, [g.channels_out]);
         (

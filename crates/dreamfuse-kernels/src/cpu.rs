@@ -1,6 +1,6 @@
 //! What the CPU bodies share.
 
-mod bf16;
+pub(crate) mod bf16;
 mod math;
 mod matmul;
 mod rows;
@@ -9,7 +9,7 @@ mod tensors;
 mod workers;
 
 pub(crate) use bf16::add_product;
-pub use bf16::{autocast, has_bf16_products, is_autocast};
+pub use bf16::{autocast, bf16_instructions, has_bf16_products, has_tiles, is_autocast};
 pub use math::{LANES, exp, maximum, sigmoid, softplus, statistics, sum};
 pub(crate) use matmul::{Matrix, multiply};
 pub(crate) use rows::{Weights, add_row_products, combine_rows};

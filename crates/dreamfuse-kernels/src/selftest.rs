@@ -131,6 +131,7 @@ fn of_conv2d(device: &Device) -> Parity {
     let settings = conv2d::Settings {
         stride: g.stride,
         padding: g.padding,
+        is_bf16: false,
         prepared: None,
     };
     let (input, weight) = ([2, 3, 7, 6], [5, 3, 3, 3]);

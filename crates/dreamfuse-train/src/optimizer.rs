@@ -27,7 +27,7 @@ pub(crate) struct Step {
 fn elements<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor
         .into_data()
-        .try_to_vec::<f32>()
+        .try_into_vec::<f32>()
         .expect("parameters are f32")
 }
 
@@ -105,16 +105,18 @@ pub(crate) fn with_own_graph<M: Module>(module: M) -> M {
 }
 
 /// Gradients in the order of [`parameters`]; zeros for a parameter that took no part.
-pub(crate) fn gradients(module: &impl Module, grads: &Gradients) -> Vec<Vec<f32>> {
-    struct Collect<'a>(Vec<Vec<f32>>, &'a Gradients);
+pub(crate) fn gradients(module: &impl Module, mut grads: Gradients) -> Vec<Vec<f32>> {
+    struct Collect<'a>(Vec<Vec<f32>>, &'a mut Gradients);
     impl ModuleVisitor for Collect<'_> {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
             let value = param.val();
             let zeros = || vec![0.0; value.dims().iter().product()];
-            self.0.push(value.grad(self.1).map_or_else(zeros, elements));
+            // Taken out, a gradient has one owner and is not copied.
+            let gradient = value.grad_remove(self.1);
+            self.0.push(gradient.map_or_else(zeros, elements));
         }
     }
-    let mut collect = Collect(Vec::new(), grads);
+    let mut collect = Collect(Vec::new(), &mut grads);
     module.visit(&mut collect);
     collect.0
 }

@@ -348,11 +348,11 @@ impl Trainer {
         } else {
             1.0
         };
-        let mut gradients = optimizer::gradients(&model, &(loss * scale).backward());
-        gradients
-            .iter_mut()
-            .flatten()
-            .for_each(|gradient| *gradient /= scale);
+        let mut gradients = optimizer::gradients(&model, (loss * scale).backward());
+        if scale != 1.0 {
+            let all = gradients.iter_mut().flatten();
+            all.for_each(|gradient| *gradient /= scale);
+        }
         (gradients, value)
     }
 

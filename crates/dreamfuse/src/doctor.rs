@@ -51,6 +51,7 @@ fn report(as_json: bool) -> anyhow::Result<ExitCode> {
             "devices": devices,
             "threads": rayon::current_num_threads(),
             "instruction_set": dreamfuse_kernels::cpu::instruction_set(),
+            "bf16_products": dreamfuse_kernels::cpu::bf16_instructions(),
             "prior": prior.summary,
             "words": prior.words.len(),
         });
@@ -63,6 +64,10 @@ fn report(as_json: bool) -> anyhow::Result<ExitCode> {
     tell!(
         "instruction set  {}",
         dreamfuse_kernels::cpu::instruction_set()
+    );
+    tell!(
+        "bf16 products    {}",
+        dreamfuse_kernels::cpu::bf16_instructions().unwrap_or("none")
     );
     tell!(
         "built-in prior   {0} x {0} pixels, {1} words, camera-aware: {2}",

@@ -81,6 +81,7 @@ fn seconds(work: Work, cost: &Cost, images: usize, precision: Precision) -> f64 
     let settings = Settings {
         stride: 1,
         padding: 1,
+        is_bf16: false,
         prepared: None,
     };
     let square = channels * channels * height * width * images;

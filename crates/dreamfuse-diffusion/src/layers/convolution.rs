@@ -6,6 +6,7 @@ use burn::nn::conv::Conv2dConfig;
 use burn::tensor::{Device, FloatDType, Tensor};
 use dreamfuse_kernels::conv2d;
 use dreamfuse_kernels::conv2d::{Prepared, Settings};
+use dreamfuse_kernels::cpu::is_autocast;
 
 /// A convolution with a bias that keeps the size at stride 1.
 #[derive(Module, Debug)]
@@ -31,6 +32,7 @@ impl Convolution {
             settings: Settings {
                 stride,
                 padding: kernel / 2,
+                is_bf16: false,
                 prepared: None,
             },
         }
@@ -60,7 +62,11 @@ impl Convolution {
     }
 
     pub(crate) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        conv2d(x, self.weight.val(), self.bias.val(), self.settings.clone())
+        let settings = Settings {
+            is_bf16: is_autocast(),
+            ..self.settings.clone()
+        };
+        conv2d(x, self.weight.val(), self.bias.val(), settings)
     }
 }
 

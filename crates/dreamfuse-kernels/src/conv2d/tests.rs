@@ -1,6 +1,8 @@
 use super::{Geometry, Prepared, Settings, conv2d, reference, winograd};
+use crate::cpu::has_tiles;
 use crate::testing::{
-    assert_close, central_differences, numbers, on_each_device, tracked, values, weighted_sum,
+    assert_close, central_differences, numbers, on_each_device, relative_error, tracked, values,
+    weighted_sum,
 };
 use burn::tensor::Device;
 
@@ -99,6 +101,7 @@ fn both_forms_are_tested() {
 const SAME: Settings = Settings {
     stride: 1,
     padding: 1,
+    is_bf16: false,
     prepared: None,
 };
 
@@ -135,6 +138,7 @@ fn value_and_gradients_agree_with_the_reference() {
             let settings = Settings {
                 stride: g.stride,
                 padding: g.padding,
+                is_bf16: false,
                 prepared: None,
             };
             let prepared = Prepared::new(w.clone(), &settings);
@@ -222,6 +226,41 @@ fn gradients_are_adjoint_to_the_forward_pass_over_several_tiles() {
             );
         }
     });
+}
+
+/// bf16 has 8 significant bits; without tiles all is in f32.
+#[test]
+fn bf16_rounds_the_operands_alone() {
+    for g in &CASES {
+        let case = case(g);
+        let run = |is_bf16: bool| {
+            let x = tracked(&case.input, [g.batch, g.channels_in, g.height, g.width]);
+            let w = tracked(
+                &case.weight,
+                [g.channels_out, g.channels_in, g.kernel, g.kernel],
+            );
+            let settings = Settings {
+                stride: g.stride,
+                padding: g.padding,
+                is_bf16,
+                prepared: None,
+            };
+            let bias = tracked(&case.bias, [g.channels_out]);
+            let out = conv2d(x.clone(), w.clone(), bias, settings);
+            let target = tracked(&case.weights, out.dims()).detach();
+            let grads = (out.clone() * target).sum().backward();
+            [
+                values(out),
+                values(x.grad(&grads).unwrap()),
+                values(w.grad(&grads).unwrap()),
+            ]
+        };
+        for (rounded, exact) in run(true).iter().zip(run(false)) {
+            let error = relative_error(rounded, &exact);
+            assert!(error < 5e-3, "{g:?}: relative error {error:.2e}");
+            assert_eq!(error > 0.0, has_tiles() && g.stride == 1, "{g:?}");
+        }
+    }
 }
 
 #[test]

@@ -1,0 +1,339 @@
+//! Convolution with stride 1 by the tiles of AMX, operands rounded to bf16.
+//!
+//! Padded planes are read as one line of places, row after row. A kernel's element ("tap") meets every place of the
+//! result at one distance along that line, so a convolution is a sum of matrix products of shifted lines: no patches
+//! are laid out. Places between the rows of the result are computed too, and left out.
+
+use super::Geometry;
+use crate::cpu::bf16::amx::{self, Left, multiply_pairs};
+use crate::cpu::bf16::pack::{self, load, pack};
+use crate::cpu::bf16::{Operand, PAIR, SIDE, TILE_DEPTH, Tile};
+use crate::cpu::has_tiles;
+use rayon::prelude::*;
+use std::arch::x86_64::__m512i;
+use std::mem::transmute;
+
+/// Whether the convolution has the form that is computed here, and this processor the instructions.
+pub(super) fn fits(g: &Geometry) -> bool {
+    g.stride == 1 && g.padding < g.kernel && has_tiles()
+}
+
+/// A convolution from padded planes to places of the result.
+#[derive(Clone, Copy)]
+struct Pass {
+    from: usize,
+    to: usize,
+    height: usize,
+    width: usize,
+    kernel: usize,
+    padding: usize,
+}
+
+impl Pass {
+    fn new(g: &Geometry) -> Self {
+        Self {
+            from: g.channels_in,
+            to: g.channels_out,
+            height: g.height,
+            width: g.width,
+            kernel: g.kernel,
+            padding: g.padding,
+        }
+    }
+
+    /// From the gradient of the result to that of the input: a convolution with the turned kernel.
+    fn back(g: &Geometry) -> Self {
+        Self {
+            from: g.channels_out,
+            to: g.channels_in,
+            height: g.out_height(),
+            width: g.out_width(),
+            kernel: g.kernel,
+            padding: g.kernel - 1 - g.padding,
+        }
+    }
+
+    /// Places of a padded row.
+    fn row(&self) -> usize {
+        self.width + 2 * self.padding
+    }
+
+    fn out_size(&self) -> [usize; 2] {
+        [self.height, self.width].map(|side| side + 2 * self.padding + 1 - self.kernel)
+    }
+
+    fn out_image(&self) -> usize {
+        self.to * self.out_size().iter().product::<usize>()
+    }
+
+    /// Places of the result, with those between its rows.
+    fn places(&self) -> usize {
+        let [height, width] = self.out_size();
+        (height - 1) * self.row() + width
+    }
+
+    /// The distance along the line of each tap.
+    fn taps(&self) -> impl Iterator<Item = usize> + use<> {
+        let (kernel, row) = (self.kernel, self.row());
+        (0..kernel).flat_map(move |i| (0..kernel).map(move |j| i * row + j))
+    }
+
+    /// Places of the padded planes, with as many zeros behind as whole tiles read.
+    fn line(&self) -> usize {
+        let last = (self.kernel - 1) * (self.row() + 1);
+        self.places().next_multiple_of(PAIR) + last.next_multiple_of(PAIR)
+    }
+
+    /// The padded planes of an image, channel after channel.
+    fn padded(&self, image: &[f32]) -> Vec<f32> {
+        let mut out = vec![0.0; self.from * self.line()];
+        let start = self.padding * (self.row() + 1);
+        for (line, plane) in out
+            .chunks_exact_mut(self.line())
+            .zip(image.chunks_exact(self.height * self.width))
+        {
+            let rows = line[start..].chunks_mut(self.row());
+            for (to, from) in rows.zip(plane.chunks_exact(self.width)) {
+                to[..self.width].copy_from_slice(from);
+            }
+        }
+        out
+    }
+
+    /// The padded planes as rows of channels, a row a place; tiles of channels are whole.
+    fn channels_last(&self, image: &[f32]) -> Vec<Row> {
+        let planes = self.padded(image);
+        let groups = self.from.div_ceil(TILE_DEPTH);
+        let operand = Operand {
+            values: &planes,
+            across: 1,
+            along: self.line(),
+        };
+        let mut rows = vec![Row([0; SIDE]); self.line() * groups];
+        for (block, rows) in rows.chunks_exact_mut(SIDE * groups).enumerate() {
+            for group in 0..groups {
+                let channel = group * TILE_DEPTH;
+                let channels = TILE_DEPTH.min(self.from - channel);
+                let from = channel * self.line() + block * SIDE;
+                // SAFETY: `fits`; sixteen places of these channels lie inside the planes.
+                let tile = unsafe { load::<{ pack::ROWS }>(operand, from, SIDE, channels) };
+                for (place, row) in tile.into_iter().enumerate() {
+                    // SAFETY: both are 64 bytes of plain numbers.
+                    rows[place * groups + group] = unsafe { transmute::<__m512i, Row>(row) };
+                }
+            }
+        }
+        rows
+    }
+
+    /// Weights as right operands: panels of results, then taps, then channels.
+    fn pack_weights(&self, weight_at: impl Fn(usize, usize, usize) -> f32) -> Vec<Tile> {
+        let taps = self.kernel * self.kernel;
+        let groups = self.from.div_ceil(TILE_DEPTH);
+        let panels = self.to.div_ceil(PAIR) * 2;
+        let (mut columns, mut packed) = (vec![0.0; self.to * self.from], Vec::new());
+        let mut out = vec![Tile([[0; SIDE]; SIDE]); panels * taps * groups];
+        for tap in 0..taps {
+            for (to, column) in columns.chunks_exact_mut(self.from).enumerate() {
+                for (from, value) in column.iter_mut().enumerate() {
+                    *value = weight_at(to, from, tap);
+                }
+            }
+            let operand = Operand {
+                values: &columns,
+                across: self.from,
+                along: 1,
+            };
+            let sizes = ([0, self.to], [0, self.from]);
+            // SAFETY: `fits`; the columns have these sizes.
+            let tiles = unsafe { pack::<{ pack::PAIRS }>(operand, sizes.0, sizes.1, &mut packed) };
+            for (panel, tiles) in tiles.chunks_exact(groups).enumerate() {
+                out[(panel * taps + tap) * groups..][..groups].copy_from_slice(tiles);
+            }
+        }
+        out
+    }
+
+    /// The result of an image, added to what `out` has.
+    fn convolve(&self, image: &[f32], weights: &[Tile], out: &mut [f32]) {
+        let rows = self.channels_last(image);
+        let groups = self.from.div_ceil(TILE_DEPTH);
+        let bytes = |place: usize| place * groups * size_of::<Row>();
+        let offsets: Vec<usize> = self
+            .taps()
+            .flat_map(|tap| (0..groups).map(move |group| (tap, group)))
+            .map(|(tap, group)| bytes(tap) + group * size_of::<Row>())
+            .collect();
+        let width = self.to.next_multiple_of(PAIR);
+        let mut sums = vec![0.0; PAIR * width];
+        // SAFETY: `fits`.
+        let _tiles = unsafe { amx::configure() };
+        for first in (0..self.places()).step_by(PAIR) {
+            sums.fill(0.0);
+            let left = Left {
+                start: rows[first * groups..].as_ptr().cast(),
+                line: bytes(1),
+                lower: bytes(SIDE),
+                offsets: &offsets,
+            };
+            for (pair, right) in weights.chunks_exact(2 * offsets.len()).enumerate() {
+                // SAFETY: the line has whole tiles behind every place and tap; the sums have a whole block.
+                unsafe {
+                    let place = sums[pair * PAIR..].as_mut_ptr();
+                    multiply_pairs(place, width, left, right);
+                }
+            }
+            self.add_places(first, &sums, out);
+        }
+    }
+
+    /// Adds the sums of 32 places from `first` on, but for those between rows.
+    fn add_places(&self, first: usize, sums: &[f32], out: &mut [f32]) {
+        let [height, width] = self.out_size();
+        let stride = sums.len() / PAIR;
+        let mut place = 0;
+        while place < PAIR {
+            let (y, x) = ((first + place) / self.row(), (first + place) % self.row());
+            if y >= height {
+                break;
+            }
+            let run = (self.row() - x).min(PAIR - place);
+            let kept = width.saturating_sub(x).min(run);
+            for (channel, plane) in out.chunks_exact_mut(height * width).enumerate() {
+                let values = sums[place * stride + channel..].iter().step_by(stride);
+                let targets = &mut plane[y * width + x.min(width)..][..kept];
+                targets
+                    .iter_mut()
+                    .zip(values)
+                    .for_each(|(to, sum)| *to += sum);
+            }
+            place += run;
+        }
+    }
+}
+
+/// Sixteen pairs of channels at a place.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Row([u32; SIDE]);
+
+/// The result, `[batch, channels_out, out_height, out_width]`.
+pub(super) fn forward(g: &Geometry, input: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
+    let (pass, taps) = (Pass::new(g), g.kernel * g.kernel);
+    let weights =
+        pass.pack_weights(|to, from, tap| weight[(to * g.channels_in + from) * taps + tap]);
+    let area = g.out_height() * g.out_width();
+    let mut out = vec![0.0; g.batch * pass.out_image()];
+    out.par_chunks_mut(pass.out_image())
+        .zip(input.par_chunks(g.channels_in * g.height * g.width))
+        .for_each(|(out, image)| {
+            for (plane, bias) in out.chunks_exact_mut(area).zip(bias) {
+                plane.fill(*bias);
+            }
+            pass.convolve(image, &weights, out);
+        });
+    out
+}
+
+/// The gradient of the input.
+pub(super) fn input_grad(g: &Geometry, grad: &[f32], weight: &[f32]) -> Vec<f32> {
+    let (pass, taps) = (Pass::back(g), g.kernel * g.kernel);
+    let turned = |to, from, tap| weight[(from * g.channels_in + to) * taps + taps - 1 - tap];
+    let weights = pass.pack_weights(turned);
+    let mut out = vec![0.0; g.batch * pass.out_image()];
+    out.par_chunks_mut(pass.out_image())
+        .zip(grad.par_chunks(pass.from * pass.height * pass.width))
+        .for_each(|(out, image)| pass.convolve(image, &weights, out));
+    out
+}
+
+/// The gradient of the weights: lines of the input, a tap apart, times lines of the gradient.
+pub(super) fn weight_grad(g: &Geometry, grad: &[f32], input: &[f32]) -> Vec<f32> {
+    let pass = Pass::new(g);
+    let images: Vec<_> = input
+        .par_chunks(g.channels_in * g.height * g.width)
+        .zip(grad.par_chunks(pass.out_image()))
+        .map(|(image, grad)| image_weight_grad(&pass, image, grad))
+        .collect();
+    let add = |mut sum: Vec<f32>, part: Vec<f32>| {
+        sum.iter_mut()
+            .zip(part)
+            .for_each(|(sum, part)| *sum += part);
+        sum
+    };
+    let sums = images.into_iter().reduce(add).unwrap_or_default();
+    let taps = g.kernel * g.kernel;
+    let [rows, cols] = [pass.from, pass.to].map(|channels| channels.next_multiple_of(PAIR));
+    let mut out = vec![0.0; pass.to * pass.from * taps];
+    for (to, out) in out.chunks_exact_mut(pass.from * taps).enumerate() {
+        for (from, out) in out.chunks_exact_mut(taps).enumerate() {
+            for (tap, value) in out.iter_mut().enumerate() {
+                *value = sums[(tap * rows + from) * cols + to];
+            }
+        }
+    }
+    out
+}
+
+/// Of one image, `[tap, channel in, channel out]`, both numbers of channels rounded up to whole tiles.
+fn image_weight_grad(pass: &Pass, image: &[f32], grad: &[f32]) -> Vec<f32> {
+    let [height, width] = pass.out_size();
+    let length = pass.places().next_multiple_of(TILE_DEPTH);
+    // Places between the rows take no part: their gradient is zero.
+    let mut lines = vec![0.0; pass.to * length];
+    for (line, plane) in lines
+        .chunks_exact_mut(length)
+        .zip(grad.chunks_exact(height * width))
+    {
+        for (to, from) in line.chunks_mut(pass.row()).zip(plane.chunks_exact(width)) {
+            to[..width].copy_from_slice(from);
+        }
+    }
+    let operand = Operand {
+        values: &lines,
+        across: length,
+        along: 1,
+    };
+    let mut packed = Vec::new();
+    // SAFETY: `fits`; the lines have these sizes.
+    let right = unsafe { pack::<{ pack::PAIRS }>(operand, [0, pass.to], [0, length], &mut packed) };
+    let planes = rounded(
+        &pass.padded(image),
+        pass.from.next_multiple_of(PAIR) * pass.line(),
+    );
+    let bytes = |numbers: usize| numbers * size_of::<u16>();
+    let offsets: Vec<usize> = (0..length).step_by(TILE_DEPTH).map(bytes).collect();
+    let (rows, cols) = (
+        pass.from.next_multiple_of(PAIR),
+        pass.to.next_multiple_of(PAIR),
+    );
+    let mut sums = vec![0.0; pass.kernel * pass.kernel * rows * cols];
+    // SAFETY: `fits`.
+    let _tiles = unsafe { amx::configure() };
+    for (distance, sums) in pass.taps().zip(sums.chunks_exact_mut(rows * cols)) {
+        for (pair, right) in right.chunks_exact(2 * offsets.len()).enumerate() {
+            for row in (0..rows).step_by(PAIR) {
+                let left = Left {
+                    start: planes[row * pass.line() + distance..].as_ptr().cast(),
+                    line: bytes(pass.line()),
+                    lower: bytes(SIDE * pass.line()),
+                    offsets: &offsets,
+                };
+                // SAFETY: a line has whole tiles behind every tap; the sums have a whole block.
+                unsafe {
+                    let place = sums[row * cols + pair * PAIR..].as_mut_ptr();
+                    multiply_pairs(place, cols, left, right);
+                }
+            }
+        }
+    }
+    sums
+}
+
+/// Numbers as bf16, with zeros behind up to a length.
+fn rounded(values: &[f32], length: usize) -> Vec<u16> {
+    let mut out = vec![0; length];
+    // SAFETY: `fits`; the result is as long as the numbers, or longer.
+    unsafe { pack::round(values, &mut out) };
+    out
+}
