@@ -13,7 +13,6 @@ mod work;
 
 use burn::tensor::Device;
 use dreamfuse_diffusion::{Pipeline, Precision};
-use dreamfuse_kernels::cpu::autocast;
 use dreamfuse_train::TrainConfig;
 use from_disk::EvaluationOf;
 use std::path::{Path, PathBuf};
@@ -52,7 +51,6 @@ fn main() {
             .map_or(1.0, |keep| keep.parse().expect("KEEP is a number"))
     };
     let (of_work, precision) = precision_of(name);
-    let is_bf16 = precision.is_autocast(&Device::flex());
     let mut work: Box<dyn FnMut() -> usize> = match of_work {
         "render" | "render-lit" => {
             let work = Render::new(keep(), name == "render-lit");
@@ -64,8 +62,8 @@ fn main() {
         }
         "evaluation" | "evaluation-embedded" | "evaluation-uvit" => {
             let config = trained(of_work);
-            let work = Evaluation::new(&config.network(), config.tokens);
-            Box::new(move || autocast(is_bf16, || work.run().into_data().num_elements()))
+            let work = Evaluation::new(&config.network(), config.tokens, precision);
+            Box::new(move || work.run().into_data().num_elements())
         }
         "evaluation-of" => {
             let work = EvaluationOf::new(Path::new(

@@ -199,7 +199,7 @@ fn steps(c: &mut Criterion) {
         c.bench_function(name, |b| b.iter(|| work.step()));
     }
     for (name, config) in [("64x64", large()), ("embedded", small()), ("uvit", uvit())] {
-        let work = Evaluation::new(&config.network(), config.tokens);
+        let work = Evaluation::new(&config.network(), config.tokens, Precision::F32);
         c.bench_function(&format!("guided evaluation, {name}"), |b| {
             b.iter(|| work.run());
         });

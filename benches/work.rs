@@ -108,10 +108,10 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    pub fn new(config: &NetworkConfig, tokens: usize) -> Self {
+    pub fn new(config: &NetworkConfig, tokens: usize, precision: Precision) -> Self {
         let device = Device::flex();
         let size = config.sample_size();
-        let network = FrozenNetwork::new(Network::new(config, &device));
+        let network = FrozenNetwork::new(Network::new(config, &device)).moved(precision, &device);
         let text = Tensor::random(
             [2, tokens, config.text_width().0],
             Distribution::Default,

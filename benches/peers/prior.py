@@ -92,9 +92,10 @@ class Call:
         self.inputs = [picture, torch.full((batch,), 500), torch.randn(batch, tokens, 128)]
         self.labels = {} if isinstance(network, Patches) else {"class_labels": torch.zeros(batch, 9)}
 
-    def __call__(self):
+    def __call__(self, picture=None):
+        drawn, time, text = self.inputs
         with torch.autocast("cpu", torch.bfloat16) if self.is_bf16 else contextlib.nullcontext():
-            out = self.network(*self.inputs, **self.labels)
+            out = self.network(drawn if picture is None else picture, time, text, **self.labels)
         return out if torch.is_tensor(out) else out.sample
 
 

@@ -2,7 +2,7 @@
 
 pub mod reference;
 
-use crate::cpu::{Matrix, add_product, contiguous, shape_of, slice_of, tensor_from};
+use crate::cpu::{Matrix, SharedMut, add_product, contiguous, shape_of, slice_of, tensor_from};
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
@@ -54,24 +54,39 @@ pub trait LinearBackend: Backend {
 
 /// Rows of the result that a thread has to itself: the right operand is packed once for all of them.
 const ROWS: usize = 480;
+/// Columns go to threads in multiples of this.
+const COLS: usize = 32;
 
 /// `out += left · right`, rows of `cols` values; the same for any number of threads.
 fn add_on_all_threads(
     out: &mut [f32],
     cols: usize,
-    (left, shape): (&[f32], Matrix),
-    right: (&[f32], Matrix),
+    (left, left_shape): (&[f32], Matrix),
+    (right, right_shape): (&[f32], Matrix),
 ) {
-    out.par_chunks_mut(ROWS * cols)
-        .enumerate()
-        .for_each(|(part, out)| {
-            let rows = Matrix {
-                rows: out.len() / cols,
-                ..shape
-            };
-            let left = &left[part * ROWS * shape.row_stride..];
-            add_product(out, cols, (left, rows), right);
-        });
+    let rows = left_shape.rows;
+    let threads_a_row = rayon::current_num_threads().div_ceil(rows.div_ceil(ROWS).max(1));
+    let width = cols.div_ceil(threads_a_row).next_multiple_of(COLS);
+    let parts: Vec<[usize; 2]> = (0..rows)
+        .step_by(ROWS)
+        .flat_map(|row| (0..cols).step_by(width).map(move |col| [row, col]))
+        .collect();
+    let shared = SharedMut::new(out);
+    parts.into_par_iter().for_each(|[row, col]| {
+        let l = Matrix {
+            rows: ROWS.min(rows - row),
+            ..left_shape
+        };
+        let r = Matrix {
+            cols: width.min(cols - col),
+            ..right_shape
+        };
+        let length = (l.rows - 1) * cols + r.cols;
+        // SAFETY: parts own different rows or columns, and no other number of a row is touched.
+        let out = unsafe { shared.part(row * cols + col, length) };
+        let left = (&left[row * l.row_stride..], l);
+        add_product(out, cols, left, (&right[col * r.col_stride..], r));
+    });
 }
 
 impl LinearBackend for Flex {

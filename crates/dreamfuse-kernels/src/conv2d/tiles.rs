@@ -189,27 +189,50 @@ impl Pass {
 
     /// Adds the sums of 32 places from `first` on, but for those between rows.
     fn add_places(&self, first: usize, sums: &[f32], out: &mut [f32]) {
+        let (area, stride) = (self.out_size().iter().product(), sums.len() / PAIR);
+        for (tile, sums) in sums.chunks_exact(SIDE * stride).enumerate() {
+            let runs = self.runs(first + tile * SIDE);
+            for (group, planes) in out.chunks_mut(SIDE * area).enumerate() {
+                // SAFETY: `fits`; the sums have sixteen rows of whole tiles.
+                let columns = unsafe { pack::columns(&sums[group * SIDE..], stride) };
+                for (plane, column) in planes.chunks_exact_mut(area).zip(columns) {
+                    for Run { from, to, length } in runs.iter().copied() {
+                        let values = &column[from..from + length];
+                        let targets = plane[to..to + length].iter_mut();
+                        targets.zip(values).for_each(|(to, sum)| *to += sum);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The places of a tile from `first` on that belong to the result.
+    fn runs(&self, first: usize) -> Vec<Run> {
         let [height, width] = self.out_size();
-        let stride = sums.len() / PAIR;
-        let mut place = 0;
-        while place < PAIR {
-            let (y, x) = ((first + place) / self.row(), (first + place) % self.row());
+        let mut runs = Vec::new();
+        let mut from = 0;
+        while from < SIDE {
+            let (y, x) = ((first + from) / self.row(), (first + from) % self.row());
             if y >= height {
                 break;
             }
-            let run = (self.row() - x).min(PAIR - place);
-            let kept = width.saturating_sub(x).min(run);
-            for (channel, plane) in out.chunks_exact_mut(height * width).enumerate() {
-                let values = sums[place * stride + channel..].iter().step_by(stride);
-                let targets = &mut plane[y * width + x.min(width)..][..kept];
-                targets
-                    .iter_mut()
-                    .zip(values)
-                    .for_each(|(to, sum)| *to += sum);
+            let length = width.saturating_sub(x).min(SIDE - from);
+            if length > 0 {
+                let to = y * width + x;
+                runs.push(Run { from, to, length });
             }
-            place += run;
+            from += self.row() - x;
         }
+        runs
     }
+}
+
+/// Neighbours of a row of the result: from a place of a tile to one of a plane.
+#[derive(Clone, Copy)]
+struct Run {
+    from: usize,
+    to: usize,
+    length: usize,
 }
 
 /// Sixteen pairs of channels at a place.

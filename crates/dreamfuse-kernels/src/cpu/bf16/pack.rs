@@ -181,6 +181,22 @@ pub(crate) unsafe fn round(values: &[f32], out: &mut [u16]) {
     }
 }
 
+/// Sixteen columns of sixteen rows that are `stride` apart.
+///
+/// # Safety
+/// The processor has AVX-512 BF16.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+pub(crate) unsafe fn columns(values: &[f32], stride: usize) -> [[f32; SIDE]; SIDE] {
+    let mut rows = [_mm512_setzero_si512(); SIDE];
+    for (index, row) in rows.iter_mut().enumerate() {
+        let values: &[f32] = &values[index * stride..][..SIDE];
+        // SAFETY: as many numbers as the vector has.
+        *row = unsafe { _mm512_loadu_si512(values.as_ptr().cast()) };
+    }
+    // SAFETY: both are 16 times 64 bytes of plain numbers.
+    unsafe { transmute::<[__m512i; SIDE], [[f32; SIDE]; SIDE]>(transposed(rows)) }
+}
+
 /// Rows as columns: pairs of rows, then of pairs, within the quarters of a vector; then the quarters.
 #[target_feature(enable = "avx512f")]
 fn transposed(rows: [__m512i; SIDE]) -> [__m512i; SIDE] {
