@@ -33,7 +33,7 @@ fn help_and_reports() {
         "doctor",
         masked(
             &told(&["doctor"]),
-            &["devices", "threads", "instruction set"]
+            &["devices", "threads", "instruction set", "bf16 products"]
         )
     );
 }

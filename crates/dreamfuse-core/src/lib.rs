@@ -10,6 +10,7 @@ mod camera;
 pub mod color;
 mod cutout;
 pub mod files;
+mod frame;
 pub mod random;
 pub mod raster;
 mod ray_maps;

@@ -1,17 +1,16 @@
 """Opens the network of dreamfuse's built-in prior in PyTorch.
-
   network = UVit.open("weights/unet")                       # config.json and diffusion_pytorch_model.safetensors
   text = CLIPTextModel.from_pretrained("weights/text_encoder")(ids).last_hidden_state
   v = network(noisy, timesteps, text, [Told(Camera(azimuth=0.5, elevation=0.3), shading="albedo", background=(.5, .5, .5))])
-
 With images of the object, where config.json has "references" (a set an image of the batch, or none):
   shown = network.read_references(images, timesteps, empty_text, [Told(Camera(0.0, 0.3))], per_set=1)
   v = network(noisy, timesteps, text, told, shown, sets=[0, None])
-`noisy` is [batch, 3, size, size] in [-1, 1]; v-prediction of a squared-cosine schedule, as scheduler_config.json says. It is the same
-network as crates/dreamfuse-diffusion/src/uvit.rs, whose parity test is made with this file. Needs torch, safetensors and numpy.
+`noisy` is [batch, 3, size, size] in [-1, 1]; v-prediction of a squared-cosine schedule, as scheduler_config.json says.
+crates/dreamfuse-diffusion/src/uvit.rs is the same network, tested against this file. Needs torch, safetensors and numpy.
 """
 import json
 import math
+from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,12 +18,6 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from safetensors.torch import load_file
-
-SHADINGS = ("albedo", "lambertian", "textureless")
-
-
-def unit(a):
-    return np.asarray(a) / np.linalg.norm(a)
 
 
 @dataclass
@@ -48,15 +41,14 @@ class Camera:
     def position(self):
         return np.asarray(self.look_at) - self.distance * self.axes()[2]
 
-    def ray(self, x, y):
-        right, up, forward = self.axes()
-        half = math.tan(self.fov / 2)
-        x, y = (half * (center + self.crop_scale * (2 * value - 1)) for value, center in zip((x, y), self.crop_center))
-        return unit(forward + x * right - y * up)
-
     def conditioning(self):
         return [1.0, math.cos(self.azimuth), math.sin(self.azimuth), math.sin(self.elevation), self.distance, self.fov,
                 *self.crop_center, self.crop_scale]
+
+    def frames(self):
+        """World to camera and back, lengths in units of 3."""
+        to_camera = np.vstack([np.c_[self.axes(), -np.array(self.axes()) @ self.position() / 3], [0, 0, 0, 1]])
+        return to_camera, np.linalg.inv(to_camera)
 
     def aim(self):
         """Where the origin is in the whole view, and the roll."""
@@ -66,8 +58,10 @@ class Camera:
 
     def ray_maps(self, size):
         """[18, size, size]: direction, point nearest to the origin, and its sines and cosines."""
-        centers = [(i + 0.5) / size for i in range(size)]
-        d = torch.tensor(np.array([[self.ray(x, y) for x in centers] for y in centers]), dtype=torch.float32).permute(2, 0, 1)
+        (right, up, forward), half = self.axes(), math.tan(self.fov / 2)
+        x, y = (half * (center + self.crop_scale * (2 * np.arange(size) + 1 - size) / size) for center in self.crop_center)
+        d = forward + x[None, :, None] * right - y[:, None, None] * up
+        d = torch.tensor(d / np.linalg.norm(d, axis=-1, keepdims=True), dtype=torch.float32).permute(2, 0, 1)
         origin = torch.tensor(self.position(), dtype=torch.float32).view(3, 1, 1)
         p = origin - (origin * d).sum(0) * d
         waves = [f(k * math.pi * p) for k in (1, 2) for f in (torch.sin, torch.cos)]
@@ -87,23 +81,17 @@ class Told:
     def conditioning(self):
         camera = self.camera.conditioning() if self.camera else [0.0] * 9
         camera[1:3] = [0.0, 0.0] if self.is_turned else camera[1:3]
-        shading = [float(self.shading == name) for name in SHADINGS]
-        light = [0.0] * 4
-        if self.light and self.camera and self.shading != "albedo":
-            light = [*(axis @ unit(self.light[0]) for axis in self.camera.axes()), self.light[1]]
+        shading = [float(self.shading == name) for name in ("albedo", "lambertian", "textureless")]
+        is_lit = self.light and self.camera and self.shading != "albedo"
+        light = [*(self.camera.axes() @ np.array(self.light[0]) / np.linalg.norm(self.light[0])), self.light[1]] if is_lit else [0.0] * 4
         background = [x - 0.5 for x in self.background] if self.background else [0.0] * 3
         aim = self.camera.aim() if self.camera else [0.0] * 3
-        canonical = 0.0 if self.canonical is None else 1.0 if self.canonical else -1.0
-        return [*camera, *shading, *light, *background, *aim, canonical]
+        return [*camera, *shading, *light, *background, *aim, {None: 0.0, True: 1.0, False: -1.0}[self.canonical]]
 
 
-class Embedding(nn.Module):
-    def __init__(self, inputs, outputs):
-        super().__init__()
-        self.linear_1, self.linear_2 = nn.Linear(inputs, outputs), nn.Linear(outputs, outputs)
-
-    def forward(self, x):
-        return self.linear_2(F.silu(self.linear_1(x)))
+def embedding(inputs, outputs):
+    layers = dict(linear_1=nn.Linear(inputs, outputs), act=nn.SiLU(), linear_2=nn.Linear(outputs, outputs))
+    return nn.Sequential(OrderedDict(layers))
 
 
 class Attention(nn.Module):
@@ -113,10 +101,21 @@ class Attention(nn.Module):
         self.to_k, self.to_v = nn.Linear(context, width, bias=False), nn.Linear(context, width, bias=False)
         self.to_out, self.heads = nn.ModuleList([nn.Linear(width, width)]), heads
 
-    def forward(self, x, context):
-        split = lambda y: y.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        y = F.scaled_dot_product_attention(split(self.to_q(x)), split(self.to_k(context)), split(self.to_v(context)))
-        return self.to_out[0](y.transpose(1, 2).flatten(2))
+    def keys_values(self, context, camera=None):
+        return [act(to(context), camera, self.heads) for to in (self.to_k, self.to_v)]
+
+    def forward(self, x, keys_values, camera=None):
+        q, k, v = (y.unflatten(-1, (self.heads, -1)).transpose(1, 2) for y in (act(self.to_q(x), camera, self.heads), *keys_values))
+        y = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        return self.to_out[0](act(y, camera if camera is None else camera.transpose(1, 2), self.heads))
+
+
+def act(x, camera, heads):
+    """A camera's matrix on groups of four channels in half of each head (GTA, Miyato et al. 2024); [batch, 4, 4] of them."""
+    if camera is None:
+        return x
+    acted, rest = x.unflatten(-1, (heads, 2, -1)).unbind(-2)
+    return torch.stack([(acted.reshape(len(x), -1, 4) @ camera).view_as(acted), rest], -2).flatten(2)
 
 
 class FeedForward(nn.Module):
@@ -136,7 +135,7 @@ class Layer(nn.Module):
         self.attn1, self.ff = Attention(width, width, heads), FeedForward(width, 4 * width)
 
     def forward(self, x):
-        x = x + self.attn1(self.norm1(x), self.norm1(x))
+        x = x + self.attn1(self.norm1(x), self.attn1.keys_values(self.norm1(x)))
         return x + self.ff(self.norm2(x))
 
 
@@ -144,8 +143,8 @@ class Context(nn.Module):
     def __init__(self, c):
         super().__init__()
         width, size = c["text_size"], c["conditioning_size"]
-        self.time_embedding, self.told_embedding = Embedding(128, size), Embedding(c["told_size"], size)
-        self.told_tokens = Embedding(c["told_size"], c["told_tokens"] * width)
+        self.time_embedding, self.told_embedding = embedding(128, size), embedding(c["told_size"], size)
+        self.told_tokens = embedding(c["told_size"], c["told_tokens"] * width)
         self.told_position = nn.Parameter(torch.randn(c["told_tokens"], width) * 0.5)
         self.layers = nn.ModuleList(Layer(width, c["context_heads"]) for _ in range(c["context_layers"]))
         self.pooled = nn.Linear(width, size)
@@ -155,31 +154,31 @@ class Context(nn.Module):
         tokens = torch.cat([text, told], 1)
         for layer in self.layers:
             tokens = layer(tokens)
-        angles = timesteps[:, None].float() * torch.exp(-math.log(1e4) * torch.arange(64) / 64)
-        sines = torch.cat([angles.cos(), angles.sin()], 1)
-        return tokens, self.time_embedding(sines) + self.told_embedding(values) + self.pooled(tokens.mean(1))
+        angles = timesteps[:, None] * torch.exp(-math.log(1e4) * torch.arange(64) / 64)
+        time = self.time_embedding(torch.cat([angles.cos(), angles.sin()], 1))
+        return tokens, time + self.told_embedding(values) + self.pooled(tokens.mean(1))
 
 
 class Block(nn.Module):
     def __init__(self, c):
         super().__init__()
-        width = c["hidden_size"]
+        width, heads = c["hidden_size"], c["heads"]
         self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(width) for _ in range(3))
-        self.attn1, self.attn2 = Attention(width, width, c["heads"]), Attention(width, c["text_size"], c["heads"])
+        self.attn1, self.attn2 = Attention(width, width, heads), Attention(width, c["text_size"], heads)
         self.ff, self.modulation = FeedForward(width, c["feed_forward_size"]), nn.Linear(c["conditioning_size"], 6 * width)
         if c.get("references"):
-            self.norm_x, self.attn_x = nn.LayerNorm(width), Attention(width, width, c["heads"])
+            self.norm_x, self.attn_x = nn.LayerNorm(width), Attention(width, width, heads)
 
-    def forward(self, x, context, embedding, shown=None, read=None):
-        """`shown` is what other images of the same object were here, and a gate; `read` is told what this one is."""
+    def forward(self, x, context, embedding, frames, shown=None, read=None):
+        """`shown` is keys, values of other images and a gate; `read` is told those of this one."""
         scale, shift, gate, ff_scale, ff_shift, ff_gate = self.modulation(embedding)[:, None].chunk(6, -1)
         h = self.norm1(x) * (1 + scale) + shift
-        x = x + self.attn1(h, h) * (1 + gate)
+        x = x + self.attn1(h, self.attn1.keys_values(h)) * (1 + gate)
         if shown:
-            x = x + self.attn_x(self.norm_x(x), shown[0]) * shown[1]
+            x = x + self.attn_x(self.norm_x(x), shown[:2], frames[0]) * shown[2]
         if read is not None:
-            read.append(self.norm_x(x))
-        x = x + self.attn2(self.norm2(x), context)
+            read.append(self.attn_x.keys_values(self.norm_x(x), frames[1].transpose(1, 2)))
+        x = x + self.attn2(self.norm2(x), self.attn2.keys_values(context))
         return x + self.ff(self.norm3(x) * (1 + ff_scale) + ff_shift) * (1 + ff_gate)
 
 
@@ -215,15 +214,14 @@ class UVit(nn.Module):
 
     @classmethod
     def open(cls, folder):
-        network = cls(json.load(open(f"{folder}/config.json")))
+        network = cls(json.load(open(f"{folder}/config.json"))).eval()
         network.load_state_dict(load_file(f"{folder}/diffusion_pytorch_model.safetensors"))
-        return network.eval()
+        return network
 
     def read_references(self, images, timesteps, text, told, per_set):
-        """[sets * per_set, 3, size, size] to what each block keeps of them, [sets, per_set * tokens, width]."""
-        read = []
-        self(images, timesteps, text, told, read=read)
-        return [tokens.unflatten(0, (-1, per_set)).flatten(1, 2) for tokens in read]
+        """[sets * per_set, 3, size, size] to keys and values of each block, [sets, per_set * tokens, width]."""
+        self(images, timesteps, text, told, read=(read := []))
+        return [[tokens.unflatten(0, (-1, per_set)).flatten(1, 2) for tokens in pair] for pair in read]
 
     def forward(self, sample, timesteps, text, told, references=None, sets=None, read=None):
         size, unknown = sample.shape[-1], torch.zeros(18, sample.shape[-1], sample.shape[-1])
@@ -238,9 +236,11 @@ class UVit(nn.Module):
         z = z + self.rays_in(tokens(F.pixel_unshuffle(F.pixel_unshuffle(rays, 2), 2)))
         if references:
             gate = torch.tensor([[[float(s is not None)]] for s in sets])
-            references = [(tokens[[s or 0 for s in sets]], gate) for tokens in references]
+            references = [(*(tokens[[s or 0 for s in sets]] for tokens in pair), gate) for pair in references]
+        frames = zip(*(known.camera.frames() if known.camera else (np.eye(4),) * 2 for known in told))
+        frames = [torch.tensor(np.array(matrices), dtype=torch.float32) for matrices in frames]
         for i, block in enumerate(self.blocks):
-            z = block(z, context, embedding, references and references[i], read)
+            z = block(z, context, embedding, frames, references and references[i], read)
         z = F.pixel_shuffle(self.patch_out(z).transpose(1, 2).unflatten(2, (size // 4, size // 4)), 2)
         for block in self.up:
             z = block(torch.cat([z, h], 1) if block is self.up[0] else z, embedding)

@@ -11,6 +11,7 @@
 mod block;
 mod config;
 mod context;
+mod frames;
 mod reference;
 
 use crate::checkpoint::{CheckpointError, KeyTolerance, Weights, load_weights, save_weights};
@@ -27,6 +28,7 @@ pub use config::UVitConfig;
 use context::ContextEncoder;
 use dreamfuse_core::{Camera, Told};
 use dreamfuse_prior::{Conditioning, Leaf, Shown};
+use frames::Frames;
 use reference::ShownTokens;
 use std::path::Path;
 
@@ -230,7 +232,7 @@ impl UVit {
             "expected a network that takes references"
         );
         let mut inside = self.enter(sample, timesteps, text, told);
-        let shown = shown.map(ShownTokens::of);
+        let shown = shown.map(|shown| ShownTokens::of(shown, self.frames(told)));
         let mut references = shown.iter().flat_map(ShownTokens::blocks);
         for block in &self.blocks {
             inside.tokens = block.forward(
@@ -257,13 +259,20 @@ impl UVit {
         per_set: usize,
     ) -> Conditioning {
         let mut inside = self.enter(sample, timesteps, text, told);
+        let frames = self.frames(told);
         let mut read = Vec::with_capacity(self.blocks.len());
         for block in &self.blocks {
-            let (tokens, of_block) = block.read(inside.tokens, &inside.context, &inside.embedding);
+            let (tokens, of_block) =
+                block.read(inside.tokens, &inside.context, &inside.embedding, &frames);
             inside.tokens = tokens;
             read.push(of_block);
         }
         reference::joined(read, per_set)
+    }
+
+    fn frames(&self, told: &[Told]) -> Frames {
+        let device = self.position.val().device();
+        Frames::of(told, self.config.heads, self.conv_in.dtype(), &device)
     }
 
     /// All before the blocks.

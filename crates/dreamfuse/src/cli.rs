@@ -285,13 +285,8 @@ pub struct EmbedArgs {
     /// A file with a prompt on each line; lines that begin with # are notes.
     #[arg(value_name = "PROMPTS")]
     pub prompts: PathBuf,
-    /// `embedded`, a folder in the diffusers layout, a single safetensors file, or a model of the Hugging Face hub as
-    /// OWNER/NAME or OWNER/NAME@REVISION.
-    #[arg(long, value_name = "PRIOR")]
-    pub prior: PriorSource,
-    /// An adaptation to merge into the text encoder, with its strength; may be given again.
-    #[arg(long = "lora", value_name = "FILE:SCALE")]
-    pub loras: Vec<LoraSource>,
+    #[command(flatten)]
+    pub source: PriorArgs,
     /// The negative prompt of the runs.
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub negative_prompt: String,
@@ -310,6 +305,12 @@ pub struct PriorArgs {
     /// An adaptation to merge into the prior, with its strength; may be given again.
     #[arg(long = "lora", value_name = "FILE:SCALE")]
     pub loras: Vec<LoraSource>,
+    /// Where to compute; `dreamfuse doctor` lists what there is.
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
+    /// What the prior computes with: f32, f16 or bf16.
+    #[arg(long, default_value_t = Precision::F32)]
+    pub precision: Precision,
 }
 
 #[derive(Args)]

@@ -3,10 +3,10 @@
 use crate::cli::EmbedArgs;
 use crate::hub;
 use anyhow::{Context, anyhow, ensure};
-use burn::tensor::Device;
 use dreamfuse_diffusion::text::{EncodedText, TextPack};
 use dreamfuse_distill::ViewPrompts;
 use dreamfuse_eval::lines;
+use dreamfuse_prior::Prior;
 use std::process::ExitCode;
 
 /// Texts of a batch: a large text encoder is read from the disk for each.
@@ -26,8 +26,8 @@ pub fn embed(args: &EmbedArgs) -> anyhow::Result<ExitCode> {
     let mut texts: Vec<String> = prompts.iter().flat_map(of_prompt).flatten().collect();
     texts.sort();
     texts.dedup();
-    let device = Device::flex();
-    let prior = hub::load(&args.prior, &args.loras)?;
+    let prior = hub::load(&args.source)?;
+    let device = prior.device();
     let batches = texts
         .chunks(BATCH)
         .map(|batch| prior.text.encode(batch, &device));

@@ -53,7 +53,7 @@ fn check(prior: &Pipeline) -> anyhow::Result<()> {
 }
 
 fn drawn<S>(args: &EvalViewsArgs, score: Score<S>) -> anyhow::Result<Vec<(String, S)>> {
-    let prior = hub::load(&args.source.prior, &args.source.loras)?;
+    let prior = hub::load(&args.source)?;
     check(&prior)?;
     let settings = ViewSettings {
         steps: args.steps as usize,

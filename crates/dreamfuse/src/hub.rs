@@ -1,20 +1,27 @@
 //! Priors by their names on the Hugging Face hub.
 
+use crate::cli::PriorArgs;
 use crate::progress;
-use anyhow::{Context, bail};
-use burn::tensor::Device;
+use anyhow::{Context, bail, ensure};
 use dreamfuse_diffusion::pipeline::what_a_name_is;
-use dreamfuse_diffusion::{Additions, LoraSource, Pipeline};
-use dreamfuse_engine::PriorSource;
+use dreamfuse_diffusion::{Additions, Pipeline};
+use dreamfuse_engine::{PriorSource, device};
 use dreamfuse_hub::{Hub, ModelId, Notice};
 
-/// A prior on the CPU, downloaded if need be, with adaptations merged into it.
-pub fn load(source: &PriorSource, loras: &[LoraSource]) -> anyhow::Result<Pipeline> {
+/// A prior on its device, downloaded if need be, with adaptations merged into it.
+pub fn load(args: &PriorArgs) -> anyhow::Result<Pipeline> {
+    ensure!(
+        !args.device.contains(','),
+        "expected one device, got {:?}",
+        args.device
+    );
+    let device = device(&args.device, args.precision)?;
     let additions = Additions {
-        loras,
+        loras: &args.loras,
+        precision: args.precision,
         ..Additions::default()
     };
-    Ok(locate(source)?.load(&additions, &Device::flex())?)
+    Ok(locate(&args.prior)?.load(&additions, &device)?)
 }
 
 /// Where a prior lies: a model of the hub is downloaded unless it is in the cache; whatever exists here

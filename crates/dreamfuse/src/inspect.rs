@@ -26,7 +26,7 @@ pub fn inspect(args: &InspectArgs) -> anyhow::Result<ExitCode> {
         args.guidance_scale.is_finite(),
         "--guidance-scale has to be a number"
     );
-    let prior = hub::load(&args.source.prior, &args.source.loras)?;
+    let prior = hub::load(&args.source)?;
     warn_unknown(&args.prompt, &prior.words);
     let camera = Camera::orbit(args.azimuth.to_radians(), 0.3);
     let prompt = args.prompt.clone() + ViewWord::of(camera.azimuth, camera.elevation).suffix();

@@ -8,8 +8,8 @@ use burn::tensor::{DType, Device, Tensor};
 use dreamfuse_diffusion::Precision;
 use dreamfuse_diffusion::pipeline::{Cost, Work};
 use dreamfuse_engine::{ReferenceConfig, Run, RunConfig};
-use dreamfuse_kernels::conv2d;
 use dreamfuse_kernels::conv2d::Settings;
+use dreamfuse_kernels::{conv2d, linear_bf16};
 use dreamfuse_prior::{
     Batch, Conditioning, Encoded, NoiseSchedule, Prior, PriorSpec, ScheduleConfig,
 };
@@ -81,7 +81,7 @@ fn seconds(work: Work, cost: &Cost, images: usize, precision: Precision) -> f64 
     let settings = Settings {
         stride: 1,
         padding: 1,
-        is_bf16: false,
+        is_bf16: precision.is_autocast(&device),
         prepared: None,
     };
     let square = channels * channels * height * width * images;
@@ -98,7 +98,15 @@ fn seconds(work: Work, cost: &Cost, images: usize, precision: Precision) -> f64 
     };
     let tokens = Tensor::<2>::full([images * height * width, channels], 0.5, &device);
     let linear = Tensor::<2>::full([channels, 4 * channels], 0.5, &device);
-    let product = || drop(tokens.clone().matmul(linear.clone()).into_data());
+    let product = || {
+        let (tokens, linear) = (tokens.clone(), linear.clone());
+        let out = if precision.is_autocast(&device) {
+            linear_bf16(tokens, linear, Tensor::zeros([4 * channels], &device))
+        } else {
+            tokens.matmul(linear)
+        };
+        drop(out.into_data());
+    };
     work.convolutions * pace(18.0 * square as f64, &convolution)
         + work.products * pace(8.0 * square as f64, &product)
 }

@@ -287,7 +287,7 @@ pub(crate) fn shown(image: &Image) -> Image {
 
 /// `dreamfuse prior sample`.
 pub fn sample(args: &SampleArgs) -> anyhow::Result<ExitCode> {
-    let prior = hub::load(&args.source.prior, &args.source.loras)?;
+    let prior = hub::load(&args.source)?;
     args.prompts
         .iter()
         .for_each(|prompt| prompt_words::warn_unknown(prompt, &prior.words));
@@ -328,7 +328,7 @@ pub fn score(args: &ScoreArgs) -> anyhow::Result<ExitCode> {
         }
     };
     ensure!(!prompts.is_empty(), "the list of prompts is empty");
-    let prior = hub::load(&args.source.prior, &args.source.loras)?;
+    let prior = hub::load(&args.source)?;
     let scores = knowledge(&prior, &prompts)?;
     if args.json {
         tell!("{}", serde_json::to_string_pretty(&scores)?);

@@ -29,7 +29,7 @@ pub fn draw(args: &ViewsArgs) -> anyhow::Result<ExitCode> {
         .iter()
         .map(|path| Cutout::load(path).map_err(anyhow::Error::msg))
         .collect::<Result<_, _>>()?;
-    let prior = hub::load(&args.source.prior, &args.source.loras)?;
+    let prior = hub::load(&args.source)?;
     ensure!(
         prior.spec().takes_references,
         "this prior takes no images; leave --picture away and use `dreamfuse prior sample`"

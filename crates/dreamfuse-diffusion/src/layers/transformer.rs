@@ -54,8 +54,22 @@ impl Attention {
     }
 
     /// Queries from `x` `[batch, n, width]`.
-    pub(crate) fn forward(&self, x: Tensor<3>, [k, v]: [Tensor<3>; 2]) -> Tensor<3> {
-        let attended = attention(project(&self.to_q, x), k, v, self.heads);
+    pub(crate) fn forward(&self, x: Tensor<3>, keys_values: [Tensor<3>; 2]) -> Tensor<3> {
+        self.out(self.attend(self.queries(x), keys_values))
+    }
+
+    /// `[batch, n, width]`, from `x` of the same shape.
+    pub(crate) fn queries(&self, x: Tensor<3>) -> Tensor<3> {
+        project(&self.to_q, x)
+    }
+
+    /// Values by how their keys agree with the queries, head after head.
+    pub(crate) fn attend(&self, queries: Tensor<3>, [k, v]: [Tensor<3>; 2]) -> Tensor<3> {
+        attention(queries, k, v, self.heads)
+    }
+
+    /// The layer after the heads.
+    pub(crate) fn out(&self, attended: Tensor<3>) -> Tensor<3> {
         project(&self.to_out[0], attended)
     }
 }

@@ -1,6 +1,7 @@
 //! A transformer block whose norms the embedding scales and shifts.
 
 use super::config::UVitConfig;
+use super::frames::Frames;
 use super::reference::KeysValues;
 use crate::layers::{Attention, FeedForward, linear, normalize_tokens, zeroed};
 use burn::module::Module;
@@ -62,7 +63,10 @@ impl Block {
         let mut x = self.within(x, own);
         if let (Some(references), Some((norm, attention))) = (references, self.to_references()) {
             let h = normalize_tokens(norm, x.clone());
-            x = x + attention.forward(h, references.tokens()) * references.gate();
+            let queries = references.frames.queries(attention.queries(h));
+            let attended = attention.attend(queries, references.tokens());
+            let attended = attention.out(references.frames.attended(attended));
+            x = x + attended * references.gate();
         }
         self.beyond(x, context, feed)
     }
@@ -73,11 +77,13 @@ impl Block {
         x: Tensor<3>,
         context: &Tensor<3>,
         embedding: &Tensor<2>,
+        frames: &Frames,
     ) -> (Tensor<3>, [Tensor<3>; 2]) {
         let (norm, attention) = self.to_references().expect("the network takes references");
         let [own, feed] = self.modulations(embedding, x.dims()[2]);
         let x = self.within(x, own);
         let read = attention.keys_values(normalize_tokens(norm, x.clone()));
+        let read = read.map(|tokens| frames.keys(tokens));
         (self.beyond(x, context, feed), read)
     }
 

@@ -93,6 +93,15 @@ impl UVitConfig {
             ("sample_size", self.sample_size, 4),
             ("channels", self.channels, 8),
             ("hidden_size", self.hidden_size, self.heads),
+            (
+                "hidden_size / heads",
+                self.hidden_size / self.heads,
+                if self.references {
+                    super::frames::HEAD
+                } else {
+                    1
+                },
+            ),
             ("text_size", self.text_size, self.context_heads),
         ] {
             if !value.is_multiple_of(divisor) {

@@ -1,5 +1,6 @@
 //! Reference images as the blocks attend to them.
 
+use super::frames::Frames;
 use burn::tensor::Tensor;
 use dreamfuse_prior::{Conditioning, Leaf, Shown};
 
@@ -7,6 +8,8 @@ use dreamfuse_prior::{Conditioning, Leaf, Shown};
 pub(super) struct KeysValues<'a> {
     read: [&'a Leaf; 2],
     gate: &'a Tensor<3>,
+    /// Of the images that attend.
+    pub(super) frames: &'a Frames,
 }
 
 /// The references of a batch of images.
@@ -15,6 +18,7 @@ pub(super) struct ShownTokens {
     read: Conditioning,
     /// `[batch, 1, 1]`: zero where nothing is shown.
     gate: Tensor<3>,
+    frames: Frames,
 }
 
 impl KeysValues<'_> {
@@ -30,7 +34,7 @@ impl KeysValues<'_> {
 }
 
 impl ShownTokens {
-    pub(super) fn of(shown: Shown) -> Self {
+    pub(super) fn of(shown: Shown, frames: Frames) -> Self {
         let rows: Vec<usize> = shown.sets.iter().map(|set| set.unwrap_or(0)).collect();
         let read = shown.references.read().select(&rows);
         let is_shown: Vec<f32> = shown
@@ -42,7 +46,7 @@ impl ShownTokens {
         let gate = Tensor::<1>::from_floats(is_shown.as_slice(), &keys.device())
             .reshape([rows.len(), 1, 1])
             .cast(keys.dtype());
-        Self { read, gate }
+        Self { read, gate, frames }
     }
 
     /// For the blocks, in their order.
@@ -50,6 +54,7 @@ impl ShownTokens {
         self.read.leaves().chunks_exact(2).map(|pair| KeysValues {
             read: [&pair[0], &pair[1]],
             gate: &self.gate,
+            frames: &self.frames,
         })
     }
 }
