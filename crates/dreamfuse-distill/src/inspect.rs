@@ -5,7 +5,7 @@ use crate::spectrum::power_spectrum;
 use burn::tensor::Tensor;
 use dreamfuse_core::{Camera, Image, Told};
 use dreamfuse_prior::sampler::normal;
-use dreamfuse_prior::{Guided, Prior, Views};
+use dreamfuse_prior::{Guided, Prior, Views, batch_of};
 
 /// What is inspected.
 pub struct Inspected<'a> {
@@ -54,9 +54,7 @@ impl Level {
 pub fn inspect(prior: &dyn Prior, inspected: &Inspected, ts: &[f64]) -> Result<Vec<Level>, String> {
     let (spec, device) = (prior.spec(), prior.device());
     let size = spec.resolution;
-    let mut planes = Vec::new();
-    inspected.image.push_planes(&mut planes);
-    let image = Tensor::<1>::from_floats(planes.as_slice(), &device).reshape([1, 3, size, size]);
+    let image = batch_of([inspected.image], &device);
     let text = (
         prior.condition(std::slice::from_ref(&inspected.prompt))?,
         prior.condition(&[String::new()])?,

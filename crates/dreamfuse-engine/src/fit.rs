@@ -5,8 +5,9 @@ use crate::optimizer::Optimizer;
 use crate::regularizers::Terms;
 use crate::share::gradients;
 use crate::snapshot::Snapshot;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use dreamfuse_core::{Camera, Image, Purpose, view_stream};
+use dreamfuse_prior::batch_of;
 use dreamfuse_scene::{OccupancyGrid, Renderer, SceneField, ViewSettings};
 use rand::RngExt;
 use std::sync::Arc;
@@ -45,7 +46,8 @@ pub fn fit(config: &RunConfig, images: &[(Camera, Image)]) -> Snapshot {
             config: &config.scene,
         };
         let rendered = renderer.render(&views, size, Some(&|view| random(Purpose::Jitter, view)));
-        let wanted = stacked(&chosen, size, &rendered.color.device());
+        let wanted = chosen.iter().map(|(_, image)| image);
+        let wanted = batch_of(wanted, &rendered.color.device());
         let apart = (rendered.color.clone() - wanted).powi_scalar(2).mean() * IMAGES;
         let ramp = config.guidance.ramp_at(step as f64 / config.steps as f64);
         let loss = apart.reshape([1]) + Terms::of(&config.losses, ramp, &rendered).sum();
@@ -58,16 +60,4 @@ pub fn fit(config: &RunConfig, images: &[(Camera, Image)]) -> Snapshot {
         config: config.scene.clone(),
         step: config.steps,
     }
-}
-
-/// `[images, 3, size, size]`.
-fn stacked(images: &[&(Camera, Image)], size: usize, device: &Device) -> Tensor<4> {
-    let mut planes = Vec::new();
-    images
-        .iter()
-        .for_each(|(_, image)| image.push_planes(&mut planes));
-    Tensor::from_data(
-        TensorData::new(planes, [images.len(), 3, size, size]),
-        device,
-    )
 }

@@ -38,7 +38,7 @@ pub use folder::{RunFolder, process_name};
 pub use health::{Diagnosis, SceneStats, ViewClassifier};
 pub use prior_source::{PriorSource, load_prior};
 pub use reference::ReferenceConfig;
-pub use refine::{RefineConfig, RefineReport, refine};
+pub use refine::{RefineConfig, RefineMethod, RefineReport, refine};
 pub use regularizers::LossWeights;
 pub use run::Run;
 pub use selftest::{SelfTest, selftest};

@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use dreamfuse_core::files::{hex, read};
 use dreamfuse_core::{Camera, Cutout, Image, Purpose, Told};
 use dreamfuse_prior::{
-    Prior, References, SampleOptions, Sampler, Shown, ViewOptions, cameras_by_error,
+    Prior, References, SampleOptions, Sampler, Shown, ViewOptions, batch_of, cameras_by_error,
     denoising_errors, read_images, sample, sample_views,
 };
 use dreamfuse_scene::{Renderer, ViewSettings};
@@ -245,12 +245,9 @@ impl Target {
 
     fn wanted(&self, device: &Device) -> (Tensor<4>, Tensor<4>) {
         let (cutout, size) = (&self.cutout, self.cutout.image.width);
-        let mut planes = Vec::new();
-        cutout.over(BACKGROUND).push_planes(&mut planes);
-        let color = TensorData::new(planes, [1, 3, size, size]);
         let opacity = TensorData::new(cutout.opacity.clone(), [1, 1, size, size]);
         (
-            Tensor::from_data(color, device),
+            batch_of([&cutout.over(BACKGROUND)], device),
             Tensor::from_data(opacity, device),
         )
     }

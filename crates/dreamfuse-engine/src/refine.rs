@@ -1,6 +1,5 @@
-//! The second stage: the mesh's texture is optimized against the prior (DreamGaussian, Tang et al. 2023, section 3.3). An image
-//! of the mesh is noised a little and denoised, and texture and vertices are moved towards what comes out. No gradient passes
-//! through the prior.
+//! The second stage: the mesh's texture and vertices are optimized against the prior, so that its images become what the
+//! prior makes of them. No gradient passes through the prior.
 
 mod saved;
 
@@ -12,9 +11,10 @@ use crate::shape::{Hold, Shape};
 use crate::share::told;
 use burn::tensor::{Tensor, TensorData};
 use dreamfuse_core::{Camera, Image, Purpose, Told, Vec3, view_stream};
+use dreamfuse_distill::{GuidanceRequest, image_gradient};
 use dreamfuse_mesh::{Lack, Model, Painter, self_intersections, with_positions};
 use dreamfuse_prior::sampler::spaced;
-use dreamfuse_prior::{Guided, Known, Prior, decoded};
+use dreamfuse_prior::{Guided, Known, Prior, batch_of, decoded, images_of};
 use dreamfuse_scene::ViewSettings;
 use rand::RngExt;
 use rand_distr::StandardNormal;
@@ -29,19 +29,33 @@ const HOLD: Hold = Hold {
     normals: 2e-3,
 };
 
+/// What the mesh's images are moved towards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RefineMethod {
+    /// What the prior makes of them when they are noised and denoised (DreamGaussian, Tang et al. 2023, section 3.3).
+    #[default]
+    Denoise,
+    /// Down the gradient of the run's guidance (Magic3D, Lin et al. 2023, section 4.2).
+    Guidance,
+}
+
 /// The second stage, which refines texture and shape.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RefineConfig {
     /// Steps of the second stage; 0 for none.
     pub steps: u64,
+    /// `denoise` moves images of the mesh towards what the prior makes of them, noised and denoised; `guidance` down the
+    /// gradient of the run's own guidance (`guidance.method`).
+    pub method: RefineMethod,
     /// Views of a step.
     pub views: usize,
     /// Part of what the images lack by which a step moves the texture.
     pub rate: f32,
     /// By how much a step moves a vertex, at most about, in world units; 0 leaves the shape.
     pub vertex_rate: f32,
-    /// Part of DDIM's path to which images are noised, at the first step and at the last one.
+    /// Part of DDIM's path, or of all noise levels, to which images are noised, at the first step and at the last one.
     pub noise: [f64; 2],
     /// Steps of DDIM's whole path.
     pub ddim_steps: usize,
@@ -53,6 +67,7 @@ impl Default for RefineConfig {
     fn default() -> Self {
         Self {
             steps: 0,
+            method: RefineMethod::default(),
             views: 4,
             rate: 0.5,
             vertex_rate: 0.002,
@@ -213,7 +228,7 @@ impl Stage<'_> {
             .map(|view| drawn_as(model, view, size))
             .collect();
         let timesteps = self.timesteps();
-        let images = self.denoised(&views, &drawn, &timesteps);
+        let images = self.moved(&views, &drawn, &timesteps);
         let lack =
             |((view, (image, covered)), wanted): ((&ViewSettings, &(Image, Vec<f32>)), &Image)| {
                 let pixels = image.pixels.iter().zip(&wanted.pixels).zip(covered);
@@ -259,45 +274,77 @@ impl Stage<'_> {
         path[path.len() - count as usize..].to_vec()
     }
 
-    /// What the prior makes of the images, noised to the first of the timesteps.
-    fn denoised(
+    /// What the drawn images should become, by the prior: noised to the first of the timesteps.
+    fn moved(
         &self,
         views: &[ViewSettings],
         drawn: &[(Image, Vec<f32>)],
         timesteps: &[usize],
     ) -> Vec<Image> {
-        let (size, count) = (self.prior.spec().resolution, views.len());
-        let mut planes = Vec::new();
-        drawn
-            .iter()
-            .for_each(|(image, _)| image.push_planes(&mut planes));
-        let device = self.prior.device();
-        let images = TensorData::new(planes, [count, 3, size, size]);
-        let clean = self
-            .prior
-            .encode(Tensor::from_data(images, &device))
-            .samples;
-        let noise = Tensor::from_data(self.noise(clean.dims()), &device);
-        let schedule = self.prior.schedule();
-        let noisy = schedule.add_noise(clean, noise, &vec![timesteps[0]; count]);
+        let images = drawn.iter().map(|(image, _)| image);
+        let images = batch_of(images, &self.prior.device());
         let cameras: Vec<Camera> = views.iter().map(|view| view.camera).collect();
-        let texts = self.run.prompts().for_cameras(&cameras);
         let told: Vec<Told> = views.iter().map(told).collect();
-        let config = &self.run.config;
         let shown = self.run.shown();
-        let sets = shown.map(|(reference, _)| self.sets(reference, count));
+        let sets = shown.map(|(reference, _)| self.sets(reference, views.len()));
         let shown = shown.zip(sets.as_deref());
+        let known = Known {
+            views: self.run.views(self.prior, &told),
+            shown: shown.map(|((reference, references), sets)| reference.shown(references, sets)),
+        };
+        match self.run.config.refine.method {
+            RefineMethod::Denoise => self.denoised(images, &cameras, known, timesteps),
+            RefineMethod::Guidance => self.guided(images, &cameras, known, timesteps[0]),
+        }
+    }
+
+    /// What the prior makes of the images.
+    fn denoised(
+        &self,
+        images: Tensor<4>,
+        cameras: &[Camera],
+        known: Known,
+        timesteps: &[usize],
+    ) -> Vec<Image> {
+        let (config, schedule) = (&self.run.config, self.prior.schedule());
+        let clean = self.prior.encode(images).samples;
+        let noise = self.noise(cameras.len());
+        let noisy = schedule.add_noise(clean, noise, &vec![timesteps[0]; cameras.len()]);
+        let texts = self.run.prompts().for_cameras(cameras);
         let path = Guided {
             prior: self.prior,
             texts: [&texts.positive, &texts.negative],
-            known: Known {
-                views: self.run.views(self.prior, &told),
-                shown: shown
-                    .map(|((reference, references), sets)| reference.shown(references, sets)),
-            },
+            known,
             guidance_scale: config.text_scale(config.refine.guidance_scale),
         };
         decoded(self.prior, path.denoise(noisy, timesteps))
+    }
+
+    /// The images, moved so that the mean squared error between both has the gradient of the run's guidance.
+    fn guided(
+        &self,
+        images: Tensor<4>,
+        cameras: &[Camera],
+        known: Known,
+        timestep: usize,
+    ) -> Vec<Image> {
+        let (config, prompts) = (&self.run.config, self.run.prompts());
+        let request = GuidanceRequest {
+            timesteps: &vec![timestep; cameras.len()],
+            noise: self.noise(cameras.len()),
+            texts: if config.guidance.perp_neg {
+                prompts.for_cameras_perp_neg(cameras)
+            } else {
+                prompts.for_cameras(cameras)
+            },
+            known,
+            guidance_scale: config.text_scale(config.refine.guidance_scale),
+            clip: config.guidance.clip.end,
+        };
+        let half_the_values = 0.5 * images.shape().num_elements() as f32;
+        let mut guidance = config.guidance.build();
+        let gradient = image_gradient(&mut *guidance, self.prior, images.clone(), &request);
+        images_of(images - gradient * half_the_values)
     }
 
     /// Which image of a run's references each view is shown.
@@ -306,13 +353,15 @@ impl Stage<'_> {
         (0..count).map(|view| Some(of_view(view))).collect()
     }
 
-    fn noise(&self, shape: [usize; 4]) -> TensorData {
-        let [count, channels, height, width] = shape;
+    /// A batch of the prior's samples.
+    fn noise(&self, count: usize) -> Tensor<4> {
+        let [channels, height, width] = self.prior.spec().sample_shape;
         let of_view = |view: usize| {
             let numbers = self.random(Use::Noise, view).sample_iter(StandardNormal);
             numbers.take(channels * height * width)
         };
         let values: Vec<f32> = (0..count).flat_map(of_view).collect();
-        TensorData::new(values, shape)
+        let values = TensorData::new(values, [count, channels, height, width]);
+        Tensor::from_data(values, &self.prior.device())
     }
 }

@@ -6,6 +6,7 @@ use dreamfuse_core::{Camera, Image};
 use dreamfuse_kernels::adam::{Adam, Parameters};
 use dreamfuse_kernels::rasterize::{CHANNELS, Faces, rasterize};
 use dreamfuse_mesh::{Mesh, Skin, moved};
+use dreamfuse_prior::batch_of;
 use dreamfuse_scene::ViewSettings;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -133,12 +134,7 @@ impl Shape {
         let backgrounds: Vec<f32> = views.iter().flat_map(|view| view.background).collect();
         let backgrounds = TensorData::new(backgrounds, [views.len(), 3, 1, 1]);
         let backgrounds = Tensor::<4>::from_data(backgrounds, &device).autodiff();
-        let mut planes = Vec::new();
-        wanted
-            .iter()
-            .for_each(|image| image.push_planes(&mut planes));
-        let wanted = TensorData::new(planes, [views.len(), 3, size, size]);
-        let wanted = Tensor::<4>::from_data(wanted, &device).autodiff();
+        let wanted = batch_of(wanted, &device).autodiff();
         let image = color + (opacity * -1.0 + 1.0) * backgrounds;
         (image - wanted).powi_scalar(2).mean()
     }

@@ -6,7 +6,7 @@ use crate::things::presence;
 use crate::toybench::EvalError;
 use burn::tensor::{Tensor, TensorData};
 use dreamfuse_core::{Camera, Image, Purpose, Told, ViewWord, stream};
-use dreamfuse_prior::{Batch, Prior, Views, decoded};
+use dreamfuse_prior::{Batch, Prior, Views, batch_of, decoded};
 use dreamfuse_toybox::{Look, Scene, View, parse, render};
 use rand::RngExt;
 use rand_distr::StandardNormal;
@@ -93,7 +93,8 @@ fn of_prompt(prior: &dyn Prior, prompt: &str, index: u64) -> Result<Knowledge, E
     let levels = LEVELS.map(|level| {
         let noise = noise(spec.sample_shape, index);
         let timesteps = vec![prior.schedule().timestep(level); VIEWS];
-        let clean = prior.encode(stacked(&truths, prior)).samples;
+        let images = truths.iter().map(|view| &view.image);
+        let clean = prior.encode(batch_of(images, &prior.device())).samples;
         let noise = Tensor::from_data(TensorData::new(noise, clean.dims()), &clean.device());
         let noisy = prior.schedule().add_noise(clean, noise, &timesteps);
         let views = Views::of(&told, spec.views_per_group);
@@ -134,17 +135,6 @@ fn noise(sample: [usize; 3], index: u64) -> Vec<f32> {
         .sample_iter(StandardNormal)
         .take(count)
         .collect()
-}
-
-/// `[views, 3, size, size]` in `[0, 1]`.
-fn stacked(views: &[View], prior: &dyn Prior) -> Tensor<4> {
-    let mut planes = Vec::new();
-    for view in views {
-        view.image.push_planes(&mut planes);
-    }
-    let size = prior.spec().resolution;
-    let shape = [views.len(), 3, size, size];
-    Tensor::from_data(TensorData::new(planes, shape), &prior.device())
 }
 
 fn closeness(image: &Image, truth: &View) -> Closeness {

@@ -1,7 +1,9 @@
 //! The whole loop against a prior that knows the answer: what comes out is the scene, with both its things.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
-use dreamfuse_engine::{ExportOptions, RefineConfig, Run, RunConfig, export_mesh, refine};
+use dreamfuse_engine::{
+    ExportOptions, RefineConfig, RefineMethod, Run, RunConfig, export_mesh, refine,
+};
 use dreamfuse_eval::{GroundTruthPrior, agreement};
 use dreamfuse_toybox::{Scene, parse};
 use std::ops::ControlFlow;
@@ -47,6 +49,22 @@ fn a_perfect_prior_is_distilled_into_its_scene() {
     };
     let mut exported = export_mesh(&run.snapshot(), options).unwrap();
     let baked = agreement(&exported.model, &truth);
+    // By the gradient of score distillation, from the same start.
+    let mut by_guidance = exported.clone();
+    let config = run.config.refine.clone();
+    run.config.refine.method = RefineMethod::Guidance;
+    run.config.refine.noise = [0.5; 2];
+    run.config.guidance.clip = f64::INFINITY.into();
+    let stage = refine(&run, &sharp, &mut by_guidance, &mut |_| {
+        Ok(ControlFlow::Continue(()))
+    });
+    assert!(stage.unwrap().is_continue());
+    let guided = agreement(&by_guidance.model, &truth);
+    assert!(
+        guided.psnr > baked.psnr + 2.0 && guided.iou > baked.iou + 0.005,
+        "{baked:?} {guided:?}"
+    );
+    run.config.refine = config;
     let mut changes = Vec::new();
     let stage = refine(&run, &sharp, &mut exported, &mut |report| {
         changes.push(report.change);

@@ -1,6 +1,6 @@
 //! Drawing images from a prior.
 
-use crate::{Guided, Prior, Views};
+use crate::{Guided, Prior, Views, images_of};
 use burn::tensor::{Device, Tensor, TensorData};
 use dreamfuse_core::{Camera, Image, Purpose, Told, stream};
 use rand::RngExt;
@@ -61,13 +61,7 @@ pub fn sample(prior: &dyn Prior, options: &SampleOptions) -> Result<Vec<Image>, 
 
 /// Images of a prior's samples, clamped to what an image holds.
 pub fn decoded(prior: &dyn Prior, samples: Tensor<4>) -> Vec<Image> {
-    let size = prior.spec().resolution;
-    let images = prior.decode(samples).clamp(0.0, 1.0).into_data();
-    let planes = images.try_to_vec::<f32>().expect("images are f32");
-    planes
-        .chunks_exact(3 * size * size)
-        .map(|planes| Image::from_planes(size, planes))
-        .collect()
+    images_of(prior.decode(samples).clamp(0.0, 1.0))
 }
 
 impl Guided<'_> {

@@ -2,9 +2,9 @@
 
 use crate::sampler::{ddim, normal, spaced};
 use crate::{
-    Batch, Conditioning, Guided, Known, Prior, ReferenceImages, References, Shown, Views, decoded,
+    Batch, Conditioning, Guided, Known, Prior, ReferenceImages, References, Shown, Views, batch_of,
+    decoded,
 };
-use burn::tensor::{Tensor, TensorData};
 use dreamfuse_core::{Camera, Image, Purpose, Told, stream};
 use rand::RngExt;
 use std::f32::consts::TAU;
@@ -130,16 +130,10 @@ pub fn read_images(
         return Err("expected at least one image".into());
     }
     let device = prior.device();
-    let size = given[0].0.width;
-    let mut planes = Vec::new();
-    given
-        .iter()
-        .for_each(|(image, _)| image.push_planes(&mut planes));
-    let images = TensorData::new(planes, [given.len(), 3, size, size]);
     let told: Vec<Told> = given.iter().map(|(_, told)| *told).collect();
     let [channels, height, width] = prior.spec().sample_shape;
     prior.read_references(&ReferenceImages {
-        images: Tensor::from_data(images, &device),
+        images: batch_of(given.iter().map(|(image, _)| image), &device),
         told: &told,
         per_set: together,
         noise_level,
@@ -201,11 +195,11 @@ pub fn denoising_errors(
     told: &[Told],
     prompt: &str,
 ) -> Result<Vec<f64>, String> {
-    let (device, size, count) = (prior.device(), image.width, told.len());
-    let mut planes = Vec::new();
-    image.push_planes(&mut planes);
-    let images = Tensor::from_data(TensorData::new(planes, [1, 3, size, size]), &device);
-    let clean = prior.encode(images).samples.repeat_dim(0, count);
+    let (device, count) = (prior.device(), told.len());
+    let clean = prior
+        .encode(batch_of([image], &device))
+        .samples
+        .repeat_dim(0, count);
     let text = prior.condition(&[prompt.to_owned()])?;
     let text = text.select(&vec![0; count]);
     let [channels, height, width] = prior.spec().sample_shape;

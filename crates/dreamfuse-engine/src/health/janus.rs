@@ -3,11 +3,10 @@
 
 use crate::run::Run;
 use crate::snapshot::Snapshot;
-use burn::tensor::Tensor;
 use dreamfuse_core::{Camera, Image, Told};
 use dreamfuse_distill::ViewPrompts;
 use dreamfuse_prior::sampler::normal;
-use dreamfuse_prior::{Batch, Prior, Views};
+use dreamfuse_prior::{Batch, Prior, Views, batch_of};
 use dreamfuse_scene::ViewSettings;
 use std::f32::consts::PI;
 
@@ -66,10 +65,7 @@ impl ViewClassifier<'_> {
     /// Mean squared error of the predicted noise, were the image from this camera.
     fn error(&self, image: &Image, camera: Camera) -> f64 {
         let (spec, device, count) = (self.prior.spec(), self.prior.device(), LEVELS.len());
-        let mut planes = Vec::new();
-        image.push_planes(&mut planes);
-        let shape = [1, 3, image.height, image.width];
-        let pixels = Tensor::<1>::from_floats(planes.as_slice(), &device).reshape(shape);
+        let pixels = batch_of([image], &device);
         let timesteps = LEVELS.map(|t| self.prior.schedule().timestep(t));
         let [channels, height, width] = spec.sample_shape;
         let noise = normal([count, channels, height, width], 0, 0, &device);
