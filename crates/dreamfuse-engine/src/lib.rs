@@ -14,6 +14,7 @@ mod guard;
 mod health;
 mod optimizer;
 mod places;
+mod plan;
 mod preset;
 mod prior_source;
 mod reference;
@@ -26,6 +27,7 @@ mod shape;
 mod share;
 mod snapshot;
 mod standby;
+mod usage;
 
 pub use config::RunConfig;
 pub use device::{DEVICES, device, gpus};
@@ -36,6 +38,7 @@ pub use export::{
 pub use fit::fit;
 pub use folder::{RunFolder, process_name};
 pub use health::{Diagnosis, SceneStats, ViewClassifier};
+pub use plan::{Forecast, forecast};
 pub use prior_source::{PriorSource, load_prior};
 pub use reference::ReferenceConfig;
 pub use refine::{RefineConfig, RefineMethod, RefineReport, refine};
@@ -45,6 +48,7 @@ pub use selftest::{SelfTest, selftest};
 pub use session::{Observer, Outcome, export, optimize};
 pub use snapshot::Snapshot;
 pub use standby::Standby;
+pub use usage::peak_mib;
 
 use dreamfuse_core::files::FileError;
 use dreamfuse_diffusion::CheckpointError;

@@ -2,6 +2,7 @@
 
 mod ablation;
 mod agreement;
+mod bench_folder;
 mod bootstrap;
 mod chamfer;
 mod consistency;
@@ -21,6 +22,7 @@ mod views;
 
 pub use ablation::{Study, ablation_table};
 pub use agreement::{Agreement, agreement};
+pub use bench_folder::{BenchFolder, Entry, Job};
 pub use bootstrap::{Interval, mean_interval};
 pub use chamfer::{chamfer, surface};
 pub use consistency::{Consistency, consistency};

@@ -8,9 +8,12 @@ use crate::pool::Pool;
 use crate::retrieval::{distances, nearest};
 use crate::views::{Mode, RING, Subject, cameras};
 use dreamfuse_core::Image;
+use dreamfuse_core::files::FileError;
+use dreamfuse_engine::EngineError;
 use dreamfuse_mesh::{MeshError, Model};
 use dreamfuse_toybox::{CaptionSampler, CaptionShares, ParseError, Scene, Sentence, parse};
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 /// A run cannot be compared.
@@ -24,6 +27,14 @@ pub enum EvalError {
     Prompt(String),
     #[error("the truth has no surface: {0}")]
     Surface(#[from] MeshError),
+    #[error("{0} was run with another configuration; choose another --out")]
+    OtherConfig(PathBuf),
+    #[error("{path}: {reason}")]
+    File { path: PathBuf, reason: String },
+    #[error(transparent)]
+    Written(#[from] FileError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
 }
 
 /// What a run cost.

@@ -1,10 +1,9 @@
 //! `dreamfuse doctor`.
 
 use crate::cli::DoctorArgs;
-use crate::usage::peak_mib;
 use dreamfuse_batch::Exit;
 use dreamfuse_diffusion::{Precision, embedded};
-use dreamfuse_engine::{DEVICES, SelfTest, device, selftest};
+use dreamfuse_engine::{DEVICES, SelfTest, device, peak_mib, selftest};
 use dreamfuse_kernels::selftest::MOST_ERROR;
 use dreamfuse_prior::Prior;
 use serde_json::{Value, json};

@@ -1,14 +1,14 @@
 //! `dreamfuse eval …`.
 
-use crate::bench_folder::{BenchFolder, write_json};
 use crate::cli::{AblationArgs, BenchArgs, StudyName, ToyBenchArgs};
 use crate::interrupt;
 use crate::optimize::locate_prior;
 use dreamfuse_core::files::{create_folder, write_atomically};
 use dreamfuse_distill::Method;
-use dreamfuse_engine::{PriorSource, RunConfig, load_prior};
+use dreamfuse_engine::{Event, PriorSource, RunConfig, load_prior};
 use dreamfuse_eval::{
-    Bench, Controls, GroundTruthPrior, Report, Study, ablation_table, daily_prompts, table,
+    Bench, BenchFolder, Entry, EvalError, GroundTruthPrior, Job, Report, Study, ablation_table,
+    daily_prompts, table,
 };
 use std::path::Path;
 use std::process::ExitCode;
@@ -67,15 +67,12 @@ pub fn toybench(args: &ToyBenchArgs) -> anyhow::Result<ExitCode> {
     } else {
         bench.prompts.clone()
     };
-    let folder = BenchFolder::create(&args.bench.out, &prompts, &args.bench.seeds)?;
-    folder.check(&config)?;
+    let folder = BenchFolder::create(&args.bench.out, &prompts, &args.bench.seeds).map_err(bare)?;
+    folder.check(&config).map_err(bare)?;
     if !run_all(args, &bench, &folder, &config)? {
         return Ok(interrupted());
     }
-    // Others may still be at work; who comes last measures what all are held against.
-    if folder.is_done() && !folder.controls_path().exists() {
-        write_json(&folder.controls_path(), &Controls::measure(&bench)?)?;
-    }
+    folder.measure_controls(&bench)?;
     tell!("{}", (table(&bench, &folder.report(&bench)?)).trim_end());
     Ok(ExitCode::SUCCESS)
 }
@@ -92,18 +89,51 @@ fn run_all(
     interrupt::hold();
     for entry in args.bench.shard.of(&folder.entries) {
         let is_finished = match &prior {
-            Some(prior) => folder.run(bench, entry, config, prior)?,
+            Some(prior) => run(
+                entry,
+                Job {
+                    bench,
+                    config,
+                    prior,
+                },
+            )?,
             None => {
-                let truth = GroundTruthPrior::new(&entry.prompt, TRUTH_SIZE)?;
-                folder.run(bench, entry, config, &truth)?
+                let prior = &GroundTruthPrior::new(&entry.prompt, TRUTH_SIZE)?;
+                run(
+                    entry,
+                    Job {
+                        bench,
+                        config,
+                        prior,
+                    },
+                )?
             }
         };
         if !is_finished {
             return Ok(false);
         }
-        folder.report(bench)?;
+        folder.report(bench).map_err(bare)?;
     }
     Ok(true)
+}
+
+/// Runs and scores one entry; false if it was interrupted.
+fn run(entry: &Entry, job: Job) -> anyhow::Result<bool> {
+    if !entry.is_done() {
+        note!("{} (seed {})", entry.prompt, entry.seed);
+    }
+    let mut warn = |message: &str| say!("warning: {message}");
+    let finished = entry.run(&job, &mut |_: &Event| interrupt::flow(), &mut warn);
+    finished.map_err(bare)
+}
+
+/// The error of the engine or of a file by itself, by which the exit code is chosen.
+fn bare(error: EvalError) -> anyhow::Error {
+    match error {
+        EvalError::Engine(error) => error.into(),
+        EvalError::Written(error) => error.into(),
+        other => other.into(),
+    }
 }
 
 /// `dreamfuse eval ablation`.
@@ -124,8 +154,9 @@ pub fn ablation(args: &AblationArgs) -> anyhow::Result<ExitCode> {
             .join(name.replace(|c: char| !c.is_alphanumeric(), "-"))
     };
     let beds = study.variants(&config).into_iter().map(|(name, config)| {
-        let folder = BenchFolder::create(&place(&name), &study.prompts(), &args.bench.seeds)?;
-        folder.check(&config)?;
+        let folder = BenchFolder::create(&place(&name), &study.prompts(), &args.bench.seeds);
+        let folder = folder.map_err(bare)?;
+        folder.check(&config).map_err(bare)?;
         Ok((name, config, folder))
     });
     let beds = beds.collect::<anyhow::Result<Vec<_>>>()?;
@@ -135,17 +166,25 @@ pub fn ablation(args: &AblationArgs) -> anyhow::Result<ExitCode> {
             folder
                 .entries
                 .iter()
-                .map(move |entry| (name, config, folder, entry))
+                .map(move |entry| (name, config, entry))
         })
         .collect();
-    for (name, config, folder, entry) in args.bench.shard.of(&work) {
+    for (name, config, entry) in args.bench.shard.of(&work) {
         if !entry.is_done() {
             note!("{name}:");
         }
-        if !folder.run(&bench, entry, config, &prior)? {
+        let (bench, prior) = (&bench, &prior);
+        if !run(
+            entry,
+            Job {
+                bench,
+                config,
+                prior,
+            },
+        )? {
             return Ok(interrupted());
         }
-        write_ablation(&bench, &beds, &args.bench.out)?;
+        write_ablation(bench, &beds, &args.bench.out)?;
     }
     tell!(
         "{}",

@@ -4,7 +4,6 @@
 mod say;
 
 mod batch;
-mod bench_folder;
 mod check_mesh;
 mod cli;
 #[cfg(feature = "clip")]
@@ -22,7 +21,6 @@ mod optimize;
 mod plan;
 mod prior;
 mod progress;
-mod usage;
 mod views;
 mod words;
 

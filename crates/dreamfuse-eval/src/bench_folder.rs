@@ -1,16 +1,15 @@
 //! The folder of a benchmark: a run and a score for each prompt and seed, and what they come to. Whatever is done in it is
 //! not done again, so that several processes may fill one folder, and an interrupted one goes on.
 
-use crate::interrupt;
-use crate::usage::peak_mib;
-use anyhow::Context;
+use crate::controls::Controls;
+use crate::report::{Report, table};
+use crate::toybench::{Bench, EvalError, Measured, Score};
 use dreamfuse_core::Image;
 use dreamfuse_core::files::{create_folder, write_atomically};
 use dreamfuse_engine::{
-    EngineError, Event, ExportOptions, Outcome, Run, RunConfig, RunFolder, Snapshot, export_mesh,
-    optimize,
+    EngineError, ExportOptions, Observer, Outcome, Run, RunConfig, RunFolder, Snapshot,
+    export_mesh, optimize, peak_mib,
 };
-use dreamfuse_eval::{Bench, Measured, Report, Score, table};
 use dreamfuse_mesh::{Mesh, MeshError, Model};
 use dreamfuse_prior::Prior;
 use serde::Serialize;
@@ -20,7 +19,7 @@ use std::path::{Path, PathBuf};
 /// One run of the benchmark.
 pub struct Entry {
     pub prompt: String,
-    seed: u64,
+    pub seed: u64,
     root: PathBuf,
 }
 
@@ -28,6 +27,50 @@ impl Entry {
     /// Whether it has its score.
     pub fn is_done(&self) -> bool {
         self.score_path().exists()
+    }
+
+    /// Runs and scores it, from its last checkpoint where there is one; false if it was interrupted. `warn` hears what a
+    /// checkpoint says.
+    ///
+    /// # Errors
+    /// When the run fails by more than coming to nothing, or a file cannot be read or written.
+    pub fn run(
+        &self,
+        job: &Job,
+        observer: &mut dyn Observer,
+        warn: &mut dyn FnMut(&str),
+    ) -> Result<bool, EvalError> {
+        if self.is_done() {
+            return Ok(true);
+        }
+        let config = RunConfig {
+            prompt: self.prompt.clone(),
+            seed: self.seed,
+            ..job.config.clone()
+        };
+        let start = std::time::Instant::now();
+        let (folder, mut run) = open_or_create(&self.root, config, job.prior, warn)?;
+        let before = if self.seconds_path().exists() {
+            read_json(&self.seconds_path())?
+        } else {
+            0.0
+        };
+        let outcome = optimize(&mut run, job.prior, &folder, observer);
+        let seconds = before + start.elapsed().as_secs_f64();
+        write_json(&self.seconds_path(), &seconds)?;
+        match outcome {
+            // What came to nothing is scored as such.
+            Ok(Outcome::Finished)
+            | Err(EngineError::Mesh(MeshError::Empty) | EngineError::Unhealthy { .. }) => {}
+            Ok(Outcome::Interrupted) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
+        let cost = Measured {
+            seconds,
+            peak_mib: peak_mib(),
+        };
+        score(job.bench, self, &run, cost)?;
+        Ok(true)
     }
 
     fn score_path(&self) -> PathBuf {
@@ -45,6 +88,15 @@ impl Entry {
     }
 }
 
+/// What the runs of a folder have in common.
+#[derive(Clone, Copy)]
+pub struct Job<'a> {
+    pub bench: &'a Bench,
+    /// But for prompt and seed.
+    pub config: &'a RunConfig,
+    pub prior: &'a dyn Prior,
+}
+
 /// All runs of a benchmark.
 pub struct BenchFolder {
     root: PathBuf,
@@ -52,7 +104,7 @@ pub struct BenchFolder {
 }
 
 /// Scores a finished run, and writes score and pictures.
-fn score(bench: &Bench, entry: &Entry, run: &Run, cost: Measured) -> anyhow::Result<()> {
+fn score(bench: &Bench, entry: &Entry, run: &Run, cost: Measured) -> Result<(), EvalError> {
     let scene = run.snapshot();
     let model = model(&scene, ExportOptions::of(&run.config))?;
     let score = bench.score(&entry.prompt, entry.seed, &scene, &model, cost)?;
@@ -63,7 +115,10 @@ fn score(bench: &Bench, entry: &Entry, run: &Run, cost: Measured) -> anyhow::Res
 
 impl BenchFolder {
     /// A folder, which may have been begun, for each of the prompts with each of the seeds.
-    pub fn create(root: &Path, prompts: &[String], seeds: &[u64]) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn create(root: &Path, prompts: &[String], seeds: &[u64]) -> Result<Self, EvalError> {
         create_folder(root)?;
         let entry = |prompt: &String, seed: &u64| {
             let root = root
@@ -89,7 +144,10 @@ impl BenchFolder {
     }
 
     /// Says what cannot be run, before anything is: figures of one benchmark are of one configuration.
-    pub fn check(&self, config: &RunConfig) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// When the configuration cannot be, or is another one than the folder's.
+    pub fn check(&self, config: &RunConfig) -> Result<(), EvalError> {
         for Entry { prompt, seed, root } in &self.entries {
             let config = RunConfig {
                 prompt: prompt.clone(),
@@ -98,69 +156,39 @@ impl BenchFolder {
             };
             config.check()?;
             let is_other = RunFolder::open(root).is_ok_and(|(_, saved)| saved != config);
-            anyhow::ensure!(
-                !is_other,
-                "{} was run with another configuration; choose another --out",
-                root.display()
-            );
+            if is_other {
+                return Err(EvalError::OtherConfig(root.clone()));
+            }
         }
         Ok(())
     }
 
-    /// Where the controls are kept.
-    pub fn controls_path(&self) -> PathBuf {
+    /// Measures the controls, once every run has its score. Others may still be at work: who comes last measures what all
+    /// are held against.
+    ///
+    /// # Errors
+    /// When a truth has no surface, or the file cannot be written.
+    pub fn measure_controls(&self, bench: &Bench) -> Result<(), EvalError> {
+        if self.is_done() && !self.controls_path().exists() {
+            write_json(&self.controls_path(), &Controls::measure(bench)?)?;
+        }
+        Ok(())
+    }
+
+    fn controls_path(&self) -> PathBuf {
         self.root.join("controls.json")
     }
 
     /// Whether every run has its score.
-    pub fn is_done(&self) -> bool {
+    fn is_done(&self) -> bool {
         self.entries.iter().all(Entry::is_done)
     }
 
-    /// Runs and scores one entry, from its last checkpoint where there is one; false if it was interrupted.
-    pub fn run(
-        &self,
-        bench: &Bench,
-        entry: &Entry,
-        config: &RunConfig,
-        prior: &dyn Prior,
-    ) -> anyhow::Result<bool> {
-        let config = RunConfig {
-            prompt: entry.prompt.clone(),
-            seed: entry.seed,
-            ..config.clone()
-        };
-        if entry.is_done() {
-            return Ok(true);
-        }
-        note!("{} (seed {})", entry.prompt, entry.seed);
-        let start = std::time::Instant::now();
-        let (folder, mut run) = open_or_create(&entry.root, config, prior)?;
-        let before = if entry.seconds_path().exists() {
-            read_json(&entry.seconds_path())?
-        } else {
-            0.0
-        };
-        let outcome = optimize(&mut run, prior, &folder, &mut |_: &Event| interrupt::flow());
-        let seconds = before + start.elapsed().as_secs_f64();
-        write_json(&entry.seconds_path(), &seconds)?;
-        match outcome {
-            // What came to nothing is scored as such.
-            Ok(Outcome::Finished)
-            | Err(EngineError::Mesh(MeshError::Empty) | EngineError::Unhealthy { .. }) => {}
-            Ok(Outcome::Interrupted) => return Ok(false),
-            Err(error) => return Err(error.into()),
-        }
-        let cost = Measured {
-            seconds,
-            peak_mib: peak_mib(),
-        };
-        score(bench, entry, &run, cost)?;
-        Ok(true)
-    }
-
     /// Sums up and writes what there is so far: `toybench.json`, `table.md`, `sheet.png`.
-    pub fn report(&self, bench: &Bench) -> anyhow::Result<Report> {
+    ///
+    /// # Errors
+    /// When a file is damaged or cannot be written.
+    pub fn report(&self, bench: &Bench) -> Result<Report, EvalError> {
         let done: Vec<&Entry> = self
             .entries
             .iter()
@@ -169,10 +197,16 @@ impl BenchFolder {
         let scores = done
             .iter()
             .map(|entry| read_json(&entry.score_path()))
-            .collect::<anyhow::Result<Vec<Score>>>()?;
+            .collect::<Result<Vec<Score>, EvalError>>()?;
         let rows = done
             .iter()
-            .map(|entry| Image::load_png(&entry.row_path()))
+            .map(|entry| {
+                let path = entry.row_path();
+                Image::load_png(&path).map_err(|e| EvalError::File {
+                    reason: e.to_string(),
+                    path,
+                })
+            })
             .collect::<Result<Vec<_>, _>>()?;
         let controls = self
             .controls_path()
@@ -196,12 +230,13 @@ fn open_or_create(
     root: &Path,
     config: RunConfig,
     prior: &dyn Prior,
-) -> anyhow::Result<(RunFolder, Run)> {
+    warn: &mut dyn FnMut(&str),
+) -> Result<(RunFolder, Run), EvalError> {
     match RunFolder::open(root) {
         Ok((folder, _)) => {
             let folder = folder.claim()?;
             let resumed = Run::resume(&folder, config.clone(), prior, &mut |message| {
-                say!("warning: {message}");
+                warn(&message);
             });
             match resumed {
                 Err(EngineError::NoCheckpoint(_)) => Ok((folder, Run::new(config, prior)?)),
@@ -217,7 +252,7 @@ fn open_or_create(
 }
 
 /// The model as it was exported; an empty one where nothing reaches the threshold.
-fn model(scene: &Snapshot, options: ExportOptions) -> anyhow::Result<Model> {
+fn model(scene: &Snapshot, options: ExportOptions) -> Result<Model, EvalError> {
     match export_mesh(scene, options) {
         Ok(exported) => Ok(exported.model),
         Err(EngineError::Mesh(MeshError::Empty)) => Ok(Model::plain(Mesh::default())),
@@ -225,17 +260,17 @@ fn model(scene: &Snapshot, options: ExportOptions) -> anyhow::Result<Model> {
     }
 }
 
-/// Writes a value as JSON.
-pub fn write_json(path: &Path, value: &impl Serialize) -> anyhow::Result<()> {
-    Ok(write_atomically(
-        path,
-        (serde_json::to_string_pretty(value)? + "\n").as_bytes(),
-    )?)
+fn write_json(path: &Path, value: &impl Serialize) -> Result<(), EvalError> {
+    let text = serde_json::to_string_pretty(value).expect("figures are plain values") + "\n";
+    Ok(write_atomically(path, text.as_bytes())?)
 }
 
-fn read_json<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
-    let text =
-        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, EvalError> {
+    let bad = |reason: String| EvalError::File {
+        path: path.to_owned(),
+        reason,
+    };
+    let text = std::fs::read_to_string(path).map_err(|e| bad(e.to_string()))?;
     serde_json::from_str(&text)
-        .with_context(|| format!("{} is damaged; remove it to make it again", path.display()))
+        .map_err(|e| bad(format!("damaged, remove it to make it again: {e}")))
 }
