@@ -34,10 +34,8 @@ pub fn fit(config: &RunConfig, images: &[(Camera, Image)]) -> Snapshot {
         let chosen: Vec<&(Camera, Image)> = (0..config.views)
             .map(|view| &images[random(Purpose::Camera, view).random_range(0..images.len())])
             .collect();
-        let views: Vec<ViewSettings> = chosen
-            .iter()
-            .map(|(camera, _)| ViewSettings::albedo(*camera))
-            .collect();
+        let albedo = |(camera, _): &&(Camera, Image)| ViewSettings::albedo(*camera);
+        let views: Vec<ViewSettings> = chosen.iter().map(albedo).collect();
         let values = optimizer.values().map(Tensor::autodiff);
         let tracked = SceneField::from_parameters(&config.scene, values);
         let renderer = Renderer {

@@ -72,10 +72,8 @@ fn seconds(work: Work, cost: &Cost, images: usize, precision: Precision) -> f64 
     let (device, channels, [_, height, width]) = (Device::flex(), cost.channels, cost.sample_shape);
     let numbers = held(precision).dtype();
     let full = |shape: [usize; 4]| Tensor::<4>::full(shape, 0.5, &device).cast(numbers);
-    let (input, kernel) = (
-        full([images, channels, height, width]),
-        full([channels, channels, 3, 3]),
-    );
+    let input = full([images, channels, height, width]);
+    let kernel = full([channels, channels, 3, 3]);
     let bias = Tensor::<1>::zeros([channels], &device).cast(numbers);
     let settings = Settings {
         stride: 1,
@@ -239,11 +237,11 @@ pub fn forecast(config: RunConfig, vram: Option<f64>) -> Result<Forecast, Engine
     let scene_step = scene_step(&mut run, &stand_in)?;
     let config = &run.config;
     let besides = config.views * config.guidance.build().evaluations_besides();
-    let work = [
+    let of_prior = [
         cost.evaluation.times((together + besides) as f64),
         cost.pull_back.times(config.views as f64),
-    ];
-    let of_prior = work.map(|work| seconds(work, &cost, config.views, config.precision));
+    ]
+    .map(|work| seconds(work, &cost, config.views, config.precision));
     let prior = bytes(&cost, together, config.precision);
     let scene = peak_mib().unwrap_or_default() + EXPORT;
     let parameters: usize = run

@@ -94,17 +94,13 @@ impl RefineConfig {
                 ));
             }
         }
-        if !(0.0..=1.0).contains(&self.rate) {
-            return Err(format!(
-                "refine.rate = {} is not between 0 and 1",
-                self.rate
-            ));
-        }
-        if !(0.0..=0.1).contains(&self.vertex_rate) {
-            return Err(format!(
-                "refine.vertex_rate = {} is not between 0 and 0.1",
-                self.vertex_rate
-            ));
+        for (key, rate, most) in [
+            ("rate", self.rate, 1.0),
+            ("vertex_rate", self.vertex_rate, 0.1),
+        ] {
+            if !(0.0..=most).contains(&rate) {
+                return Err(format!("refine.{key} = {rate} is not between 0 and {most}"));
+            }
         }
         if !self.noise.iter().all(|part| (0.0..=1.0).contains(part)) {
             return Err(format!(

@@ -105,20 +105,22 @@ pub(crate) struct Left<'a> {
     pub offsets: &'a [usize],
 }
 
+/// Of the tiles of a packed panel.
+const OFFSETS: [usize; DEPTH] = {
+    let mut offsets = [0; DEPTH];
+    let mut tile = 0;
+    while tile < DEPTH {
+        offsets[tile] = tile * size_of::<Tile>();
+        tile += 1;
+    }
+    offsets
+};
+
 /// Adds a block to the result.
 ///
 /// # Safety
 /// [`configure`] is in force; the block at `out`, rows `stride` apart, can be written.
 pub(super) unsafe fn multiply(out: *mut f32, stride: usize, block: Block) {
-    const OFFSETS: [usize; DEPTH] = {
-        let mut offsets = [0; DEPTH];
-        let mut tile = 0;
-        while tile < DEPTH {
-            offsets[tile] = tile * size_of::<Tile>();
-            tile += 1;
-        }
-        offsets
-    };
     let [height, width] = block.size;
     let panels = 2 * block.depth;
     let rows = || {
