@@ -237,8 +237,8 @@ class UVit(nn.Module):
         if references:
             gate = torch.tensor([[[float(s is not None)]] for s in sets])
             references = [(*(tokens[[s or 0 for s in sets]] for tokens in pair), gate) for pair in references]
-        frames = zip(*(known.camera.frames() if known.camera else (np.eye(4),) * 2 for known in told))
-        frames = [torch.tensor(np.array(matrices), dtype=torch.float32) for matrices in frames]
+        frames = [one.camera.frames() if one.camera else (np.eye(4),) * 2 for one in told if references or read is not None]
+        frames = [torch.tensor(np.array(matrices), dtype=torch.float32) for matrices in zip(*frames)]
         for i, block in enumerate(self.blocks):
             z = block(z, context, embedding, frames, references and references[i], read)
         z = F.pixel_shuffle(self.patch_out(z).transpose(1, 2).unflatten(2, (size // 4, size // 4)), 2)

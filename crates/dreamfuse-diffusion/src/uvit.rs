@@ -272,7 +272,7 @@ impl UVit {
 
     fn frames(&self, told: &[Told]) -> Frames {
         let device = self.position.val().device();
-        Frames::of(told, self.config.heads, self.conv_in.dtype(), &device)
+        Frames::of(told, self.config.heads, &device)
     }
 
     /// All before the blocks.

@@ -3,13 +3,15 @@
 mod visitors;
 
 use crate::EngineError;
+use crate::config::RunConfig;
 use crate::prior_source::PriorSource;
 use crate::run::Run;
 use burn::tensor::{Tensor, TensorData};
 use dreamfuse_core::files::{FileError, read_checked, write_checked};
 use dreamfuse_core::{StateVisitor, Stateful};
+use dreamfuse_diffusion::Precision;
 use dreamfuse_kernels::adam::Parameters;
-use dreamfuse_kernels::cpu::instruction_set;
+use dreamfuse_kernels::cpu::{bf16_instructions, instruction_set};
 use dreamfuse_kernels::field::FEATURES;
 use dreamfuse_kernels::march::Occupancy;
 use dreamfuse_scene::{OccupancyGrid, SceneConfig};
@@ -81,7 +83,7 @@ struct Notes {
 impl Notes {
     /// Says where the same bytes are no longer promised.
     fn warnings(&self, run: &Run) -> Result<Vec<String>, EngineError> {
-        let (before, here) = (&self.instruction_set, instruction_set());
+        let (before, here) = (&self.instruction_set, instructions(&run.config));
         let mut warnings = Vec::new();
         if self.format < FORMAT {
             warnings.push(
@@ -117,6 +119,17 @@ pub(crate) struct Frozen {
     occupancy: Arc<OccupancyGrid>,
     guidance: Saver,
     prior: Option<[u8; 32]>,
+    instructions: String,
+}
+
+/// What decides the bytes of a run: products of bf16 have instructions of their own.
+fn instructions(config: &RunConfig) -> String {
+    match bf16_instructions() {
+        Some(products) if config.precision == Precision::Bf16 => {
+            format!("{}, {products}", instruction_set())
+        }
+        _ => instruction_set(),
+    }
 }
 
 impl Frozen {
@@ -132,6 +145,7 @@ impl Frozen {
             occupancy: run.occupancy.clone(),
             guidance,
             prior: run.prior,
+            instructions: instructions(&run.config),
         }
     }
 
@@ -164,7 +178,7 @@ impl Frozen {
         if let Some(prior) = &self.prior {
             saver.bytes(PRIOR, prior.to_vec());
         }
-        let bytes = saver.finish(instruction_set()).map_err(|reason| {
+        let bytes = saver.finish(self.instructions.clone()).map_err(|reason| {
             let path = path.to_owned();
             EngineError::BadCheckpoint { path, reason }
         })?;

@@ -172,9 +172,9 @@ fn fit(vram: f64, config: &RunConfig, cost: &Cost) -> Result<String, EngineError
     if config.precision == Precision::F32 {
         tries.push((Precision::F16, config.views));
     }
-    // The second stage has views of its own.
+    // The second stage has views of its own, and asks as often of each, at most.
     let refined = if config.refine.steps > 0 {
-        config.refine.views
+        together(config) / config.views * config.refine.views
     } else {
         0
     };
@@ -185,7 +185,7 @@ fn fit(vram: f64, config: &RunConfig, cost: &Cost) -> Result<String, EngineError
             .map(|views| (dtype, views)),
     );
     let gib = |(precision, views): (Precision, usize), spared: f64| {
-        let images = (together(config) / config.views * views).max(2 * refined);
+        let images = (together(config) / config.views * views).max(refined);
         let prior = bytes_on_device(cost, images, precision) - 4.0 * spared;
         prior / MIB / 1024.0 + ON_DEVICE
     };

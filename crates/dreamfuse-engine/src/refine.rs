@@ -1,5 +1,5 @@
 //! The second stage: the mesh's texture and vertices are optimized against the prior, so that its images become what the
-//! prior makes of them. No gradient passes through the prior.
+//! prior makes of them. No gradient passes through the prior's network.
 
 mod saved;
 

@@ -31,9 +31,9 @@ pub enum EvalError {
     OtherConfig(PathBuf),
     #[error("{path}: {reason}")]
     File { path: PathBuf, reason: String },
-    #[error(transparent)]
+    #[error("{0}")]
     Written(#[from] FileError),
-    #[error(transparent)]
+    #[error("{0}")]
     Engine(#[from] EngineError),
 }
 

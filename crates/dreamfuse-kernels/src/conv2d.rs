@@ -131,6 +131,7 @@ struct Body {
 }
 
 /// The body with products of bf16, where the settings ask for it and the processor gains by it.
+#[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables))]
 fn bf16_body(g: &Geometry, settings: &Settings) -> Option<Body> {
     #[cfg(target_arch = "x86_64")]
     if settings.is_bf16 && tiles::fits(g) {

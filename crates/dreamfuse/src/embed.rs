@@ -5,6 +5,7 @@ use crate::hub;
 use anyhow::{Context, anyhow, ensure};
 use dreamfuse_diffusion::text::{EncodedText, TextPack};
 use dreamfuse_distill::ViewPrompts;
+use dreamfuse_engine::PriorSource;
 use dreamfuse_eval::lines;
 use dreamfuse_prior::Prior;
 use std::process::ExitCode;
@@ -26,6 +27,10 @@ pub fn embed(args: &EmbedArgs) -> anyhow::Result<ExitCode> {
     let mut texts: Vec<String> = prompts.iter().flat_map(of_prompt).flatten().collect();
     texts.sort();
     texts.dedup();
+    ensure!(
+        args.source.prior != PriorSource::Embedded,
+        "the built-in prior needs no pack of texts; hint: name another one by --prior"
+    );
     let prior = hub::load(&args.source)?;
     let device = prior.device();
     let batches = texts

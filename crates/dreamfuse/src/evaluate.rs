@@ -7,8 +7,8 @@ use dreamfuse_core::files::{create_folder, write_atomically};
 use dreamfuse_distill::Method;
 use dreamfuse_engine::{Event, PriorSource, RunConfig, load_prior};
 use dreamfuse_eval::{
-    Bench, BenchFolder, Entry, EvalError, GroundTruthPrior, Job, Report, Study, ablation_table,
-    daily_prompts, table,
+    Bench, BenchFolder, Entry, GroundTruthPrior, Job, Report, Study, ablation_table, daily_prompts,
+    table,
 };
 use std::path::Path;
 use std::process::ExitCode;
@@ -67,8 +67,8 @@ pub fn toybench(args: &ToyBenchArgs) -> anyhow::Result<ExitCode> {
     } else {
         bench.prompts.clone()
     };
-    let folder = BenchFolder::create(&args.bench.out, &prompts, &args.bench.seeds).map_err(bare)?;
-    folder.check(&config).map_err(bare)?;
+    let folder = BenchFolder::create(&args.bench.out, &prompts, &args.bench.seeds)?;
+    folder.check(&config)?;
     if !run_all(args, &bench, &folder, &config)? {
         return Ok(interrupted());
     }
@@ -112,7 +112,7 @@ fn run_all(
         if !is_finished {
             return Ok(false);
         }
-        folder.report(bench).map_err(bare)?;
+        folder.report(bench)?;
     }
     Ok(true)
 }
@@ -123,17 +123,7 @@ fn run(entry: &Entry, job: Job) -> anyhow::Result<bool> {
         note!("{} (seed {})", entry.prompt, entry.seed);
     }
     let mut warn = |message: &str| say!("warning: {message}");
-    let finished = entry.run(&job, &mut |_: &Event| interrupt::flow(), &mut warn);
-    finished.map_err(bare)
-}
-
-/// The error of the engine or of a file by itself, by which the exit code is chosen.
-fn bare(error: EvalError) -> anyhow::Error {
-    match error {
-        EvalError::Engine(error) => error.into(),
-        EvalError::Written(error) => error.into(),
-        other => other.into(),
-    }
+    Ok(entry.run(&job, &mut |_: &Event| interrupt::flow(), &mut warn)?)
 }
 
 /// `dreamfuse eval ablation`.
@@ -155,8 +145,8 @@ pub fn ablation(args: &AblationArgs) -> anyhow::Result<ExitCode> {
     };
     let beds = study.variants(&config).into_iter().map(|(name, config)| {
         let folder = BenchFolder::create(&place(&name), &study.prompts(), &args.bench.seeds);
-        let folder = folder.map_err(bare)?;
-        folder.check(&config).map_err(bare)?;
+        let folder = folder?;
+        folder.check(&config)?;
         Ok((name, config, folder))
     });
     let beds = beds.collect::<anyhow::Result<Vec<_>>>()?;

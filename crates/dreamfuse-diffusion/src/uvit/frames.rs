@@ -1,6 +1,6 @@
-//! Cameras within the attention from one image to others: what a head compares is told in the coordinates of each image's
-//! own camera, so that only their relative pose counts. After GTA (Miyato et al. 2024, section 3.2) and PRoPE (Li et
-//! al. 2025): a camera's 4 × 4 matrix acts on groups of four channels, here on half of each head's.
+//! Cameras within the attention from one image to others: what a head compares stands in the coordinates of each
+//! image's own camera. So their relative pose alone counts. After GTA (Miyato et al. 2024, section 3.2) and PRoPE
+//! (Li et al. 2025). A camera's 4 × 4 matrix acts on groups of four channels, here on half of each head's.
 
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 use dreamfuse_core::Told;
@@ -21,8 +21,8 @@ pub(super) struct Frames {
 }
 
 impl Frames {
-    /// The cameras that are told; one that is not known acts as none.
-    pub(super) fn of(told: &[Told], heads: usize, dtype: FloatDType, device: &Device) -> Self {
+    /// The cameras that are told; without one an image stands in the world's axes.
+    pub(super) fn of(told: &[Told], heads: usize, device: &Device) -> Self {
         let identity = || std::array::from_fn(|i| std::array::from_fn(|j| f32::from(i == j)));
         let matrices = |of: fn(&Told) -> Option<Matrix>| {
             let all = told
@@ -30,7 +30,7 @@ impl Frames {
                 .flat_map(|told| of(told).unwrap_or_else(identity));
             let values: Vec<f32> = all.flatten().collect();
             let data = TensorData::new(values, [told.len(), GROUP, GROUP]);
-            Tensor::<3>::from_data(data, device).cast(dtype)
+            Tensor::<3>::from_data(data, device)
         };
         let to_camera = matrices(|told| told.camera.map(|camera| camera.to_camera()));
         let to_world = matrices(|told| told.camera.map(|camera| camera.to_world()));
@@ -61,7 +61,9 @@ impl Frames {
         let half = width / self.heads / 2;
         let groups = rows.clone().narrow(2, 0, half);
         let groups = groups.reshape([batch, count * self.heads * half / GROUP, GROUP]);
-        let acted = groups.matmul(by.clone());
+        // In f32 whatever the dtype: poses are exact, and a CPU adds up products of f16 in f16.
+        let dtype = FloatDType::from(groups.dtype());
+        let acted = groups.cast(FloatDType::F32).matmul(by.clone()).cast(dtype);
         let acted = acted.reshape([batch, count * self.heads, half]);
         let rest = rows.narrow(2, half, half);
         Tensor::cat(vec![acted, rest], 2).reshape([batch, count, width])

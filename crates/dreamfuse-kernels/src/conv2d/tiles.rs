@@ -1,8 +1,8 @@
 //! Convolution with stride 1 by the tiles of AMX, operands rounded to bf16.
 //!
 //! Padded planes are read as one line of places, row after row. A kernel's element ("tap") meets every place of the
-//! result at one distance along that line, so a convolution is a sum of matrix products of shifted lines: no patches
-//! are laid out. Places between the rows of the result are computed too, and left out.
+//! result at one distance along that line. So a convolution is a sum of matrix products of shifted lines, and no
+//! patches are laid out. Places between the rows of the result are computed too, and left out.
 
 use super::Geometry;
 use crate::cpu::bf16::amx::{self, Left, multiply_pairs};
@@ -127,30 +127,34 @@ impl Pass {
     }
 
     /// Weights as right operands: panels of results, then taps, then channels.
-    fn pack_weights(&self, weight_at: impl Fn(usize, usize, usize) -> f32) -> Vec<Tile> {
+    fn pack_weights(&self, weight_at: impl Fn(usize, usize, usize) -> f32 + Sync) -> Vec<Tile> {
         let taps = self.kernel * self.kernel;
         let groups = self.from.div_ceil(TILE_DEPTH);
-        let panels = self.to.div_ceil(PAIR) * 2;
-        let (mut columns, mut packed) = (vec![0.0; self.to * self.from], Vec::new());
-        let mut out = vec![Tile([[0; SIDE]; SIDE]); panels * taps * groups];
-        for tap in 0..taps {
-            for (to, column) in columns.chunks_exact_mut(self.from).enumerate() {
-                for (from, value) in column.iter_mut().enumerate() {
-                    *value = weight_at(to, from, tap);
+        let pairs = self.to.div_ceil(PAIR);
+        let mut out = vec![Tile([[0; SIDE]; SIDE]); 2 * pairs * taps * groups];
+        let panels = out.par_chunks_mut(2 * taps * groups).enumerate();
+        panels.for_each(|(pair, out)| {
+            let count = PAIR.min(self.to - pair * PAIR);
+            let (mut columns, mut packed) = (vec![0.0; count * self.from], Vec::new());
+            for tap in 0..taps {
+                for (to, column) in columns.chunks_exact_mut(self.from).enumerate() {
+                    for (from, value) in column.iter_mut().enumerate() {
+                        *value = weight_at(pair * PAIR + to, from, tap);
+                    }
+                }
+                let operand = Operand {
+                    values: &columns,
+                    across: self.from,
+                    along: 1,
+                };
+                let (across, along) = ([0, count], [0, self.from]);
+                // SAFETY: `fits`; the columns have these sizes.
+                let tiles = unsafe { pack::<{ pack::PAIRS }>(operand, across, along, &mut packed) };
+                for (panel, tiles) in tiles.chunks_exact(groups).enumerate() {
+                    out[(panel * taps + tap) * groups..][..groups].copy_from_slice(tiles);
                 }
             }
-            let operand = Operand {
-                values: &columns,
-                across: self.from,
-                along: 1,
-            };
-            let sizes = ([0, self.to], [0, self.from]);
-            // SAFETY: `fits`; the columns have these sizes.
-            let tiles = unsafe { pack::<{ pack::PAIRS }>(operand, sizes.0, sizes.1, &mut packed) };
-            for (panel, tiles) in tiles.chunks_exact(groups).enumerate() {
-                out[(panel * taps + tap) * groups..][..groups].copy_from_slice(tiles);
-            }
-        }
+        });
         out
     }
 
@@ -165,13 +169,13 @@ impl Pass {
             .map(|(tap, group)| bytes(tap) + group * size_of::<Row>())
             .collect();
         let width = self.to.next_multiple_of(PAIR);
-        let mut sums = vec![0.0; PAIR * width];
-        // SAFETY: `fits`.
-        let _tiles = unsafe { amx::configure() };
-        for first in (0..self.places()).step_by(PAIR) {
-            sums.fill(0.0);
+        let mut sums = vec![0.0; self.places().next_multiple_of(PAIR) * width];
+        let blocks = sums.par_chunks_mut(PAIR * width).enumerate();
+        blocks.for_each(|(block, sums)| {
+            // SAFETY: `fits`.
+            let _tiles = unsafe { amx::configure() };
             let left = Left {
-                start: rows[first * groups..].as_ptr().cast(),
+                start: rows[block * PAIR * groups..].as_ptr().cast(),
                 line: bytes(1),
                 lower: bytes(SIDE),
                 offsets: &offsets,
@@ -183,27 +187,30 @@ impl Pass {
                     multiply_pairs(place, width, left, right);
                 }
             }
-            self.add_places(first, &sums, out);
-        }
+        });
+        self.add_places(&sums, out);
     }
 
-    /// Adds the sums of 32 places from `first` on, but for those between rows.
-    fn add_places(&self, first: usize, sums: &[f32], out: &mut [f32]) {
-        let (area, stride) = (self.out_size().iter().product(), sums.len() / PAIR);
-        for (tile, sums) in sums.chunks_exact(SIDE * stride).enumerate() {
-            let runs = self.runs(first + tile * SIDE);
-            for (group, planes) in out.chunks_mut(SIDE * area).enumerate() {
+    /// Adds the sums of all places `[places, channels]`, but for those between rows.
+    fn add_places(&self, sums: &[f32], out: &mut [f32]) {
+        let (area, stride) = (
+            self.out_size().iter().product(),
+            self.to.next_multiple_of(PAIR),
+        );
+        let groups = out.par_chunks_mut(SIDE * area).enumerate();
+        groups.for_each(|(group, planes)| {
+            for (tile, sums) in sums.chunks_exact(SIDE * stride).enumerate() {
                 // SAFETY: `fits`; the sums have sixteen rows of whole tiles.
                 let columns = unsafe { pack::columns(&sums[group * SIDE..], stride) };
-                for (plane, column) in planes.chunks_exact_mut(area).zip(columns) {
-                    for Run { from, to, length } in runs.iter().copied() {
+                for Run { from, to, length } in self.runs(tile * SIDE) {
+                    for (plane, column) in planes.chunks_exact_mut(area).zip(&columns) {
                         let values = &column[from..from + length];
                         let targets = plane[to..to + length].iter_mut();
                         targets.zip(values).for_each(|(to, sum)| *to += sum);
                     }
                 }
             }
-        }
+        });
     }
 
     /// The places of a tile from `first` on that belong to the result.

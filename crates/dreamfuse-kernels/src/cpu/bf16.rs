@@ -1,5 +1,5 @@
-//! Matrix products of f32 numbers that are rounded to bf16, added up in f32: by the tiles of AMX where the processor
-//! has them, else by AVX-512 BF16. After Goto and van de Geijn 2008 ("Anatomy of high-performance matrix
+//! Matrix products of f32 numbers that are rounded to bf16, added up in f32. The tiles of AMX do them where the
+//! processor has them, else AVX-512 BF16. After Goto and van de Geijn 2008 ("Anatomy of high-performance matrix
 //! multiplication"): blocks of both operands are packed, here into the tiles that AMX multiplies.
 
 #[cfg(target_arch = "x86_64")]
@@ -13,25 +13,33 @@ use super::matmul::Matrix;
 use std::cell::Cell;
 
 /// Rows of a packed tile, and pairs of neighbours along the common axis.
+#[cfg(target_arch = "x86_64")]
 pub(crate) const SIDE: usize = 16;
 /// Numbers along the common axis of a tile.
+#[cfg(target_arch = "x86_64")]
 pub(crate) const TILE_DEPTH: usize = 2 * SIDE;
 /// Rows and columns that AMX multiplies at a time: two tiles of each operand.
+#[cfg(target_arch = "x86_64")]
 pub(crate) const PAIR: usize = 2 * SIDE;
 /// Tiles along the common axis that are packed at once.
+#[cfg(target_arch = "x86_64")]
 const DEPTH: usize = 16;
 /// Rows of the left operand that are packed at once: about a second-level cache.
+#[cfg(target_arch = "x86_64")]
 const ROW_BLOCK: usize = 8 * PAIR;
 /// Columns of the right operand that are packed at once.
+#[cfg(target_arch = "x86_64")]
 const COL_BLOCK: usize = 16 * PAIR;
 
 /// Sixteen rows of sixteen pairs of bf16. A row is one of the left operand's, or one pair's of the right operand's
 /// columns.
+#[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 pub(crate) struct Tile(pub [[u32; SIDE]; SIDE]);
 
 /// A block of a product in packed form: tiles along the common axis, then across.
+#[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
 struct Block<'a> {
     left: &'a [Tile],
@@ -96,6 +104,7 @@ pub fn is_autocast() -> bool {
 }
 
 /// An operand: its numbers, and the numbers from one to the next across the result and along the common axis.
+#[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
 pub(crate) struct Operand<'a> {
     pub values: &'a [f32],
