@@ -16,7 +16,7 @@ import subprocess
 import time
 
 import torch
-from prior import Evaluation, Training, large, patches, small
+from prior import Evaluation, Patches, Training, large, small
 from raster import Raster
 from render import RenderStep
 from step import Step
@@ -33,11 +33,11 @@ WORK = {
     "training, 64 x 64": (["training"], lambda ours: Training(large()), 3),
     "training, embedded": (["training-embedded"], lambda ours: Training(small()), 3),
     "evaluation, 64 x 64, bf16": (["evaluation-bf16"], lambda ours: Evaluation(large(), bf16=True), 15),
-    "evaluation, patches": (["evaluation-uvit"], lambda ours: Evaluation(patches()), 15),
-    "evaluation, patches, bf16": (["evaluation-uvit-bf16"], lambda ours: Evaluation(patches(), bf16=True), 15),
+    "evaluation, patches": (["evaluation-uvit"], lambda ours: Evaluation(Patches()), 15),
+    "evaluation, patches, bf16": (["evaluation-uvit-bf16"], lambda ours: Evaluation(Patches(), bf16=True), 15),
     "training, 64 x 64, bf16": (["training-bf16"], lambda ours: Training(large(), bf16=True), 3),
-    "training, patches": (["training-uvit"], lambda ours: Training(patches(), batch=8), 9),
-    "training, patches, bf16": (["training-uvit-bf16"], lambda ours: Training(patches(), batch=8, bf16=True), 9),
+    "training, patches": (["training-uvit"], lambda ours: Training(Patches(), batch=8), 9),
+    "training, patches, bf16": (["training-uvit-bf16"], lambda ours: Training(Patches(), batch=8, bf16=True), 9),
     "step of the default run": (["step"], lambda ours: Step(ours["items"]), 9),
     "the same without skipping": (["step-full"], lambda ours: Step(ours["items"]), 5),
 }

@@ -75,10 +75,6 @@ class Patches(torch.nn.Module):
         return self.network(picture, time, text, [self.told] * len(picture))
 
 
-def patches():
-    return Patches()
-
-
 class Call:
     """A network with inputs; `bf16` rounds the operands of products."""
 
@@ -109,7 +105,7 @@ class Evaluation:
 
 
 class Training:
-    """The U-Net's part alone: ours also encodes the text, draws the pictures and averages the weights."""
+    """The network's part alone: ours also encodes the text, draws the pictures and averages the weights."""
 
     def __init__(self, network, batch=32, bf16=False):
         self.network, self.batch, self.call = network.train(), batch, Call(network, batch, bf16)

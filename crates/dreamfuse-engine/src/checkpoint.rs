@@ -3,7 +3,6 @@
 mod visitors;
 
 use crate::EngineError;
-use crate::config::RunConfig;
 use crate::prior_source::PriorSource;
 use crate::run::Run;
 use burn::tensor::{Tensor, TensorData};
@@ -83,7 +82,7 @@ struct Notes {
 impl Notes {
     /// Says where the same bytes are no longer promised.
     fn warnings(&self, run: &Run) -> Result<Vec<String>, EngineError> {
-        let (before, here) = (&self.instruction_set, instructions(&run.config));
+        let (before, here) = (&self.instruction_set, instructions(run.config.precision));
         let mut warnings = Vec::new();
         if self.format < FORMAT {
             warnings.push(
@@ -119,13 +118,13 @@ pub(crate) struct Frozen {
     occupancy: Arc<OccupancyGrid>,
     guidance: Saver,
     prior: Option<[u8; 32]>,
-    instructions: String,
+    precision: Precision,
 }
 
 /// What decides the bytes of a run: products of bf16 have instructions of their own.
-fn instructions(config: &RunConfig) -> String {
+fn instructions(precision: Precision) -> String {
     match bf16_instructions() {
-        Some(products) if config.precision == Precision::Bf16 => {
+        Some(products) if precision == Precision::Bf16 => {
             format!("{}, {products}", instruction_set())
         }
         _ => instruction_set(),
@@ -145,7 +144,7 @@ impl Frozen {
             occupancy: run.occupancy.clone(),
             guidance,
             prior: run.prior,
-            instructions: instructions(&run.config),
+            precision: run.config.precision,
         }
     }
 
@@ -178,10 +177,12 @@ impl Frozen {
         if let Some(prior) = &self.prior {
             saver.bytes(PRIOR, prior.to_vec());
         }
-        let bytes = saver.finish(self.instructions.clone()).map_err(|reason| {
-            let path = path.to_owned();
-            EngineError::BadCheckpoint { path, reason }
-        })?;
+        let bytes = saver
+            .finish(instructions(self.precision))
+            .map_err(|reason| {
+                let path = path.to_owned();
+                EngineError::BadCheckpoint { path, reason }
+            })?;
         Ok(write_checked(path, &bytes)?)
     }
 }

@@ -8,7 +8,7 @@ use crate::export::{Exported, drawn_as};
 use crate::reference::Reference;
 use crate::run::Run;
 use crate::shape::{Hold, Shape};
-use crate::share::told;
+use crate::share::{guidance_texts, told};
 use burn::tensor::{Tensor, TensorData};
 use dreamfuse_core::{Camera, Image, Purpose, Told, Vec3, view_stream};
 use dreamfuse_distill::{GuidanceRequest, image_gradient};
@@ -324,15 +324,11 @@ impl Stage<'_> {
         known: Known,
         timestep: usize,
     ) -> Vec<Image> {
-        let (config, prompts) = (&self.run.config, self.run.prompts());
+        let config = &self.run.config;
         let request = GuidanceRequest {
             timesteps: &vec![timestep; cameras.len()],
             noise: self.noise(cameras.len()),
-            texts: if config.guidance.perp_neg {
-                prompts.for_cameras_perp_neg(cameras)
-            } else {
-                prompts.for_cameras(cameras)
-            },
+            texts: guidance_texts(config, self.run.prompts(), cameras),
             known,
             guidance_scale: config.text_scale(config.refine.guidance_scale),
             clip: config.guidance.clip.end,
@@ -349,7 +345,7 @@ impl Stage<'_> {
         (0..count).map(|view| Some(of_view(view))).collect()
     }
 
-    /// A batch of the prior's samples.
+    /// Noise for a batch of the prior's samples.
     fn noise(&self, count: usize) -> Tensor<4> {
         let [channels, height, width] = self.prior.spec().sample_shape;
         let of_view = |view: usize| {

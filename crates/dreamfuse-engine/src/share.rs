@@ -1,13 +1,14 @@
 //! A step's views shared out over devices. Gradients of the shares are added in the order of the views, so on CPUs the
 //! result does not show whether there are two or more.
 
+use crate::config::RunConfig;
 use crate::draw::Draw;
 use crate::event::Losses;
 use crate::reference::Reference;
 use crate::regularizers::Terms;
 use burn::tensor::{Device, Gradients, Tensor};
 use dreamfuse_core::{Camera, Purpose, Told};
-use dreamfuse_distill::{Guidance, GuidanceRequest, ViewPrompts, image_gradient};
+use dreamfuse_distill::{Guidance, GuidanceRequest, ViewConditioning, ViewPrompts, image_gradient};
 use dreamfuse_kernels::adam::squares;
 use dreamfuse_prior::{Known, Prior, References, Views};
 use dreamfuse_scene::{OccupancyGrid, Rendered, Renderer, SceneField, ViewSettings};
@@ -131,11 +132,7 @@ impl Step<'_> {
         let request = GuidanceRequest {
             timesteps: share.timesteps,
             noise: self.draw.noise(range, sample_shape, &images.device()),
-            texts: if config.guidance.perp_neg {
-                place.prompts.for_cameras_perp_neg(&cameras)
-            } else {
-                place.prompts.for_cameras(&cameras)
-            },
+            texts: guidance_texts(config, place.prompts, &cameras),
             known: Known {
                 views: if config.camera_aware {
                     Views::of(&told, self.draw.together)
@@ -149,6 +146,19 @@ impl Step<'_> {
             clip: config.guidance.clip.at(ramp),
         };
         image_gradient(guidance, place.prior, images, &request)
+    }
+}
+
+/// What guidance asks about images of these cameras.
+pub(crate) fn guidance_texts(
+    config: &RunConfig,
+    prompts: &ViewPrompts,
+    cameras: &[Camera],
+) -> ViewConditioning {
+    if config.guidance.perp_neg {
+        prompts.for_cameras_perp_neg(cameras)
+    } else {
+        prompts.for_cameras(cameras)
     }
 }
 

@@ -151,8 +151,9 @@ pub struct SettingArgs {
     /// Where to compute; `dreamfuse doctor` lists what there is [default: cpu].
     #[arg(long)]
     pub device: Option<String>,
-    /// What the prior computes with: f32, f16 or bf16. On a CPU with AMX, bf16 rounds the operands of linear layers
-    /// and convolutions; with AVX-512 BF16, those of linear layers; else a CPU computes in f32 and rounds, which is no faster [default: f32].
+    /// What the prior computes with: f32, f16 or bf16. On a CPU with AVX-512 BF16, bf16 rounds the operands of
+    /// linear layers. With AMX it rounds those of convolutions too. Else a CPU computes in f32 and rounds, which is no
+    /// faster [default: f32].
     #[arg(long)]
     pub precision: Option<Precision>,
     /// `embedded`, a folder in the diffusers layout, a single safetensors file, or a model of the Hugging Face hub as
@@ -374,9 +375,9 @@ pub struct TrainArgs {
     /// Where to compute; `dreamfuse doctor` lists what there is.
     #[arg(long, default_value = "cpu")]
     pub device: String,
-    /// What the networks compute with: f32, f16 or bf16. On a CPU with AMX, bf16 rounds the operands of linear layers
-    /// and convolutions; with AVX-512 BF16, those of linear layers; else a CPU computes in f32 and rounds, which is no faster. The weights that are learned are
-    /// f32.
+    /// What the networks compute with: f32, f16 or bf16. On a CPU with AVX-512 BF16, bf16 rounds the operands of
+    /// linear layers. With AMX it rounds those of convolutions too. Else a CPU computes in f32 and rounds, which is no
+    /// faster. The weights that are learned are f32.
     #[arg(long, default_value_t = Precision::F32)]
     pub precision: Precision,
     /// Steps from one checkpoint to the next.

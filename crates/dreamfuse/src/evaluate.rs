@@ -10,6 +10,7 @@ use dreamfuse_eval::{
     Bench, BenchFolder, Entry, GroundTruthPrior, Job, Report, Study, ablation_table, daily_prompts,
     table,
 };
+use dreamfuse_prior::Prior;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -88,28 +89,20 @@ fn run_all(
     interrupt::install()?;
     interrupt::hold();
     for entry in args.bench.shard.of(&folder.entries) {
-        let is_finished = match &prior {
-            Some(prior) => run(
-                entry,
-                Job {
-                    bench,
-                    config,
-                    prior,
-                },
-            )?,
+        let truth;
+        let prior: &dyn Prior = match &prior {
+            Some(prior) => prior,
             None => {
-                let prior = &GroundTruthPrior::new(&entry.prompt, TRUTH_SIZE)?;
-                run(
-                    entry,
-                    Job {
-                        bench,
-                        config,
-                        prior,
-                    },
-                )?
+                truth = GroundTruthPrior::new(&entry.prompt, TRUTH_SIZE)?;
+                &truth
             }
         };
-        if !is_finished {
+        let job = Job {
+            bench,
+            config,
+            prior,
+        };
+        if !run(entry, job)? {
             return Ok(false);
         }
         folder.report(bench)?;
@@ -144,8 +137,7 @@ pub fn ablation(args: &AblationArgs) -> anyhow::Result<ExitCode> {
             .join(name.replace(|c: char| !c.is_alphanumeric(), "-"))
     };
     let beds = study.variants(&config).into_iter().map(|(name, config)| {
-        let folder = BenchFolder::create(&place(&name), &study.prompts(), &args.bench.seeds);
-        let folder = folder?;
+        let folder = BenchFolder::create(&place(&name), &study.prompts(), &args.bench.seeds)?;
         folder.check(&config)?;
         Ok((name, config, folder))
     });
@@ -163,18 +155,15 @@ pub fn ablation(args: &AblationArgs) -> anyhow::Result<ExitCode> {
         if !entry.is_done() {
             note!("{name}:");
         }
-        let (bench, prior) = (&bench, &prior);
-        if !run(
-            entry,
-            Job {
-                bench,
-                config,
-                prior,
-            },
-        )? {
+        let job = Job {
+            bench: &bench,
+            config,
+            prior: &prior,
+        };
+        if !run(entry, job)? {
             return Ok(interrupted());
         }
-        write_ablation(bench, &beds, &args.bench.out)?;
+        write_ablation(&bench, &beds, &args.bench.out)?;
     }
     tell!(
         "{}",

@@ -12,12 +12,11 @@ pub(super) const HEAD: usize = 2 * GROUP;
 
 type Matrix = [[f32; GROUP]; GROUP];
 
-/// What acts on rows of channels, `[batch, 4, 4]` each, an image a matrix.
+/// `[batch, 4, 4]` each, an image a matrix. They, or their transposes, act on rows of channels.
 pub(super) struct Frames {
     heads: usize,
-    queries: Tensor<3>,
-    keys: Tensor<3>,
-    attended: Tensor<3>,
+    to_camera: Tensor<3>,
+    to_world: Tensor<3>,
 }
 
 impl Frames {
@@ -32,30 +31,27 @@ impl Frames {
             let data = TensorData::new(values, [told.len(), GROUP, GROUP]);
             Tensor::<3>::from_data(data, device)
         };
-        let to_camera = matrices(|told| told.camera.map(|camera| camera.to_camera()));
-        let to_world = matrices(|told| told.camera.map(|camera| camera.to_world()));
         Self {
             heads,
-            queries: to_camera.clone(),
-            keys: to_world.swap_dims(1, 2),
-            attended: to_camera.swap_dims(1, 2),
+            to_camera: matrices(|told| told.camera.map(|camera| camera.to_camera())),
+            to_world: matrices(|told| told.camera.map(|camera| camera.to_world())),
         }
     }
 
     pub(super) fn queries(&self, x: Tensor<3>) -> Tensor<3> {
-        self.act(x, &self.queries)
+        self.act(x, self.to_camera.clone())
     }
 
     /// Keys and values alike.
     pub(super) fn keys(&self, x: Tensor<3>) -> Tensor<3> {
-        self.act(x, &self.keys)
+        self.act(x, self.to_world.clone().swap_dims(1, 2))
     }
 
     pub(super) fn attended(&self, x: Tensor<3>) -> Tensor<3> {
-        self.act(x, &self.attended)
+        self.act(x, self.to_camera.clone().swap_dims(1, 2))
     }
 
-    fn act(&self, x: Tensor<3>, by: &Tensor<3>) -> Tensor<3> {
+    fn act(&self, x: Tensor<3>, by: Tensor<3>) -> Tensor<3> {
         let [batch, count, width] = x.dims();
         let rows = x.reshape([batch, count * self.heads, width / self.heads]);
         let half = width / self.heads / 2;
@@ -63,7 +59,7 @@ impl Frames {
         let groups = groups.reshape([batch, count * self.heads * half / GROUP, GROUP]);
         // In f32 whatever the dtype: poses are exact, and a CPU adds up products of f16 in f16.
         let dtype = FloatDType::from(groups.dtype());
-        let acted = groups.cast(FloatDType::F32).matmul(by.clone()).cast(dtype);
+        let acted = groups.cast(FloatDType::F32).matmul(by).cast(dtype);
         let acted = acted.reshape([batch, count * self.heads, half]);
         let rest = rows.narrow(2, half, half);
         Tensor::cat(vec![acted, rest], 2).reshape([batch, count, width])

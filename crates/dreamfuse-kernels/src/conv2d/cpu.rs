@@ -181,14 +181,27 @@ pub(super) fn bias_grad(g: &Geometry, grad: &[f32]) -> Vec<f32> {
 
 /// The gradient of the weights.
 pub(super) fn weight_grad(g: &Geometry, grad: &[f32], input: &[f32]) -> Vec<f32> {
-    let images_a_part = g.batch.div_ceil(WEIGHT_GRAD_PARTS).max(1);
     let weights = g.channels_out * g.patch();
+    sum_over_images(g, weights, grad, input, |grad, image, sums| {
+        add_image_weight_grad(g, grad, image, sums);
+    })
+}
+
+/// Sums `length` values over a batch. `add_image` adds those of an image, from its part of the result's gradient.
+pub(super) fn sum_over_images(
+    g: &Geometry,
+    length: usize,
+    grad: &[f32],
+    input: &[f32],
+    add_image: impl Fn(&[f32], &[f32], &mut [f32]) + Sync,
+) -> Vec<f32> {
+    let images_a_part = g.batch.div_ceil(WEIGHT_GRAD_PARTS).max(1);
     let partial = |first: usize| {
-        let mut sums = vec![0.0; weights];
+        let mut sums = vec![0.0; length];
         for b in first..(first + images_a_part).min(g.batch) {
             let image = &input[b * g.in_image()..][..g.in_image()];
             let grad = &grad[b * g.out_image()..][..g.out_image()];
-            add_image_weight_grad(g, grad, image, &mut sums);
+            add_image(grad, image, &mut sums);
         }
         sums
     };
@@ -204,7 +217,7 @@ pub(super) fn weight_grad(g: &Geometry, grad: &[f32], input: &[f32]) -> Vec<f32>
     parts
         .into_iter()
         .reduce(add)
-        .unwrap_or_else(|| vec![0.0; weights])
+        .unwrap_or_else(|| vec![0.0; length])
 }
 
 fn add_image_weight_grad(g: &Geometry, grad: &[f32], image: &[f32], sums: &mut [f32]) {

@@ -5,9 +5,10 @@
 //! patches are laid out. Places between the rows of the result are computed too, and left out.
 
 use super::Geometry;
+use super::cpu::sum_over_images;
 use crate::cpu::bf16::amx::{self, Left, multiply_pairs};
 use crate::cpu::bf16::pack::{self, load, pack};
-use crate::cpu::bf16::{Operand, PAIR, SIDE, TILE_DEPTH, Tile};
+use crate::cpu::bf16::product::{Operand, PAIR, SIDE, TILE_DEPTH, Tile};
 use crate::cpu::has_tiles;
 use rayon::prelude::*;
 use std::arch::x86_64::__m512i;
@@ -197,12 +198,16 @@ impl Pass {
             self.out_size().iter().product(),
             self.to.next_multiple_of(PAIR),
         );
+        let runs: Vec<Vec<Run>> = (0..sums.len() / stride)
+            .step_by(SIDE)
+            .map(|first| self.runs(first))
+            .collect();
         let groups = out.par_chunks_mut(SIDE * area).enumerate();
         groups.for_each(|(group, planes)| {
-            for (tile, sums) in sums.chunks_exact(SIDE * stride).enumerate() {
+            for (sums, runs) in sums.chunks_exact(SIDE * stride).zip(&runs) {
                 // SAFETY: `fits`; the sums have sixteen rows of whole tiles.
                 let columns = unsafe { pack::columns(&sums[group * SIDE..], stride) };
-                for Run { from, to, length } in self.runs(tile * SIDE) {
+                for &Run { from, to, length } in runs {
                     for (plane, column) in planes.chunks_exact_mut(area).zip(&columns) {
                         let values = &column[from..from + length];
                         let targets = plane[to..to + length].iter_mut();
@@ -211,6 +216,61 @@ impl Pass {
                 }
             }
         });
+    }
+
+    /// Adds the weights' gradient of an image, `[tap, channel in, channel out]`, both numbers of channels rounded up to
+    /// whole tiles.
+    fn add_weight_grad(&self, grad: &[f32], image: &[f32], sums: &mut [f32]) {
+        let [height, width] = self.out_size();
+        let length = self.places().next_multiple_of(TILE_DEPTH);
+        // Places between the rows take no part: their gradient is zero.
+        let mut lines = vec![0.0; self.to * length];
+        for (line, plane) in lines
+            .chunks_exact_mut(length)
+            .zip(grad.chunks_exact(height * width))
+        {
+            for (to, from) in line.chunks_mut(self.row()).zip(plane.chunks_exact(width)) {
+                to[..width].copy_from_slice(from);
+            }
+        }
+        let operand = Operand {
+            values: &lines,
+            across: length,
+            along: 1,
+        };
+        let mut packed = Vec::new();
+        // SAFETY: `fits`; the lines have these sizes.
+        let right =
+            unsafe { pack::<{ pack::PAIRS }>(operand, [0, self.to], [0, length], &mut packed) };
+        let planes = rounded(
+            &self.padded(image),
+            self.from.next_multiple_of(PAIR) * self.line(),
+        );
+        let bytes = |numbers: usize| numbers * size_of::<u16>();
+        let offsets: Vec<usize> = (0..length).step_by(TILE_DEPTH).map(bytes).collect();
+        let (rows, cols) = (
+            self.from.next_multiple_of(PAIR),
+            self.to.next_multiple_of(PAIR),
+        );
+        // SAFETY: `fits`.
+        let _tiles = unsafe { amx::configure() };
+        for (distance, sums) in self.taps().zip(sums.chunks_exact_mut(rows * cols)) {
+            for (pair, right) in right.chunks_exact(2 * offsets.len()).enumerate() {
+                for row in (0..rows).step_by(PAIR) {
+                    let left = Left {
+                        start: planes[row * self.line() + distance..].as_ptr().cast(),
+                        line: bytes(self.line()),
+                        lower: bytes(SIDE * self.line()),
+                        offsets: &offsets,
+                    };
+                    // SAFETY: a line has whole tiles behind every tap; the sums have a whole block.
+                    unsafe {
+                        let place = sums[row * cols + pair * PAIR..].as_mut_ptr();
+                        multiply_pairs(place, cols, left, right);
+                    }
+                }
+            }
+        }
     }
 
     /// The places of a tile from `first` on that belong to the result.
@@ -279,21 +339,12 @@ pub(super) fn input_grad(g: &Geometry, grad: &[f32], weight: &[f32]) -> Vec<f32>
 
 /// The gradient of the weights: lines of the input, a tap apart, times lines of the gradient.
 pub(super) fn weight_grad(g: &Geometry, grad: &[f32], input: &[f32]) -> Vec<f32> {
-    let pass = Pass::new(g);
-    let images: Vec<_> = input
-        .par_chunks(g.channels_in * g.height * g.width)
-        .zip(grad.par_chunks(pass.out_image()))
-        .map(|(image, grad)| image_weight_grad(&pass, image, grad))
-        .collect();
-    let add = |mut sum: Vec<f32>, part: Vec<f32>| {
-        sum.iter_mut()
-            .zip(part)
-            .for_each(|(sum, part)| *sum += part);
-        sum
-    };
-    let sums = images.into_iter().reduce(add).unwrap_or_default();
-    let taps = g.kernel * g.kernel;
+    let (pass, taps) = (Pass::new(g), g.kernel * g.kernel);
     let [rows, cols] = [pass.from, pass.to].map(|channels| channels.next_multiple_of(PAIR));
+    let length = taps * rows * cols;
+    let sums = sum_over_images(g, length, grad, input, |grad, image, sums| {
+        pass.add_weight_grad(grad, image, sums);
+    });
     let mut out = vec![0.0; pass.to * pass.from * taps];
     for (to, out) in out.chunks_exact_mut(pass.from * taps).enumerate() {
         for (from, out) in out.chunks_exact_mut(taps).enumerate() {
@@ -303,61 +354,6 @@ pub(super) fn weight_grad(g: &Geometry, grad: &[f32], input: &[f32]) -> Vec<f32>
         }
     }
     out
-}
-
-/// Of one image, `[tap, channel in, channel out]`, both numbers of channels rounded up to whole tiles.
-fn image_weight_grad(pass: &Pass, image: &[f32], grad: &[f32]) -> Vec<f32> {
-    let [height, width] = pass.out_size();
-    let length = pass.places().next_multiple_of(TILE_DEPTH);
-    // Places between the rows take no part: their gradient is zero.
-    let mut lines = vec![0.0; pass.to * length];
-    for (line, plane) in lines
-        .chunks_exact_mut(length)
-        .zip(grad.chunks_exact(height * width))
-    {
-        for (to, from) in line.chunks_mut(pass.row()).zip(plane.chunks_exact(width)) {
-            to[..width].copy_from_slice(from);
-        }
-    }
-    let operand = Operand {
-        values: &lines,
-        across: length,
-        along: 1,
-    };
-    let mut packed = Vec::new();
-    // SAFETY: `fits`; the lines have these sizes.
-    let right = unsafe { pack::<{ pack::PAIRS }>(operand, [0, pass.to], [0, length], &mut packed) };
-    let planes = rounded(
-        &pass.padded(image),
-        pass.from.next_multiple_of(PAIR) * pass.line(),
-    );
-    let bytes = |numbers: usize| numbers * size_of::<u16>();
-    let offsets: Vec<usize> = (0..length).step_by(TILE_DEPTH).map(bytes).collect();
-    let (rows, cols) = (
-        pass.from.next_multiple_of(PAIR),
-        pass.to.next_multiple_of(PAIR),
-    );
-    let mut sums = vec![0.0; pass.kernel * pass.kernel * rows * cols];
-    // SAFETY: `fits`.
-    let _tiles = unsafe { amx::configure() };
-    for (distance, sums) in pass.taps().zip(sums.chunks_exact_mut(rows * cols)) {
-        for (pair, right) in right.chunks_exact(2 * offsets.len()).enumerate() {
-            for row in (0..rows).step_by(PAIR) {
-                let left = Left {
-                    start: planes[row * pass.line() + distance..].as_ptr().cast(),
-                    line: bytes(pass.line()),
-                    lower: bytes(SIDE * pass.line()),
-                    offsets: &offsets,
-                };
-                // SAFETY: a line has whole tiles behind every tap; the sums have a whole block.
-                unsafe {
-                    let place = sums[row * cols + pair * PAIR..].as_mut_ptr();
-                    multiply_pairs(place, cols, left, right);
-                }
-            }
-        }
-    }
-    sums
 }
 
 /// Numbers as bf16, with zeros behind up to a length.

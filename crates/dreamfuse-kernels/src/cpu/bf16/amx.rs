@@ -2,7 +2,7 @@
 //! instructions. See Intel's manual for software developers, volume 1, chapter 18 (tiles), and Linux's
 //! `Documentation/arch/x86/xstate.rst` (permission).
 
-use super::{Block, DEPTH, PAIR, SIDE, Tile};
+use super::product::{Block, DEPTH, PAIR, SIDE, Tile};
 use std::arch::asm;
 use std::arch::x86_64::__cpuid_count;
 use std::sync::OnceLock;
@@ -10,10 +10,10 @@ use std::sync::OnceLock;
 /// Whether the processor has tiles of bf16 and the system lets this process use them.
 pub(crate) fn is_available() -> bool {
     static IS_AVAILABLE: OnceLock<bool> = OnceLock::new();
-    *IS_AVAILABLE.get_or_init(|| has_tiles() && may_use_tiles())
+    *IS_AVAILABLE.get_or_init(|| processor_has_tiles() && may_use_tiles())
 }
 
-fn has_tiles() -> bool {
+fn processor_has_tiles() -> bool {
     const EXTENDED_FEATURES: u32 = 7;
     const BF16: u32 = 1 << 22;
     const TILES: u32 = 1 << 24;

@@ -1,7 +1,7 @@
 //! Products of packed tiles by AVX-512 BF16: 32 products an instruction.
 
 use super::pack::first;
-use super::{Block, SIDE, Tile};
+use super::product::{Block, SIDE, Tile};
 use std::arch::x86_64::{
     __m512bh, __m512i, _mm512_add_ps, _mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_mask_storeu_ps,
     _mm512_maskz_loadu_ps, _mm512_set1_epi32, _mm512_setzero_ps,

@@ -1,6 +1,6 @@
 //! Operands of products as tiles of pairs of bf16, by AVX-512 BF16.
 
-use super::{Operand, PAIR, SIDE, TILE_DEPTH, Tile};
+use super::product::{Operand, PAIR, SIDE, TILE_DEPTH, Tile};
 use std::arch::x86_64::{
     __m256bh, __m512, __m512bh, __m512i, _mm512_cvtne2ps_pbh, _mm512_cvtneps_pbh,
     _mm512_loadu_si512, _mm512_maskz_loadu_ps, _mm512_permutexvar_epi16, _mm512_setzero_si512,
