@@ -169,7 +169,7 @@ impl AdamBackend for Flex {
 
     fn squares_op(values: FloatTensor<Self>) -> FloatTensor<Self> {
         tensor_from(
-            vec![cpu::squares(slice_of(&contiguous(values))) as f32],
+            vec![crate::cpu::squares(slice_of(&contiguous(values))) as f32],
             [1],
         )
     }

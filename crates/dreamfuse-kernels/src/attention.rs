@@ -248,4 +248,28 @@ mod tests {
             assert_close("values", &values(z.grad(&grads).unwrap()), &right);
         });
     }
+
+    #[test]
+    fn keys_that_lose_by_far_have_no_weight_instead_of_a_subnormal_one() {
+        let shape = Shape {
+            batch: 1,
+            queries: 3,
+            keys: 16,
+            width: 8,
+            heads: 1,
+        };
+        let wide = |seed, tokens: usize| -> Vec<f64> {
+            let drawn = numbers(seed, tokens * shape.width);
+            drawn.into_iter().map(|v| 20.0 * v).collect()
+        };
+        let tokens = |seed, count| tracked(&wide(seed, count), [1, count, shape.width]);
+        let (q, k) = (tokens(1, shape.queries), tokens(2, shape.keys));
+        let v = tokens(3, shape.keys);
+        let out = attention(q.clone(), k.clone(), v.clone(), shape.heads);
+        let grads = (out * 1e-6).sum().backward();
+        let all = [q, k, v].map(|tensor| values(tensor.grad(&grads).unwrap()));
+        let is_exact = |value: &f64| *value == 0.0 || (*value as f32).is_normal();
+        assert!(all.iter().flatten().all(is_exact));
+        assert!(all[2].contains(&0.0), "every key has some weight");
+    }
 }

@@ -10,8 +10,8 @@ mod workers;
 
 pub(crate) use bf16::add_product;
 pub use bf16::{autocast, bf16_instructions, has_bf16_products, has_tiles, is_autocast};
-pub use math::{LANES, exp, maximum, sigmoid, softplus, statistics, sum};
-pub(crate) use matmul::{Matrix, multiply};
+pub use math::{LANES, exp, maximum, sigmoid, softplus, squares, statistics, sum};
+pub(crate) use matmul::{Matrix, multiply, multiply_at};
 pub(crate) use rows::{Weights, add_row_products, combine_rows};
 pub(crate) use shared::SharedMut;
 pub(crate) use tensors::{contiguous, in_f32, shape_of, slice_of, tensor_from};

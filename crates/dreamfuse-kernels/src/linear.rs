@@ -52,7 +52,7 @@ pub trait LinearBackend: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 }
 
-/// Rows of the result that a thread has to itself: the right operand is packed once for all of them.
+/// Rows of the result that a thread has at least to itself: it packs the right operand for all of them.
 const ROWS: usize = 480;
 /// Columns go to threads in multiples of this.
 const COLS: usize = 32;
@@ -64,28 +64,29 @@ fn add_on_all_threads(
     (left, left_shape): (&[f32], Matrix),
     (right, right_shape): (&[f32], Matrix),
 ) {
-    let rows = left_shape.rows;
-    let threads_a_row = rayon::current_num_threads().div_ceil(rows.div_ceil(ROWS).max(1));
+    let (rows, threads) = (left_shape.rows, rayon::current_num_threads());
+    let height = rows.div_ceil(threads).max(ROWS);
+    let threads_a_row = threads.div_ceil(rows.div_ceil(height).max(1));
     let width = cols.div_ceil(threads_a_row).next_multiple_of(COLS);
     let parts: Vec<[usize; 2]> = (0..rows)
-        .step_by(ROWS)
+        .step_by(height)
         .flat_map(|row| (0..cols).step_by(width).map(move |col| [row, col]))
         .collect();
     let shared = SharedMut::new(out);
     parts.into_par_iter().for_each(|[row, col]| {
         let l = Matrix {
-            rows: ROWS.min(rows - row),
+            rows: height.min(rows - row),
             ..left_shape
         };
         let r = Matrix {
             cols: width.min(cols - col),
             ..right_shape
         };
-        let length = (l.rows - 1) * cols + r.cols;
-        // SAFETY: parts own different rows or columns, and no other number of a row is touched.
-        let out = unsafe { shared.part(row * cols + col, length) };
+        let place = shared.place(row * cols + col, (l.rows - 1) * cols + r.cols);
         let left = (&left[row * l.row_stride..], l);
-        add_product(out, cols, left, (&right[col * r.col_stride..], r));
+        let right = (&right[col * r.col_stride..], r);
+        // SAFETY: inside the result by the assertion of `place`; parts own different rows or columns.
+        unsafe { add_product(place, cols, left, right) }
     });
 }
 

@@ -4,7 +4,11 @@
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use dreamfuse_kernels::adam::{Adam, Moments};
+use dreamfuse_kernels::cpu::squares;
 use rayon::prelude::*;
+
+/// Numbers of a piece of work.
+const CHUNK: usize = 1 << 14;
 
 /// What the optimizer keeps for one parameter.
 pub(crate) struct Slot {
@@ -145,29 +149,62 @@ pub(crate) fn step<M: Module>(
         .iter()
         .map(|name| (step.is_trained)(name))
         .collect();
-    let norm = grads
-        .par_iter()
+    let trained = grads
+        .iter()
         .zip(&is_trained)
-        .filter(|(_, is_trained)| **is_trained)
-        .map(|(g, _)| g.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>())
-        .collect::<Vec<_>>();
-    let norm = norm.into_iter().sum::<f64>().sqrt();
+        .filter(|(_, trained)| **trained);
+    let norm = trained.map(|(grad, _)| squares(grad)).sum::<f64>().sqrt();
     if !norm.is_finite() {
         return (module, norm); // the caller reports it; a step on such a gradient would lose the weights
     }
-    let scale = (step.clip_norm / norm.max(1e-12)).min(1.0) as f32;
-    let decay = step
-        .ema_decay
-        .min((1.0 + step.number as f64) / (10.0 + step.number as f64)) as f32;
-    let mut lists = parameters(&module);
-    let all = lists.par_iter_mut().zip(grads).zip(slots).zip(is_trained);
-    let trained = all.filter(|(_, is_trained)| *is_trained);
-    trained.for_each(|(((values, grad), slot), _)| {
-        let Slot { moments, average } = slot;
-        adam.step(step.number, step.rate, scale, values, grad, moments);
-        for (average, value) in average.iter_mut().zip(values.iter()) {
-            *average += (1.0 - decay) * (value - *average);
+    let all = grads.iter().zip(slots).zip(is_trained);
+    let mut update = Update {
+        all: all.map(|((grad, slot), is_trained)| (grad, slot, is_trained)),
+        adam,
+        step,
+        scale: (step.clip_norm / norm.max(1e-12)).min(1.0) as f32,
+        ema_decay: step
+            .ema_decay
+            .min((1.0 + step.number as f64) / (10.0 + step.number as f64))
+            as f32,
+        device,
+    };
+    (module.map(&mut update), norm)
+}
+
+/// Moves parameters in place, one after the other, each on all threads.
+struct Update<'a, I> {
+    /// Gradient, slot and whether it is trained, of each parameter.
+    all: I,
+    adam: &'a Adam,
+    step: &'a Step,
+    scale: f32,
+    ema_decay: f32,
+    device: &'a Device,
+}
+
+impl<'a, I: Iterator<Item = (&'a Vec<f32>, &'a mut Slot, bool)>> ModuleMapper for Update<'_, I> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (grad, slot, is_trained) = self.all.next().expect("one slot a parameter");
+        if !is_trained {
+            return param;
         }
-    });
-    (with_parameters(module, lists, device), norm)
+        let (id, tensor, mapper) = param.consume();
+        let dims = tensor.dims();
+        let mut values = elements(tensor.inner());
+        let Slot { moments, average } = slot;
+        let Step { number, rate, .. } = *self.step;
+        self.adam
+            .step(number, rate, self.scale, &mut values, grad, moments);
+        average
+            .par_chunks_mut(CHUNK)
+            .zip(values.par_chunks(CHUNK))
+            .for_each(|(average, values)| {
+                for (average, value) in average.iter_mut().zip(values) {
+                    *average += (1.0 - self.ema_decay) * (value - *average);
+                }
+            });
+        let moved = Tensor::from_data(TensorData::new(values, dims), self.device).require_grad();
+        Param::from_mapped_value(id, moved, mapper)
+    }
 }

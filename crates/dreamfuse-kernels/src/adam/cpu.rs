@@ -68,10 +68,3 @@ fn step_row<const SPARSE: bool>(
         *value = if is_touched { new_value } else { *value };
     }
 }
-
-/// The sum of squares, added up in an order that the number of threads does not change.
-pub(super) fn squares(values: &[f32]) -> f64 {
-    let part = |values: &[f32]| values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>();
-    let parts: Vec<f64> = values.par_chunks(CHUNK).map(part).collect();
-    parts.into_iter().sum()
-}

@@ -1,7 +1,7 @@
 //! Convolution as matrix products over tiles of output rows: the input patches of a tile are laid
 //! out as the columns of a matrix that stays in cache (im2col), and multiplied with the weights.
 
-use crate::cpu::{Matrix, SharedMut, multiply, sum, vectorized};
+use crate::cpu::{Matrix, SharedMut, multiply, multiply_at, sum, vectorized};
 use rayon::prelude::*;
 use std::cell::RefCell;
 
@@ -105,21 +105,16 @@ pub(super) fn forward(g: &Geometry, input: &[f32], weight: &[f32], bias: &[f32])
         let image = &input[b * g.in_image()..][..g.in_image()];
         let (start, pixels) = (first * g.out_width(), rows * g.out_width());
         with_patches(g, image, first, rows, |patches, shape| {
-            let length = (g.channels_out - 1) * g.out_area() + pixels;
-            // SAFETY: tiles of an image own different pixels of each channel; `multiply` writes only
-            // `pixels` of every row of this part.
-            let part = unsafe { shared.part(b * g.out_image() + start, length) };
+            let from = b * g.out_image() + start;
             for (o, value) in bias.iter().enumerate() {
-                part[o * g.out_area()..][..pixels].fill(*value);
+                // SAFETY: tiles of an image own different pixels of each channel.
+                unsafe { shared.part(from + o * g.out_area(), pixels) }.fill(*value);
             }
             let out_shape = Matrix::rows(g.channels_out, pixels, g.out_area());
-            multiply(
-                part,
-                out_shape,
-                (weight, Matrix::rows(g.channels_out, g.patch(), g.patch())),
-                (patches, shape),
-                true,
-            );
+            let place = shared.place(from, (g.channels_out - 1) * g.out_area() + pixels);
+            let weight = (weight, Matrix::rows(g.channels_out, g.patch(), g.patch()));
+            // SAFETY: the same pixels, inside the result by the assertion of `place`.
+            unsafe { multiply_at(place, out_shape, weight, (patches, shape), true) }
         });
     });
     out

@@ -71,10 +71,13 @@ pub fn is_autocast() -> bool {
 
 /// No other processor has them yet.
 ///
+/// # Safety
+/// It touches nothing.
+///
 /// # Panics
 /// Always.
 #[cfg(not(target_arch = "x86_64"))]
-pub(crate) fn add_product(_: &mut [f32], _: usize, _: (&[f32], Matrix), _: (&[f32], Matrix)) {
+pub(crate) unsafe fn add_product(_: *mut f32, _: usize, _: (&[f32], Matrix), _: (&[f32], Matrix)) {
     panic!("this processor has no bf16 products");
 }
 
@@ -126,7 +129,9 @@ mod tests {
                     (right.clone(), Matrix::rows(depth, cols, cols))
                 };
                 let mut out = vec![0.5; rows * cols];
-                add_product(&mut out, cols, (&l, l_shape), (&r, r_shape));
+                let (l, r) = ((&l[..], l_shape), (&r[..], r_shape));
+                // SAFETY: the result has as many rows and columns.
+                unsafe { add_product(out.as_mut_ptr(), cols, l, r) };
                 for (index, value) in out.iter().enumerate() {
                     let (row, col) = (index / cols, index % cols);
                     let term =

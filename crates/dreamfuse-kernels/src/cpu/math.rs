@@ -1,5 +1,8 @@
 //! Elementary functions that compile to vector code.
 
+use super::vectorized;
+use rayon::prelude::*;
+
 /// `e^x` to about 2 units in the last place; saturates instead of overflowing.
 ///
 /// Range reduction `x = k ln 2 + r` and a polynomial in `r` (coefficients of the Taylor series to
@@ -64,6 +67,33 @@ pub fn sum(values: &[f32], f: impl Fn(f32) -> f32) -> f32 {
         }
     }
     lanes.iter().sum::<f32>() + rest.iter().map(|v| f(*v)).sum::<f32>()
+}
+
+/// Numbers of a piece of work.
+const CHUNK: usize = 1 << 14;
+
+/// The sum of squares, added up in an order that neither the processor nor the number of threads changes.
+pub fn squares(values: &[f32]) -> f64 {
+    let parts: Vec<f64> = values.par_chunks(CHUNK).map(squares_of_chunk).collect();
+    parts.into_iter().sum()
+}
+
+fn squares_of_chunk(values: &[f32]) -> f64 {
+    let square = |value: f32| f64::from(value) * f64::from(value);
+    vectorized(
+        #[inline(always)]
+        || {
+            let mut lanes = [0.0; LANES];
+            let rows = values.chunks_exact(LANES);
+            let rest = rows.remainder();
+            for row in rows {
+                for (lane, value) in lanes.iter_mut().zip(row) {
+                    *lane += square(*value);
+                }
+            }
+            lanes.iter().sum::<f64>() + rest.iter().map(|v| square(*v)).sum::<f64>()
+        },
+    )
 }
 
 /// The largest value, or −∞ of none.

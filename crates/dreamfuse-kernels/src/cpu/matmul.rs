@@ -49,22 +49,43 @@ pub(crate) fn multiply(
     right: (&[f32], Matrix),
     accumulate: bool,
 ) {
-    let ((left, l), (right, r)) = (left, right);
+    assert!(
+        out.len() >= shape.span(),
+        "a matrix is shorter than its shape"
+    );
+    // SAFETY: the span lies inside the slice, which nobody else has.
+    unsafe { multiply_at(out.as_mut_ptr(), shape, left, right, accumulate) }
+}
+
+/// As [`multiply`], to a place between whose numbers other threads may write.
+///
+/// # Safety
+/// The numbers of `shape` from `out` on can be written, and nobody else has them.
+///
+/// # Panics
+/// As there.
+pub(crate) unsafe fn multiply_at(
+    out: *mut f32,
+    shape: Matrix,
+    (left, l): (&[f32], Matrix),
+    (right, r): (&[f32], Matrix),
+    accumulate: bool,
+) {
     assert!(
         l.rows == shape.rows && r.cols == shape.cols && l.cols == r.rows,
         "the shapes of a matrix product do not fit"
     );
     assert!(
-        out.len() >= shape.span() && left.len() >= l.span() && right.len() >= r.span(),
+        left.len() >= l.span() && right.len() >= r.span(),
         "a matrix is shorter than its shape"
     );
-    // SAFETY: the three spans lie inside their slices, checked above; `out` is not aliased.
+    // SAFETY: the spans of the operands lie inside their slices, checked above; the contract for `out`.
     unsafe {
         gemm::gemm(
             shape.rows,
             shape.cols,
             l.cols,
-            out.as_mut_ptr(),
+            out,
             shape.col_stride as isize,
             shape.row_stride as isize,
             accumulate,

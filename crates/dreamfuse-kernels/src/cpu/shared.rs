@@ -23,6 +23,16 @@ impl<'a> SharedMut<'a> {
         }
     }
 
+    /// Where the part from `from` on, `length` long, begins: for parts that overlap as slices, but not in what is
+    /// written.
+    pub(crate) fn place(&self, from: usize, length: usize) -> *mut f32 {
+        assert!(
+            from + length <= self.length,
+            "a part reaches past the end of its slice"
+        );
+        self.start.wrapping_add(from)
+    }
+
     /// The part from `from` on, `length` long.
     ///
     /// # Safety
@@ -33,11 +43,7 @@ impl<'a> SharedMut<'a> {
     )]
     #[inline(always)]
     pub(crate) unsafe fn part(&self, from: usize, length: usize) -> &mut [f32] {
-        assert!(
-            from + length <= self.length,
-            "a part reaches past the end of its slice"
-        );
-        // SAFETY: inside the slice by the assertion, unaliased by the contract.
-        unsafe { std::slice::from_raw_parts_mut(self.start.add(from), length) }
+        // SAFETY: inside the slice, unaliased by the contract.
+        unsafe { std::slice::from_raw_parts_mut(self.place(from, length), length) }
     }
 }

@@ -62,16 +62,16 @@ pub(super) fn backward(width: usize, grad: &[f32], input: &[f32]) -> Vec<f32> {
                     .chunks_exact_mut(2 * width)
                     .zip(input.chunks_exact(2 * width));
                 for ((out, row), grad) in rows.zip(grad.chunks_exact(width)) {
-                    let ((of_values, of_gates), (values, gates)) =
-                        (out.split_at_mut(width), row.split_at(width));
-                    let sides = of_values
-                        .iter_mut()
-                        .zip(of_gates)
-                        .zip(values.iter().zip(gates));
-                    for (((of_value, of_gate), (value, gate)), grad) in sides.zip(grad) {
+                    let (of_values, of_gates) = out.split_at_mut(width);
+                    let (values, gates) = row.split_at(width);
+                    // A loop for each: the compiler makes no vectors of one that writes both, which it fears to overlap.
+                    for ((out, gate), grad) in of_values.iter_mut().zip(gates).zip(grad) {
+                        *out = grad * gate * normal(*gate).0;
+                    }
+                    let sides = values.iter().zip(gates).zip(grad);
+                    for (out, ((value, gate), grad)) in of_gates.iter_mut().zip(sides) {
                         let (below, density) = normal(*gate);
-                        *of_value = grad * gate * below;
-                        *of_gate = grad * value * (below + gate * density);
+                        *out = grad * value * (below + gate * density);
                     }
                 }
             },

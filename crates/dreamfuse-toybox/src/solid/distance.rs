@@ -3,6 +3,9 @@
 use super::Solid;
 use dreamfuse_core::Vec3;
 
+/// Enough for the flattest ellipsoid; most points need five.
+const NEWTON_STEPS: usize = 64;
+
 impl Solid {
     /// The signed distance of a point of the solid's own frame from its surface.
     pub fn signed_distance(&self, p: Vec3) -> f32 {
@@ -20,33 +23,28 @@ impl Solid {
     }
 }
 
-/// The nearest point `x_i = r_i² p_i / (t + r_i²)` of the surface by bisection on `t`
-/// (Eberly, "Distance from a Point to an Ellipse, an Ellipsoid, or a Hyperellipsoid").
+/// The nearest point `x_i = r_i² p_i / (t + r_i²)` of the surface
+/// (Eberly, "Distance from a Point to an Ellipse, an Ellipsoid, or a Hyperellipsoid"). `t` is the root of a falling, convex
+/// function. Newton's method nears it from the left, from where one term alone makes it zero or more.
 fn ellipsoid(p: Vec3, radii: Vec3) -> f32 {
     let e = radii.cast::<f64>();
     // On a plane of symmetry the equation degenerates; a hair beside it does not.
     let y = p.abs().cast::<f64>().map(|v| v.max(1e-9));
-    let smallest = e.imin();
-    let on_surface = |t: f64| {
-        (0..3)
-            .map(|i| (e[i] * y[i] / (t + e[i] * e[i])).powi(2))
-            .sum::<f64>()
-            - 1.0
-    };
-    let edge = -e[smallest] * e[smallest];
-    let (mut low, mut high) = (
-        edge + e[smallest] * y[smallest],
-        edge + e.component_mul(&y).norm(),
-    );
-    for _ in 0..80 {
-        let middle = 0.5 * (low + high);
-        if on_surface(middle) > 0.0 {
-            low = middle;
-        } else {
-            high = middle;
+    let mut t = (e.component_mul(&y) - e.component_mul(&e)).max();
+    for _ in 0..NEWTON_STEPS {
+        let (mut value, mut slope) = (-1.0, 0.0);
+        for i in 0..3 {
+            let below = t + e[i] * e[i];
+            let term = (e[i] * y[i] / below).powi(2);
+            value += term;
+            slope -= 2.0 * term / below;
+        }
+        let step = value / slope;
+        t -= step;
+        if step.abs() <= 1e-12 * (1.0 + t.abs()) {
+            break;
         }
     }
-    let t = 0.5 * (low + high);
     let nearest = y.zip_map(&e, |y, e| e * e * y / (t + e * e));
     let is_inside = y.component_div(&e).norm() < 1.0;
     let distance = (nearest - y).norm() as f32;
