@@ -52,10 +52,11 @@ pub trait LinearBackend: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 }
 
-/// Rows of the result that a thread has at least to itself: it packs the right operand for all of them.
+/// A part of the result has at least so many rows, where there are as many: the right operand is packed for all of them.
 const ROWS: usize = 480;
-/// Columns go to threads in multiples of this.
-const COLS: usize = 32;
+/// Parts end between multiples of this, or with the matrix. What lies beyond whole tiles of AMX is added up in another
+/// order, and must not depend on the number of threads.
+const WHOLE: usize = 32;
 
 /// `out += left · right`, rows of `cols` values; the same for any number of threads.
 fn add_on_all_threads(
@@ -65,9 +66,12 @@ fn add_on_all_threads(
     (right, right_shape): (&[f32], Matrix),
 ) {
     let (rows, threads) = (left_shape.rows, rayon::current_num_threads());
-    let height = rows.div_ceil(threads).max(ROWS);
+    if [rows, cols, left_shape.cols].contains(&0) {
+        return;
+    }
+    let height = rows.div_ceil(threads).max(ROWS).next_multiple_of(WHOLE);
     let threads_a_row = threads.div_ceil(rows.div_ceil(height).max(1));
-    let width = cols.div_ceil(threads_a_row).next_multiple_of(COLS);
+    let width = cols.div_ceil(threads_a_row).next_multiple_of(WHOLE);
     let parts: Vec<[usize; 2]> = (0..rows)
         .step_by(height)
         .flat_map(|row| (0..cols).step_by(width).map(move |col| [row, col]))
@@ -217,7 +221,7 @@ impl<B: LinearBackend, C: CheckpointStrategy> LinearBackend for Autodiff<B, C> {
 mod tests {
     use super::*;
     use crate::cpu::{autocast, has_bf16_products, is_autocast};
-    use crate::testing::{central_differences, numbers, relative_error, weighted_sum};
+    use crate::testing::{central_differences, narrow, numbers, relative_error, weighted_sum};
     use burn::tensor::{Device, TensorData};
 
     /// bf16 has 8 significant bits.
@@ -235,7 +239,6 @@ mod tests {
             assert!(!autocast(true, is_autocast));
             return;
         }
-        // More rows than one part has, for input and weight.
         let [rows, from, to] = [21, 37, 45];
         let device = Device::flex().autodiff();
         let (x, w, b) = (
@@ -271,5 +274,38 @@ mod tests {
         assert_near("weight", weight.grad(&grads).unwrap(), &expected);
         let expected = central_differences(&b, 1e-3, |b| loss(&x, &w, b));
         assert_near("bias", bias.grad(&grads).unwrap(), &expected);
+    }
+
+    #[test]
+    fn any_number_of_threads_gives_the_same_bytes() {
+        if !has_bf16_products() {
+            assert!(!autocast(true, is_autocast));
+            return;
+        }
+        // Three threads would cut the rows beside a whole tile; two blocks of the common axis are added up.
+        let [rows, from, to] = [2048, 600, 40];
+        let device = Device::flex().autodiff();
+        let all = || {
+            let tensor = |seed, shape: [usize; 2]| {
+                let values = narrow(&numbers(seed, shape[0] * shape[1]));
+                Tensor::<2>::from_data(TensorData::new(values, shape), &device).require_grad()
+            };
+            let (input, weight) = (tensor(1, [rows, from]), tensor(2, [from, to]));
+            let bias = tensor(3, [1, to]);
+            let out = linear_bf16(input.clone(), weight.clone(), bias.reshape([to]));
+            let grads = (out.clone() * tensor(4, [rows, to])).sum().backward();
+            [
+                out.inner(),
+                input.grad(&grads).unwrap(),
+                weight.grad(&grads).unwrap(),
+            ]
+            .map(Tensor::into_data)
+        };
+        let on = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+            pool.build().unwrap().install(all)
+        };
+        let one = on(1);
+        assert!(on(2) == one && on(3) == one);
     }
 }

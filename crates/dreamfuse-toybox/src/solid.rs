@@ -235,6 +235,36 @@ mod tests {
     }
 
     #[test]
+    fn distances_of_ellipsoids_are_exact_where_the_equation_degenerates() {
+        let close = |radii: Vec3, p: Vec3, expected: f32| {
+            let found = Solid::Ellipsoid { radii }.signed_distance(p);
+            assert!(
+                (found - expected).abs() < 1e-6,
+                "{radii:?} at {p:?}: {found}, expected {expected}"
+            );
+        };
+        let (round, tall) = (Vec3::repeat(0.4), Vec3::new(0.9, 0.4, 0.6));
+        close(round, Vec3::zeros(), -0.4);
+        close(round, Vec3::new(0.0, 0.3, 0.4), 0.1);
+        close(tall, Vec3::zeros(), -0.4);
+        close(tall, Vec3::new(0.0, 0.1, 0.0), -0.3);
+        close(tall, Vec3::new(0.0, 0.0, -0.9), 0.3);
+        // Across the middle of a flat one the nearest point leaves the plane, and comes back near the rim.
+        let [long, short] = [1.0f32, 0.02];
+        let flat = Vec3::new(long, long, short);
+        let inner = long * long - short * short;
+        for x in [0.1, 0.5, 0.9, 0.999] {
+            close(
+                flat,
+                Vec3::new(0.0, x, 0.0),
+                -short * (1.0 - x * x / inner).sqrt(),
+            );
+        }
+        close(flat, Vec3::new(0.9999, 0.0, 0.0), 0.9999 - long);
+        close(flat, Vec3::new(1.5, 0.0, 0.0), 0.5);
+    }
+
+    #[test]
     fn the_extent_is_reached_and_not_exceeded() {
         let mut rng = stream(4, Purpose::Sampling, 0, 0);
         for solid in &SOLIDS {

@@ -208,3 +208,70 @@ impl<'a, I: Iterator<Item = (&'a Vec<f32>, &'a mut Slot, bool)>> ModuleMapper fo
         Param::from_mapped_value(id, moved, mapper)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::nn::LinearConfig;
+
+    const ADAM: Adam = Adam {
+        beta1: 0.9,
+        beta2: 0.99,
+        epsilon: 1e-8,
+        weight_decay: 0.01,
+    };
+    const STEP: Step = Step {
+        number: 1,
+        rate: 0.1,
+        clip_norm: 1.0,
+        ema_decay: 0.5,
+        is_trained: |_| true,
+    };
+
+    #[test]
+    fn a_step_moves_what_is_trained_and_nothing_else() {
+        let device = Device::flex().autodiff();
+        let before = LinearConfig::new(3, 2).init(&device);
+        let mut slots = slots(&before);
+        let only_bias = Step {
+            is_trained: |name| name == "bias",
+            ..STEP
+        };
+        let grads = [vec![3.0; 6], vec![4.0; 2]];
+        let (after, norm) = step(
+            before.clone(),
+            &grads,
+            &ADAM,
+            &only_bias,
+            &mut slots,
+            &device,
+        );
+        assert_eq!(norm, 32f64.sqrt(), "the weight's gradient takes no part");
+        let [[weight, bias], [new_weight, new_bias]] = [parameters(&before), parameters(&after)]
+            .map(|lists| <[_; 2]>::try_from(lists).unwrap());
+        assert_eq!(new_weight, weight);
+        assert_eq!(slots[0].average, weight);
+        assert_eq!(slots[0].moments, Moments::zeros(6));
+        // Adam's first step is as long as the rate, whatever the gradient; the decay comes on top.
+        for (new, old) in new_bias.iter().zip(&bias) {
+            assert!(
+                (new - (old - 0.1 - 0.001 * old)).abs() < 1e-6,
+                "{new} for {old}"
+            );
+        }
+        // The average begins with a decay of 2 / 11.
+        let moved = (new_bias[0] - bias[0]) * 9.0 / 11.0;
+        assert!((slots[1].average[0] - bias[0] - moved).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_gradient_that_is_not_finite_moves_nothing() {
+        let device = Device::flex().autodiff();
+        let before = LinearConfig::new(3, 2).init(&device);
+        let mut slots = slots(&before);
+        let grads = [vec![f32::NAN; 6], vec![4.0; 2]];
+        let (after, norm) = step(before.clone(), &grads, &ADAM, &STEP, &mut slots, &device);
+        assert!(norm.is_nan());
+        assert_eq!(parameters(&after), parameters(&before));
+    }
+}

@@ -8,8 +8,8 @@ use rayon::prelude::*;
 /// Queries of a piece of work: fixed, so that the order of additions does not depend on the threads.
 const QUERIES: usize = 64;
 
-/// Weights below it count as none. A sum with weights near 1 loses them in f32 anyway, but their products with small
-/// gradients are subnormal, which slows a processor down a hundredfold.
+/// A key below this share of the winner's weight has none. A sum over keys loses it in f32 anyway. Products of small
+/// weights and small gradients would be subnormal, which slows a processor down many times over.
 const NO_WEIGHT: f32 = 1e-15;
 
 impl Shape {

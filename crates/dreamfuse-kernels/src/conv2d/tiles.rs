@@ -207,13 +207,8 @@ impl Pass {
             for (sums, runs) in sums.chunks_exact(SIDE * stride).zip(&runs) {
                 // SAFETY: `fits`; the sums have sixteen rows of whole tiles.
                 let columns = unsafe { pack::columns(&sums[group * SIDE..], stride) };
-                for &Run { from, to, length } in runs {
-                    for (plane, column) in planes.chunks_exact_mut(area).zip(&columns) {
-                        let values = &column[from..from + length];
-                        let targets = plane[to..to + length].iter_mut();
-                        targets.zip(values).for_each(|(to, sum)| *to += sum);
-                    }
-                }
+                // SAFETY: `fits`.
+                unsafe { add_columns(planes, area, &columns, runs) };
             }
         });
     }
@@ -300,6 +295,25 @@ struct Run {
     from: usize,
     to: usize,
     length: usize,
+}
+
+/// Adds the runs of each column to its plane.
+///
+/// # Safety
+/// The processor has AVX-512 BF16.
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+unsafe fn add_columns(
+    planes: &mut [f32],
+    area: usize,
+    columns: &[[f32; SIDE]; SIDE],
+    runs: &[Run],
+) {
+    for &Run { from, to, length } in runs {
+        for (plane, column) in planes.chunks_exact_mut(area).zip(columns) {
+            // SAFETY: the contract.
+            unsafe { pack::add(&mut plane[to..][..length], &column[from..][..length]) };
+        }
+    }
 }
 
 /// Sixteen pairs of channels at a place.

@@ -163,4 +163,16 @@ mod tests {
         }
         assert_eq!(maximum(&[]), f32::NEG_INFINITY);
     }
+
+    #[test]
+    fn squares_add_up_to_the_same_bits_on_any_number_of_threads() {
+        let values: Vec<f32> = (0..3 * CHUNK + 5).map(|i| (i as f32).sin()).collect();
+        let on = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+            pool.build().unwrap().install(|| squares(&values))
+        };
+        let right: f64 = values.iter().map(|v| f64::from(*v).powi(2)).sum();
+        assert!((on(1) / right - 1.0).abs() < 1e-12);
+        assert_eq!(on(1), on(3));
+    }
 }

@@ -60,7 +60,8 @@ pub(crate) fn multiply(
 /// As [`multiply`], to a place between whose numbers other threads may write.
 ///
 /// # Safety
-/// The numbers of `shape` from `out` on can be written, and nobody else has them.
+/// The numbers of `shape` from `out` on can be written, and nobody else has them. Where `accumulate` is set, they have
+/// values.
 ///
 /// # Panics
 /// As there.

@@ -64,7 +64,7 @@ pub(super) fn backward(width: usize, grad: &[f32], input: &[f32]) -> Vec<f32> {
                 for ((out, row), grad) in rows.zip(grad.chunks_exact(width)) {
                     let (of_values, of_gates) = out.split_at_mut(width);
                     let (values, gates) = row.split_at(width);
-                    // A loop for each: the compiler makes no vectors of one that writes both, which it fears to overlap.
+                    // One loop that writes both is not vectorized: the compiler cannot tell that they do not overlap.
                     for ((out, gate), grad) in of_values.iter_mut().zip(gates).zip(grad) {
                         *out = grad * gate * normal(*gate).0;
                     }

@@ -129,12 +129,11 @@ fn group_backward(
             };
         }
         let mut lanes = [[0.0f32; LANES]; 2];
-        for (u, value) in out.chunks(LANES).zip(input.chunks(LANES)) {
-            for (lane, (u, value)) in u.iter().zip(value).enumerate() {
-                lanes[0][lane] += u * (value - mean) * scale;
-                lanes[1][lane] += u;
-            }
+        let ((us, u), (values, value)) = (out.as_chunks::<LANES>(), input.as_chunks::<LANES>());
+        for (u, value) in us.iter().zip(values) {
+            add_to_lanes(&mut lanes, u, value, [mean, scale]);
         }
+        add_to_lanes(&mut lanes, u, value, [mean, scale]);
         *sums = lanes.map(|lanes| lanes.iter().sum());
         mean_ux += gamma[c] * sums[0];
         mean_u += gamma[c] * sums[1];
@@ -146,5 +145,21 @@ fn group_backward(
             let normal = (value - mean) * scale;
             *out = scale * (gamma[c] * *out - mean_u - normal * mean_ux);
         }
+    }
+}
+
+/// Adds up the gradient times the normalised input, and the gradient. A row of known length becomes vectors.
+#[inline(always)]
+fn add_to_lanes(
+    lanes: &mut [[f32; LANES]; 2],
+    grad: &[f32],
+    input: &[f32],
+    [mean, scale]: [f32; 2],
+) {
+    let [scaled, plain] = lanes;
+    let sums = scaled.iter_mut().zip(plain);
+    for ((u, value), (scaled, plain)) in grad.iter().zip(input).zip(sums) {
+        *scaled += u * (value - mean) * scale;
+        *plain += u;
     }
 }

@@ -2,10 +2,10 @@
 
 use super::product::{Operand, PAIR, SIDE, TILE_DEPTH, Tile};
 use std::arch::x86_64::{
-    __m256bh, __m512, __m512bh, __m512i, _mm512_cvtne2ps_pbh, _mm512_cvtneps_pbh,
-    _mm512_loadu_si512, _mm512_maskz_loadu_ps, _mm512_permutexvar_epi16, _mm512_setzero_si512,
-    _mm512_shuffle_i32x4, _mm512_store_si512, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64,
-    _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    __m256bh, __m512, __m512bh, __m512i, _mm512_add_ps, _mm512_cvtne2ps_pbh, _mm512_cvtneps_pbh,
+    _mm512_loadu_si512, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_permutexvar_epi16,
+    _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_store_si512, _mm512_unpackhi_epi32,
+    _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 use std::mem::transmute;
 
@@ -178,6 +178,26 @@ pub(crate) unsafe fn round(values: &[f32], out: &mut [u16]) {
             transmute::<__m256bh, [u16; SIDE]>(_mm512_cvtneps_pbh(from))
         };
         to.copy_from_slice(&rounded[..to.len()]);
+    }
+}
+
+/// Adds sixteen numbers or fewer.
+///
+/// # Safety
+/// The processor has AVX-512 BF16.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+pub(crate) unsafe fn add(out: &mut [f32], values: &[f32]) {
+    assert!(
+        out.len() == values.len() && out.len() <= SIDE,
+        "expected the numbers of a tile's row"
+    );
+    let mask = first(out.len());
+    // SAFETY: masked lanes are neither read nor written.
+    unsafe {
+        let before = _mm512_maskz_loadu_ps(mask, out.as_ptr());
+        let sum = _mm512_add_ps(before, _mm512_maskz_loadu_ps(mask, values.as_ptr()));
+        _mm512_mask_storeu_ps(out.as_mut_ptr(), mask, sum);
     }
 }
 

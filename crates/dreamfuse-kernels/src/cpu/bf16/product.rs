@@ -15,6 +15,9 @@ pub(crate) const PAIR: usize = 2 * SIDE;
 pub(super) const DEPTH: usize = 16;
 /// Rows of the left operand that are packed at once: about a second-level cache.
 const ROW_BLOCK: usize = 8 * PAIR;
+/// Columns of the right operand that are packed at once: rarely fewer than a matrix has, since each block packs the left
+/// operand again.
+const COL_BLOCK: usize = 64 * PAIR;
 
 /// Sixteen rows of sixteen pairs of bf16. A row is one of the left operand's, or one pair's of the right operand's
 /// columns.
@@ -44,7 +47,8 @@ pub(crate) struct Operand<'a> {
 /// `out += left · right`, operands rounded to bf16; the rows of `out` are `stride` apart.
 ///
 /// # Safety
-/// As many rows of as many numbers as the product has can be written at `out`, and nobody else has them.
+/// At `out` lie as many rows of as many numbers as the product has, `stride` apart. They have values, can be read and
+/// written, and nobody else has them.
 ///
 /// # Panics
 /// When the shapes do not fit, an operand is too short, or the processor has no such products.
@@ -92,7 +96,7 @@ pub(crate) unsafe fn add_product(
 /// Adds a packed block to the result at a place whose rows are a stride apart.
 type Kernel = unsafe fn(*mut f32, usize, Block);
 
-/// Block after block of the common axis and of rows.
+/// Block after block of the common axis, of columns and of rows.
 ///
 /// # Safety
 /// The processor has the kernel's instructions; the operands have these sizes, and so has `out`, whose rows are
@@ -111,21 +115,24 @@ unsafe fn multiply_blocks(
     let [mut packed_left, mut packed_right] = SCRATCH.take();
     for k in (0..depth).step_by(DEPTH * TILE_DEPTH) {
         let along = [k, (DEPTH * TILE_DEPTH).min(depth - k)];
-        // SAFETY: the contract; blocks lie inside the operands.
-        let right =
-            unsafe { pack::pack::<{ pack::PAIRS }>(right, [0, cols], along, &mut packed_right) };
-        for row in (0..rows).step_by(ROW_BLOCK) {
-            let down = [row, ROW_BLOCK.min(rows - row)];
-            // SAFETY: the contract; the block of the result lies inside `out`.
-            unsafe {
-                let left = pack::pack::<{ pack::ROWS }>(left, down, along, &mut packed_left);
-                let block = Block {
-                    left,
-                    right,
-                    size: [down[1], cols],
-                    depth: along[1].div_ceil(TILE_DEPTH),
-                };
-                kernel(out.add(row * stride), stride, block);
+        for col in (0..cols).step_by(COL_BLOCK) {
+            let across = [col, COL_BLOCK.min(cols - col)];
+            // SAFETY: the contract; blocks lie inside the operands.
+            let right =
+                unsafe { pack::pack::<{ pack::PAIRS }>(right, across, along, &mut packed_right) };
+            for row in (0..rows).step_by(ROW_BLOCK) {
+                let down = [row, ROW_BLOCK.min(rows - row)];
+                // SAFETY: the contract; the block of the result lies inside `out`.
+                unsafe {
+                    let left = pack::pack::<{ pack::ROWS }>(left, down, along, &mut packed_left);
+                    let block = Block {
+                        left,
+                        right,
+                        size: [down[1], across[1]],
+                        depth: along[1].div_ceil(TILE_DEPTH),
+                    };
+                    kernel(out.add(row * stride + col), stride, block);
+                }
             }
         }
     }
