@@ -25,6 +25,7 @@ impl<'a> SharedMut<'a> {
 
     /// Where the part from `from` on, `length` long, begins: for parts that overlap as slices, but not in what is
     /// written.
+    #[inline(always)]
     pub(crate) fn place(&self, from: usize, length: usize) -> *mut f32 {
         assert!(
             from + length <= self.length,
